@@ -1,0 +1,281 @@
+"""The one place where HTTP meets the endpoints: reads requests, opens units of work, answers, reports errors."""
+
+import functools
+import logging
+import re
+import typing
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Any, Protocol
+from urllib.parse import parse_qs, quote, unquote, urlencode
+
+import anyio.to_thread
+import msgspec
+from litestar import Litestar, Request, Response
+from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+from litestar.handlers import HTTPRouteHandler
+from litestar.response import Stream
+from litestar.types import ASGIApp, Receive, Scope, Send
+from sqlalchemy.orm import Session
+
+from modelyard.kernel.database import Database
+from modelyard.kernel.errors import ModelyardError, TooLarge
+from modelyard.kernel.form_input import from_form, from_json
+from modelyard.kernel.multipart import Form
+from modelyard.kernel.parts import Parts
+from modelyard.kernel.routing import Answer, Download, Endpoint, RequestInfo
+from modelyard.kernel.wire import convert, decode
+
+log = logging.getLogger(__name__)
+
+MAX_JSON_BYTES = 64 * 1024 * 1024
+THREADS = 24
+API_PREFIX = "/api/v2"
+
+
+class Authenticator(Protocol):
+    def __call__(self, session: Session, headers: typing.Mapping[str, str]) -> Any:
+        """The caller whom the request's headers name; raises ``Unauthorized``."""
+
+
+class FormReader(Protocol):
+    async def __call__(self, stream: AsyncIterator[bytes], content_type: str, content_length: int | None) -> Form[Any]:
+        """The multipart form in ``stream``; its files are stored when it returns."""
+
+
+def create_app(
+    endpoints: Iterable[Endpoint],
+    *,
+    database: Database,
+    parts: Parts,
+    authenticate: Authenticator,
+    read_form: FormReader,
+    handlers: Iterable[Any] = (),
+    on_startup: Iterable[Any] = (),
+    on_shutdown: Iterable[Any] = (),
+) -> Litestar:
+    """The ASGI application that serves ``endpoints`` below ``/api/v2`` and, beside them, ready-made ``handlers``."""
+    limiter: list[anyio.CapacityLimiter] = []
+
+    async def start() -> None:
+        limiter.append(anyio.CapacityLimiter(THREADS))
+
+    def serve(endpoint: Endpoint) -> HTTPRouteHandler:
+        runner = _Runner(endpoint, database, parts, authenticate)
+
+        async def handle(request: Request[Any, Any, Any]) -> Response[Any]:
+            in_thread = functools.partial(anyio.to_thread.run_sync, limiter=limiter[0])
+            content_type = request.headers.get("content-type", "")
+            content: Any
+            if "form" in endpoint.parameters and content_type.startswith("multipart/"):
+                await in_thread(runner.authenticate, dict(request.headers))
+                length = request.headers.get("content-length", "")
+                form = await read_form(request.stream(), content_type, int(length) if length.isdigit() else None)
+                content = from_form(form)
+            else:
+                content = await _read_body(request)
+                if "form" in endpoint.parameters:
+                    content = from_json(content)
+            return await in_thread(runner.run, request, content)
+
+        handle.__name__ = endpoint.handler.__name__
+        path = re.sub(r"\{(\w+)\}", lambda match: "{" + endpoint.path_names[match[1]] + ":str}", endpoint.path)
+        return HTTPRouteHandler(
+            API_PREFIX + path,
+            http_method=[endpoint.method],
+            status_code=200,
+            include_in_schema=False,
+            name=f"{endpoint.method} {endpoint.path}",
+        )(handle)
+
+    return Litestar(
+        route_handlers=[*(serve(endpoint) for endpoint in endpoints), *handlers],
+        openapi_config=None,
+        middleware=[filters_from_body],
+        exception_handlers={Exception: _answer_error},
+        on_startup=[start, *on_startup],
+        on_shutdown=list(on_shutdown),
+        request_max_body_size=None,
+        debug=False,
+    )
+
+
+class _Runner:
+    """Runs one endpoint in a worker thread, inside one unit of work."""
+
+    def __init__(self, endpoint: Endpoint, database: Database, parts: Parts, authenticate: Authenticator) -> None:
+        self.endpoint = endpoint
+        self.database = database
+        self.fixed = parts.bind(endpoint.parts)
+        self.authenticator = authenticate
+
+    def authenticate(self, headers: dict[str, str]) -> None:
+        with self.database.read() as session:
+            self.authenticator(session, headers)
+
+    def run(self, request: Request[Any, Any, Any], content: Any) -> Response[Any]:
+        wanted = self.endpoint.parameters
+        headers = dict(request.headers)
+        with self.database.write() if self.endpoint.is_write else self.database.read() as session:
+            arguments: dict[str, Any] = dict(self.fixed)
+            if "caller" in wanted:
+                arguments["caller"] = self.authenticator(session, headers)
+            for name in self.endpoint.path_names.values():
+                arguments[name] = unquote(request.path_params[name])
+            info = _info(request, headers)
+            if "query" in wanted:
+                arguments["query"] = _read_query(wanted["query"], info.query_string)
+            if "body" in wanted:
+                arguments["body"] = decode(wanted["body"], content)
+            if "form" in wanted:
+                arguments["form"] = content
+            if "request" in wanted:
+                arguments["request"] = info
+            if "session" in wanted:
+                arguments["session"] = session
+            return self._answer(self.endpoint.handler(**arguments))
+
+    def _answer(self, result: Any) -> Response[Any]:
+        if isinstance(result, Download):
+            return _download(result, self.endpoint.status)
+        answer = result if isinstance(result, Answer) else Answer(result)
+        status = answer.status or self.endpoint.status
+        if answer.body is None:
+            return Response(b"", status_code=status, headers=dict(answer.headers), media_type="application/json")
+        content = answer.body if isinstance(answer.body, bytes) else msgspec.json.encode(answer.body)
+        return Response(content, status_code=status, headers=dict(answer.headers), media_type="application/json")
+
+
+def _info(request: Request[Any, Any, Any], headers: dict[str, str]) -> RequestInfo:
+    host = headers.get("host", "localhost")
+    scheme = headers.get("x-forwarded-proto", request.scope["scheme"])
+    return RequestInfo(
+        method=request.method,
+        base_url=f"{scheme}://{host}",
+        path=request.scope["path"],
+        query_string=request.scope["query_string"].decode("latin-1"),
+        headers=headers,
+    )
+
+
+async def _read_body(request: Request[Any, Any, Any]) -> bytes:
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > MAX_JSON_BYTES:
+            raise TooLarge(f"the body is over {MAX_JSON_BYTES} bytes; send files as multipart/form-data")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+@functools.cache
+def _query_fields(type_: type[msgspec.Struct]) -> dict[str, bool]:
+    return {info.encode_name: _takes_list(info.type) for info in msgspec.structs.fields(type_)}
+
+
+def _takes_list(hint: Any) -> bool:
+    if typing.get_origin(hint) is typing.Annotated:
+        return _takes_list(typing.get_args(hint)[0])
+    return typing.get_origin(hint) is list or any(typing.get_origin(part) is list for part in typing.get_args(hint))
+
+
+def _read_query(type_: type[msgspec.Struct], query_string: str) -> Any:
+    known = _query_fields(type_)
+    values: dict[str, Any] = {}
+    for name, found in parse_qs(query_string, keep_blank_values=True).items():
+        if name in known:
+            values[name] = found if known[name] else found[-1]
+    return convert(type_, values, strict=False)
+
+
+def _download(result: Download, status: int) -> Response[Any]:
+    ascii_name = result.file_name.encode("ascii", "replace").decode().replace('"', "'")
+    headers = {
+        "Content-Disposition": f"attachment; filename=\"{ascii_name}\"; filename*=UTF-8''{quote(result.file_name)}",
+        **result.headers,
+    }
+    content = result.content
+    if isinstance(content, str):
+        content = content.encode()
+    if isinstance(content, bytes):
+        return Response(content, status_code=status, headers=headers, media_type=result.media_type)
+    return Stream(content, status_code=status, headers=headers, media_type=result.media_type)
+
+
+def _answer_error(_request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    if isinstance(error, ModelyardError):
+        return _error(error.status, error.body(), error.headers)
+    if isinstance(error, NotFoundException):
+        return _error(404, {"message": "There is nothing at this address."})
+    if isinstance(error, MethodNotAllowedException):
+        return _error(405, {"message": "This address does not take that method."}, error.headers)
+    if isinstance(error, HTTPException):
+        return _error(error.status_code, {"message": error.detail}, error.headers)
+    log.error("request failed", exc_info=error)
+    return _error(500, {"message": "The server failed to answer; its log says why."})
+
+
+def _error(status: int, body: dict[str, object], headers: typing.Mapping[str, str] | None = None) -> Response[bytes]:
+    return Response(
+        msgspec.json.encode(body), status_code=status, headers=dict(headers or {}), media_type="application/json"
+    )
+
+
+def filters_from_body(app: ASGIApp) -> ASGIApp:
+    """Middleware: a JSON object sent as the body of a GET is read as query parameters (some clients filter so).
+
+    Parameters of the URL win, so that following ``next`` with the same body moves on.
+    """
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "GET" and _has_json_body(scope):
+            scope["query_string"] = _merged(scope["query_string"], _object(await _drain(receive)))
+            receive = _empty_receive(receive)
+        await app(scope, receive, send)
+
+    return wrapped
+
+
+def _object(content: bytes) -> dict[str, Any]:
+    try:
+        values = msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _has_json_body(scope: Any) -> bool:
+    headers = dict(scope["headers"])
+    return headers.get(b"content-length", b"0") != b"0" and b"json" in headers.get(b"content-type", b"")
+
+
+async def _drain(receive: Receive, limit: int = 1024 * 1024) -> bytes:
+    content, more = b"", True
+    while more and len(content) <= limit:
+        message: Any = await receive()
+        content += message.get("body", b"")
+        more = message.get("more_body", False)
+    return content
+
+
+def _empty_receive(receive: Receive) -> Callable[[], Any]:
+    done = False
+
+    async def once() -> Any:
+        nonlocal done
+        if done:
+            return await receive()
+        done = True
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    return once
+
+
+def _merged(query_string: bytes, values: dict[str, Any]) -> bytes:
+    present = parse_qs(query_string.decode("latin-1"), keep_blank_values=True)
+    added = [
+        (name, item if isinstance(item, str) else msgspec.json.encode(item).decode())
+        for name, value in values.items()
+        if name not in present and value is not None
+        for item in (value if isinstance(value, list) else [value])
+    ]
+    return b"&".join(part for part in (query_string, urlencode(added).encode()) if part)

@@ -1,0 +1,96 @@
+"""Settings: environment variables ``MODELYARD_…`` or arguments of a command; nothing is read anywhere else."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+
+
+def default_data_dir() -> Path:
+    """The user's data folder by the XDG convention."""
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(base) / "modelyard"
+
+
+class Settings(BaseSettings):
+    """Everything an installation can set. Sizes are in bytes, times in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="MODELYARD_", env_ignore_empty=True, extra="ignore")
+
+    data_dir: Path = Field(default_factory=default_data_dir)
+    database_url: str | None = None
+    """SQLAlchemy URL; None is SQLite in the data directory."""
+    blob_url: str | None = None
+    """``s3://``, ``gs://`` or ``az://`` URL; None is a folder in the data directory."""
+    runtime_dir: Path | None = None
+    """Short path for Unix sockets; None chooses one from the data directory's name."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    gateway_port: int = 8001
+    public_url: str | None = None
+    """How clients reach the gateway, when it differs from ``http://host:gateway_port``."""
+    bootstrap_token: SecretStr | None = None
+    """The first administrator's token, for automation."""
+
+    require_sandbox: bool = False
+    sandbox: Literal["auto", "off"] = "auto"
+    package_index_url: str | None = None
+    allowed_private_hosts: tuple[str, ...] = ()
+    allow_cross_organization_sharing: bool = False
+    compat_patch_status: bool = False
+    """Answer 200 instead of the documented 201 to ``PATCH /customModels/{id}/``."""
+
+    max_upload_bytes: int = 10 * GIB
+    max_files_per_version: int = 1000
+    max_prediction_bytes: int = 50 * MIB
+    max_dataset_bytes: int = 10 * GIB
+    model_start_timeout_s: float = 600
+    prediction_timeout_s: float = 60
+    test_timeout_s: float = 3600
+    build_timeout_s: float = 1800
+    max_processes: int = 512
+    max_work_bytes: int = 10 * GIB
+    max_log_bytes: int = 64 * MIB
+
+    default_model_memory_bytes: int = 2 * GIB
+    max_model_memory_bytes: int = 14 * GIB
+    max_model_replicas: int = 8
+    max_testing_parallel_users: int = 20
+
+    max_custom_job_runs: int = 10
+    job_timeout_s: float = 24 * 3600
+
+    operation_workers: int = 8
+    lease_s: float = 30
+    garbage_age_s: float = 24 * 3600
+    """Blobs, images and folders nobody refers to are kept this long."""
+
+    log_level: str = "INFO"
+
+    def database(self) -> str:
+        return self.database_url or f"sqlite:///{self.data_dir / 'modelyard.db'}"
+
+    def sockets_dir(self) -> Path:
+        """Where sockets live: short, because a Unix socket's path has at most 107 bytes."""
+        if self.runtime_dir:
+            return self.runtime_dir
+        name = hashlib.sha256(str(self.data_dir.resolve()).encode()).hexdigest()[:8]
+        base = os.environ.get("XDG_RUNTIME_DIR")
+        return Path(base) / f"modelyard-{name}" if base else Path(f"/tmp/modelyard-{os.getuid()}-{name}")  # noqa: S108 # created 0700, ownership checked
+
+    def api_url(self) -> str:
+        return f"http://{_reachable(self.host)}:{self.port}"
+
+    def gateway_url(self) -> str:
+        return (self.public_url or f"http://{_reachable(self.host)}:{self.gateway_port}").rstrip("/")
+
+
+def _reachable(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 # read, not bound

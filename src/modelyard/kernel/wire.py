@@ -1,0 +1,124 @@
+"""Wire types: the bases of every request and response schema, and how input is read into them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+from msgspec.structs import FieldInfo, fields
+
+from modelyard.kernel.clock import to_wire
+from modelyard.kernel.errors import BadRequest, Invalid
+
+__all__ = [
+    "UNSET",
+    "Body",
+    "BoolText",
+    "Moment",
+    "Query",
+    "Schema",
+    "UnsetType",
+    "Uri",
+    "changes",
+    "convert",
+    "decode",
+    "moment",
+    "read_bool",
+    "read_json_text",
+]
+
+S = TypeVar("S", bound=msgspec.Struct)
+T = TypeVar("T")
+
+BoolText = Literal["false", "False", "true", "True"]
+Uri = Annotated[str, Meta(extra_json_schema={"format": "uri"})]
+Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+
+
+class Schema(msgspec.Struct, rename="camel", kw_only=True):
+    """What the API answers. Fields are snake_case here, camelCase on the wire; ``UNSET`` leaves a field out."""
+
+
+class Body(msgspec.Struct, rename="camel", kw_only=True):
+    """What the API is sent, as JSON or as a form. ``UNSET``: the client said nothing; ``None``: it said null."""
+
+
+class Query(msgspec.Struct, rename="camel", kw_only=True):
+    """The query parameters of an operation."""
+
+
+def changes(body: msgspec.Struct) -> dict[str, Any]:
+    """The fields that the client sent, by their Python names."""
+    return {name: value for name in body.__struct_fields__ if (value := getattr(body, name)) is not UNSET}
+
+
+def moment(time: datetime) -> str:
+    """A time as the wire writes it."""
+    return to_wire(time)
+
+
+def decode(type_: type[S], content: bytes) -> S:
+    """A JSON body as ``type_``; no content reads as ``{}``. Every wrong field is named in one ``Invalid``."""
+    if not content.strip():
+        content = b"{}"
+    try:
+        return msgspec.json.decode(content, type=type_)
+    except msgspec.ValidationError:
+        return convert(type_, msgspec.json.decode(content))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f"the body is not valid JSON: {error}") from error
+
+
+def convert(type_: type[S], values: Any, *, strict: bool = True) -> S:
+    """A mapping as ``type_``. ``strict=False`` reads numbers and booleans out of text, as queries and forms need.
+
+    Raises ``Invalid`` with one text for each wrong, missing or null field.
+    """
+    try:
+        return msgspec.convert(values, type=type_, strict=strict)
+    except msgspec.ValidationError as error:
+        if not isinstance(values, Mapping):
+            raise Invalid(f"the body must be a JSON object: {error}") from error
+        errors = {field: text for info in fields(type_) for field, text in _faults(info, values, strict=strict)}
+        message = "; ".join(f"{field}: {text}" for field, text in errors.items()) or str(error)
+        raise Invalid(message, errors) from error
+
+
+def _faults(info: FieldInfo, values: Mapping[str, Any], *, strict: bool) -> Sequence[tuple[str, str]]:
+    name = info.encode_name
+    if name not in values:
+        return [(name, "is required")] if info.required else []
+    try:
+        msgspec.convert(values[name], type=info.type, strict=strict)
+    except msgspec.ValidationError as error:
+        return [(name, f"{_lower_first(str(error))}; got {_shown(values[name])}")]
+    return []
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _shown(value: Any) -> str:
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+def read_bool(value: str | bool, field: str) -> bool:
+    """``true/false/True/False`` of a query or form, or a JSON boolean."""
+    if isinstance(value, bool):
+        return value
+    if value in {"true", "True"}:
+        return True
+    if value in {"false", "False"}:
+        return False
+    raise Invalid(f"{field} must be true or false, not {value!r}", {field: f"must be true or false, not {value!r}"})
+
+
+def read_json_text(text: str, type_: type[T], field: str) -> T:
+    """The value of a form field that holds JSON in a string."""
+    try:
+        return msgspec.json.decode(text, type=type_)
+    except (msgspec.DecodeError, UnicodeEncodeError) as error:
+        raise Invalid(f"{field}: {error}", {field: str(error)}) from error

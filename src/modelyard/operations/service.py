@@ -1,0 +1,113 @@
+"""Starting operations, cancelling them, and telling how they are."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from modelyard.identity.caller import Caller
+from modelyard.kernel.errors import Conflict, NotFound
+from modelyard.kernel.ids import new_id
+from modelyard.kernel.paging import Page, page
+from modelyard.kernel.routing import Answer, RequestInfo
+from modelyard.kernel.wakeup import notify
+from modelyard.kernel.wire import moment
+from modelyard.operations.schemas import StatusListQuery, StatusResponse
+from modelyard.operations.tables import FINAL, Operation, OperationStatus
+
+
+def start(
+    session: Session,
+    caller: Caller | None,
+    kind: str,
+    *,
+    status_type: str,
+    payload: dict[str, Any],
+    resource_id: str | None = None,
+    result_path: str | None = None,
+    description: str = "",
+) -> Operation:
+    """Puts an operation in line, in the transaction of what asked for it. ``result_path`` is below ``/api/v2``."""
+    now = datetime.now(UTC)
+    row = Operation(
+        id=new_id(),
+        kind=kind,
+        status=OperationStatus.INITIALIZED.value,
+        status_type=status_type,
+        payload=payload,
+        state={},
+        resource_id=resource_id,
+        result_path=result_path,
+        description=description,
+        created_by=caller.user_id if caller else None,
+        created_at=now,
+        due_at=now,
+    )
+    session.add(row)
+    notify(session)
+    return row
+
+
+def location(request: RequestInfo, operation: Operation) -> str:
+    """The absolute address that a 202 names."""
+    return f"{request.api_url}/status/{operation.id}/"
+
+
+def accepted(request: RequestInfo, operation: Operation, body: Any = None) -> Answer:
+    """The 202 for a started operation; without a body of its own it tells the status id."""
+    return Answer({"statusId": operation.id} if body is None else body, 202, {"Location": location(request, operation)})
+
+
+def request_cancel(session: Session, operation_id: str) -> None:
+    """Asks the controller to stop an operation; a finished one stays as it is."""
+    row = session.get(Operation, operation_id, with_for_update=True)
+    if row is None or row.finished_at is not None:
+        return
+    row.cancel_requested_at = row.cancel_requested_at or datetime.now(UTC)
+    row.due_at = min(row.due_at, datetime.now(UTC))
+    notify(session)
+
+
+def open_operations(session: Session, resource_id: str, kind: str | None = None) -> list[Operation]:
+    """What is still going on for a resource, oldest first."""
+    statement = select(Operation).where(Operation.resource_id == resource_id, Operation.finished_at.is_(None))
+    if kind is not None:
+        statement = statement.where(Operation.kind == kind)
+    return list(session.scalars(statement.order_by(Operation.id)))
+
+
+def read_status(session: Session, caller: Caller, operation_id: str) -> Operation:
+    """An operation of the caller's; others' are not found."""
+    row = session.get(Operation, operation_id)
+    if row is None or (row.created_by != caller.user_id and not caller.is_admin):
+        raise NotFound(f"There is no operation {operation_id} of yours.")
+    return row
+
+
+def list_statuses(
+    session: Session, caller: Caller, query: StatusListQuery, request: RequestInfo
+) -> Page[StatusResponse]:
+    """The caller's operations, newest first."""
+    statement = select(Operation).where(Operation.created_by == caller.user_id).order_by(Operation.id.desc())
+    return page(session, statement, query, request, lambda rows: [view(row) for row in rows])
+
+
+def delete_status(session: Session, caller: Caller, operation_id: str) -> None:
+    """Forgets a finished operation; one that still runs is canceled first by whoever owns its resource."""
+    row = read_status(session, caller, operation_id)
+    if OperationStatus(row.status) not in FINAL:
+        raise Conflict(f"Operation {operation_id} is {row.status}; only a finished one can be deleted.")
+    session.delete(row)
+
+
+def view(row: Operation) -> StatusResponse:
+    return StatusResponse(
+        status_id=row.id,
+        status=row.status,  # type: ignore[arg-type]
+        status_type=row.status_type,
+        created=moment(row.created_at),
+        message=row.message,
+        description=row.description,
+        code=row.code,
+    )

@@ -1,0 +1,142 @@
+"""What a handler of an operation is given, and how handlers are registered."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from modelyard.kernel.database import Database
+from modelyard.kernel.parts import Parts
+from modelyard.kernel.wakeup import notify
+from modelyard.operations.tables import Operation
+
+
+class Cancelled(Exception):  # noqa: N818 # it is a request, not an error
+    """Somebody asked for this operation to stop."""
+
+
+class LeaseLost(Exception):  # noqa: N818
+    """Another controller has taken this operation over; whatever this one knows is no longer wanted."""
+
+
+class OperationFailed(Exception):  # noqa: N818
+    """The work cannot be done; ``message`` is for the user."""
+
+    def __init__(self, message: str, *, code: int = 1) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+
+
+class Waiting(Exception):  # noqa: N818
+    """The step cannot go on now: give the thread back and call it again after ``delay_s`` (or after a cancel)."""
+
+    def __init__(self, delay_s: float) -> None:
+        super().__init__(f"waiting {delay_s} s")
+        self.delay_s = delay_s
+
+
+class Work:
+    """One claimed operation, as its handler sees it.
+
+    ``payload`` is what it was started with; ``state`` collects what its steps returned. A handler works outside any
+    session and applies its results in ``unit()``, which commits only while the lease is still held.
+    """
+
+    def __init__(self, database: Database, parts: Parts, row: Operation) -> None:
+        self.database = database
+        self.parts = parts
+        self.id = row.id
+        self.kind = row.kind
+        self.resource_id = row.resource_id
+        self.created_by = row.created_by
+        self.created_at = row.created_at
+        self.payload: dict[str, Any] = dict(row.payload)
+        self.state: dict[str, Any] = dict(row.state)
+        self.attempt = row.attempts
+        self._token = row.lease_token
+        self.cancel_wanted = row.cancel_requested_at is not None
+        self.lost = False
+
+    @contextmanager
+    def unit(self) -> Iterator[Session]:
+        """One short transaction that holds only while this operation is still ours; raises ``LeaseLost`` otherwise."""
+        with self.database.write() as session:
+            self._require_lease(session)
+            yield session
+            notify(session)
+
+    def checkpoint(self) -> None:
+        """Raises ``Cancelled`` or ``LeaseLost`` when it is so; cheap, to be called in every wait."""
+        if self.lost:
+            raise LeaseLost(self.id)
+        if self.cancel_wanted:
+            raise Cancelled(self.id)
+
+    def holds(self, token: str | None) -> bool:
+        """Whether ``token`` is still the one that this operation was claimed with."""
+        return token == self._token
+
+    def cancelled(self) -> bool:
+        """Whether the work should stop, for callees that poll instead of raising."""
+        return self.lost or self.cancel_wanted
+
+    def say(self, message: str, description: str | None = None) -> None:
+        """Shows ``message`` in ``/status/``: what is being done or waited for."""
+        values: dict[str, Any] = {"message": message}
+        if description is not None:
+            values["description"] = description
+        with self.unit() as session:
+            session.execute(update(Operation).where(Operation.id == self.id).values(**values))
+
+    def _require_lease(self, session: Session) -> None:
+        held = session.scalar(
+            select(Operation.id)
+            .where(Operation.id == self.id, Operation.lease_token == self._token, Operation.finished_at.is_(None))
+            .with_for_update()
+        )
+        if held is None:
+            self.lost = True
+            raise LeaseLost(self.id)
+
+    def finish_step(self, done: int, result: dict[str, Any] | None) -> None:
+        """Records that the first ``done`` steps are finished, with what the last one returned."""
+        self.state.update(result or {})
+        with self.unit() as session:
+            session.execute(
+                update(Operation).where(Operation.id == self.id).values(steps_done=done, state=dict(self.state))
+            )
+
+    def finish(self, status: str, *, message: str, code: int = 0, result_path: str | None = None) -> None:
+        """Ends the operation, in a final status."""
+        values: dict[str, Any] = {"status": status, "message": message, "code": code, "finished_at": datetime.now(UTC)}
+        if result_path is not None:
+            values["result_path"] = result_path
+        with self.unit() as session:
+            session.execute(
+                update(Operation)
+                .where(Operation.id == self.id)
+                .values(lease_owner=None, lease_token=None, lease_expires_at=None, **values)
+            )
+
+
+Step = Callable[[Work], "dict[str, Any] | None"]
+
+
+@dataclass(frozen=True)
+class Handler:
+    """How operations of one kind are done: steps in order, each safe to run again when it did not finish.
+
+    ``on_failure(work, message)`` and ``on_cancel(work)`` put the resource into its truthful end state, in case of an
+    error, of running out of attempts, or of a cancel. Both may be called more than once.
+    """
+
+    kind: str
+    steps: tuple[Step, ...]
+    on_failure: Callable[[Work, str], None] | None = None
+    on_cancel: Callable[[Work], None] | None = None
+    max_attempts: int = 5

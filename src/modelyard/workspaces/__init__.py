@@ -1,0 +1,1 @@
+"""File trees: immutable versions of a folder, each file stored once."""

@@ -1,0 +1,81 @@
+"""Builders shared by all tests: a fresh installation in a temporary folder, and users to ask it as."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelyard.app import Application, build
+from modelyard.identity.accounts import add_token, bootstrap
+from modelyard.identity.caller import new_token
+from modelyard.identity.tables import Organization, User
+from modelyard.kernel.database import Base
+from modelyard.kernel.ids import new_id
+from modelyard.kernel.settings import Settings
+from tests.api_client import Api, in_process
+
+ADMIN_TOKEN = "my_admin-token-of-the-tests"
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A fresh Modelyard in a temporary folder."""
+
+    application: Application
+    api: Api
+
+    def run_operations(self) -> None:
+        """Does everything that is due, in this thread."""
+        self.application.engine().run_until_idle()
+
+    def a_user(self, name: str, *, organization: str = "default") -> Api:
+        """A new user (and organization, where it is new), and the API as they see it."""
+        token = new_token()
+        with self.application.database.write() as session:
+            found = session.query(Organization).filter_by(name=organization).one_or_none()
+            if found is None:
+                found = Organization(id=new_id(), name=organization, created_at=datetime.now(UTC))
+                session.add(found)
+                session.flush()
+            user = User(id=new_id(), organization_id=found.id, username=name, created_at=datetime.now(UTC))
+            session.add(user)
+            session.flush()
+            add_token(session, user.id, "test", token)
+        return self.api.as_(token)
+
+
+@pytest.fixture
+def an_installation(tmp_path: Path) -> Iterator[Callable[..., Installation]]:
+    """Makes installations, each with the settings it is given."""
+    opened: list[tuple[Any, Application]] = []
+
+    def make(**settings: Any) -> Installation:
+        data_dir = settings.pop("data_dir", tmp_path / f"data{len(opened)}")
+        application = build(Settings(data_dir=data_dir, runtime_dir=tmp_path / f"run{len(opened)}", **settings))
+        Base.metadata.create_all(application.database.engine)
+        with application.database.write() as session:
+            bootstrap(session, ADMIN_TOKEN)
+        client = in_process(application.api())()
+        client.__enter__()
+        opened.append((client, application))
+        return Installation(application, Api(client, ADMIN_TOKEN))
+
+    yield make
+    for client, application in opened:
+        client.__exit__(None, None, None)
+        application.database.dispose()
+
+
+@pytest.fixture
+def installation(an_installation: Callable[..., Installation]) -> Installation:
+    """A fresh installation with default settings."""
+    return an_installation()
+
+
+@pytest.fixture
+def api(installation: Installation) -> Api:
+    """The API of a fresh installation, as its first administrator sees it."""
+    return installation.api
