@@ -29,7 +29,9 @@ def pair_files(form: Form[Stored], file_field: str = "file", path_field: str = "
     cannot be one tree.
     """
     files = form.files_of(file_field)
-    paths = _sent_paths(form, path_field) or [_own_path(item) for item in files]
+    paths = _sent_paths(form, path_field)
+    if paths is None:
+        paths = [_own_path(item) for item in files]
     if len(paths) != len(files):
         raise _count_mismatch(len(files), len(paths), file_field, path_field)
     checked, problems = _check_all(paths)
@@ -42,15 +44,15 @@ def pair_files(form: Form[Stored], file_field: str = "file", path_field: str = "
     return list(zip(checked, (item.stored for item in files), strict=True))
 
 
-def _sent_paths(form: Form[Stored], path_field: str) -> list[str]:
-    """The paths as sent. One that only looks like a list, as ``[id].tsx`` does, is a path."""
+def _sent_paths(form: Form[Stored], path_field: str) -> list[str] | None:
+    """The paths as sent, None where the field is absent. One that only looks like a list, as ``[id].tsx`` does, is a path."""
     values = form.values(path_field)
     if len(values) == 1 and values[0].lstrip().startswith("["):
         try:
             return _PATH_LIST.decode(values[0])
         except msgspec.DecodeError:
             return values
-    return values
+    return values or None
 
 
 def _own_path(item: FormFile[Stored]) -> str:

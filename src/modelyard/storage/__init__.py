@@ -1,0 +1,1 @@
+"""Bytes: content-addressed blobs, and archives in and out."""
