@@ -1,0 +1,1 @@
+"""Execution environments: their versions, builds and images."""

@@ -1,0 +1,198 @@
+"""Making one image in a staging folder: lock, packages, runner, bytecode."""
+
+import os
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from modelyard.environments.images.blame import explain
+from modelyard.environments.images.commands import Cancelled, CommandRunner, Folder, Log
+from modelyard.environments.images.errors import BuildError, InstallerError
+from modelyard.environments.images.installer import Installer, Job, LinkMode
+from modelyard.environments.images.interpreter import Interpreter
+from modelyard.environments.images.locks import covers, parse_lock
+from modelyard.environments.images.metadata import LOCK_FILE
+from modelyard.environments.images.runner_files import RunnerFiles
+from modelyard.environments.images.spec import Wanted, WantedSet
+from modelyard.environments.images.tree import TreeSize, check_tree, link_python, remove_tree
+
+WELL_KNOWN_INDEXES = frozenset({"https://pypi.org/simple", "https://download.pytorch.org/whl/cpu"})
+"""Public indexes that this process may fetch from itself; any other URL is fetched in the sandbox."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What all builds of a store have in common."""
+
+    cache_dir: Path
+    index_url: str | None
+    installer: Installer
+    interpreter: Interpreter
+    runner: RunnerFiles
+
+
+class Assembly:
+    """One build. ``direct`` runs what is ours on the host; ``sandbox`` runs what may execute users' code."""
+
+    def __init__(
+        self,
+        staging: Path,
+        sources: Sources,
+        direct: CommandRunner,
+        sandbox: CommandRunner,
+        log: Log,
+        cancelled: Cancelled,
+    ) -> None:
+        self._staging = staging
+        self._sources = sources
+        self._direct = direct
+        self._sandbox = sandbox
+        self._log = log
+        self._cancelled = cancelled
+        self._link_mode: LinkMode = "hardlink" if sandbox.isolates else "copy"
+
+    def make(self, wanted: WantedSet, lock: str | None) -> tuple[Path, TreeSize]:
+        """The finished image, still in the staging folder. Raises ``BuildError``, ``BuildCancelledError``."""
+        _require_hashes(wanted)
+        image = self._install(wanted, lock)
+        check_tree(image)
+        interpreter = self._sources.interpreter
+        link_python(image, interpreter.executable, interpreter.minor_version)
+        site_packages = interpreter.site_packages(image)
+        self._sources.runner.copy_to(site_packages)
+        self._compile(site_packages)
+        return image, check_tree(image)
+
+    def _install(self, wanted: WantedSet, lock: str | None) -> Path:
+        names = ", ".join(each.dependency.requirement for each in wanted.wanted if each.file is not None)
+        self._log(f"Requirements: {names or 'none'}.")
+        if self._may_fetch(wanted):
+            try:
+                return self._attempt(wanted, lock, wheels_only=True)
+            except InstallerError as error:
+                if not error.needs_source:
+                    raise explain(error.output, wanted) from error
+                self._log("A package has no wheel for this platform: building it from its source" + self._where())
+        else:
+            self._log("The requirements name URLs or source builds: installing them" + self._where())
+        try:
+            return self._attempt(wanted, lock, wheels_only=False)
+        except InstallerError as error:
+            raise explain(error.output, wanted) from error
+
+    def _where(self) -> str:
+        return " in the sandbox." if self._sandbox.isolates else ", without isolation: this machine has no sandbox."
+
+    def _may_fetch(self, wanted: WantedSet) -> bool:
+        """Whether this process may do it: nothing but wheels, from nowhere but known indexes."""
+        known = WELL_KNOWN_INDEXES | {self._sources.index_url}
+        return not wanted.has_option("--no-binary") and all(url.rstrip("/") in known for url in wanted.urls())
+
+    def _attempt(self, wanted: WantedSet, lock: str | None, *, wheels_only: bool) -> Path:
+        """One virtual environment from one lock, in a folder of its own."""
+        folder = self._staging / ("wheels" if wheels_only else "sources")
+        folder.mkdir()
+        job = self._job(folder, wanted, wheels_only=wheels_only)
+        installer = self._sources.installer
+        installer.create(job)
+        if lock is not None and covers(lock, wanted, self._sources.interpreter.markers):
+            self._log("The environment's lock has everything: nothing to resolve.")
+            job.lock_file.write_text(lock)
+        else:
+            self._resolve(job, lock)
+        installer.install(job)
+        target = self._staging / "image"
+        if job.venv.is_symlink():
+            raise BuildError("The image folder was replaced by a link; a package's build script did that.")
+        job.venv.rename(target)
+        lock_text = job.lock_file.read_text()
+        remove_tree(target / LOCK_FILE)
+        (target / LOCK_FILE).write_text(lock_text)
+        remove_tree(folder)
+        return target
+
+    def _job(self, folder: Path, wanted: WantedSet, *, wheels_only: bool) -> Job:
+        shared = self._sources.cache_dir / self._sources.installer.name
+        shared.mkdir(parents=True, exist_ok=True)
+        return Job(
+            folder=folder,
+            venv=folder / "venv",
+            lock_file=folder / LOCK_FILE,
+            wanted=wanted,
+            interpreter=self._sources.interpreter,
+            # A build script can write what it likes into the cache that it sees: it gets one for itself.
+            cache_dir=shared if wheels_only else folder / "cache",
+            link_mode=self._link_mode if wheels_only else "hardlink",
+            wheels_only=wheels_only,
+            index_url=self._sources.index_url,
+            runner=self._direct if wheels_only else self._sandbox,
+            log=self._log,
+            cancelled=self._cancelled,
+        )
+
+    def _resolve(self, job: Job, preferred: str | None) -> None:
+        """Write the lock. The runner asks for its usual versions first, then for any version that fits the user's."""
+        for attempt in (job, replace(job, wanted=_relaxed(job.wanted))):
+            remove_tree(job.lock_file)
+            if preferred is not None:
+                job.lock_file.write_text(preferred)
+            try:
+                self._sources.installer.resolve(attempt)
+            except InstallerError as error:
+                if attempt.wanted == _relaxed(job.wanted) or error.needs_source:
+                    raise
+                continue
+            break
+        pins = parse_lock(job.lock_file.read_text())
+        self._log(f"Resolved {len(pins)} packages: {', '.join(pin.requirement.partition(' ;')[0] for pin in pins)}.")
+
+    def _compile(self, site_packages: Path) -> None:
+        """Compile on the host: it runs no code of the packages, and the cache must not be anybody's to write."""
+        program = find_spec("modelyard.environments.images.compile_program")
+        if program is None or program.origin is None:
+            raise RuntimeError("compile_program.py is missing; install modelyard again")
+        mode = "link" if self._link_mode == "hardlink" else "copy"
+        cache = self._sources.cache_dir / "bytecode"
+        argv = [
+            str(self._sources.interpreter.executable),
+            "-I",
+            "-S",
+            program.origin,
+            str(site_packages),
+            str(cache),
+            mode,
+        ]
+        self._direct.run(
+            [*argv, str(os.cpu_count() or 1)],
+            mounts=[Folder(site_packages, writable=True), Folder(cache, writable=True)],
+            environment={"LANG": "C.UTF-8"},
+            network=False,
+            log=self._log,
+            cancelled=self._cancelled,
+        )
+
+
+def _require_hashes(wanted: WantedSet) -> None:
+    if not wanted.has_option("--require-hashes"):
+        return
+    for each in wanted.wanted:
+        if each.file is not None and not each.dependency.hashes:
+            number = each.dependency.line_number
+            raise BuildError(
+                f"--require-hashes is given, but line {number} of {each.file} has no --hash.", number, each.file
+            )
+
+
+def _relaxed(wanted: WantedSet) -> WantedSet:
+    """The same with any version of what only the runner asks for."""
+
+    def relaxed(each: Wanted) -> Wanted:
+        if each.file is not None:
+            return each
+        parsed = Requirement(each.dependency.requirement)
+        marker = f" ; {parsed.marker}" if parsed.marker else ""
+        return Wanted(replace(each.dependency, requirement=f"{each.dependency.canonical_name}{marker}"), None)
+
+    return WantedSet(tuple(relaxed(each) for each in wanted.wanted), wanted.options)

@@ -1,0 +1,94 @@
+"""pip as the installer, for machines where uv does not run."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from modelyard.environments.images.errors import InstallerError
+from modelyard.environments.images.installer import Job
+from modelyard.environments.images.locks import Pin, keep_wanted_hashes, lock_text, parse_lock
+
+_RELOCATABLE = b"#!/bin/sh\n'''exec' \"$(dirname -- \"$(realpath -- \"$0\")\")\"/'python' \"$0\" \"$@\"\n' '''\n"
+
+
+class PipInstaller:
+    """Runs the pip of the base interpreter. Slower than uv, and it prefers no pins: it resolves afresh."""
+
+    name = "pip"
+
+    def create(self, job: Job) -> None:
+        argv = [str(job.interpreter.executable), "-I", "-m", "venv", "--without-pip", "--symlinks", str(job.venv)]
+        job.run(argv, job.environment())
+
+    def resolve(self, job: Job) -> None:
+        wanted_file = job.folder / "requirements.in"
+        wanted_file.write_text(job.wanted.requirements_text())
+        report_file = job.folder / "report.json"
+        options = ["--dry-run", "--ignore-installed", "--quiet", "--report", str(report_file)]
+        self._pip(job, *options, "-r", str(wanted_file))
+        pins = list(_pins(json.loads(report_file.read_text())))
+        job.lock_file.write_text(keep_wanted_hashes(lock_text(sorted(pins, key=lambda pin: pin.name)), job.wanted))
+
+    def install(self, job: Job) -> None:
+        pins = parse_lock(job.lock_file.read_text())
+        if not pins:
+            return
+        options_file = job.folder / "options.in"
+        options_file.write_text(
+            "".join(f"{option.name} {option.value}".strip() + "\n" for option in job.wanted.options)
+        )
+        options = ["--no-deps", "--no-compile", "--require-hashes"]
+        if not all(pin.hashes for pin in pins):  # a git commit is its own hash
+            options.remove("--require-hashes")
+        self._pip(job, *options, "-r", str(job.lock_file), "-r", str(options_file))
+        _relocate_scripts(job.venv)
+
+    def _pip(self, job: Job, *arguments: str) -> None:
+        environment = job.environment() | {
+            "PIP_CACHE_DIR": str(job.cache_dir / "pip"),
+            "PIP_CONFIG_FILE": "/dev/null",
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "PIP_NO_INPUT": "1",
+            "PIP_PROGRESS_BAR": "off",
+            "PIP_ROOT_USER_ACTION": "ignore",
+        }
+        if job.index_url and not job.wanted.has_option("--index-url", "--no-index"):
+            environment["PIP_INDEX_URL"] = job.index_url
+        if certificates := environment.get("SSL_CERT_FILE"):
+            environment["PIP_CERT"] = certificates
+        wheels = ["--only-binary", ":all:"] if job.wheels_only else []
+        python = str(job.interpreter.executable)
+        argv = [python, "-I", "-m", "pip", "--python", str(job.venv / "bin" / "python"), "install", *wheels, *arguments]
+        try:
+            job.run(argv, environment)
+        except InstallerError as error:
+            if job.wheels_only and "No matching distribution found" in error.output:
+                raise InstallerError(error.output, needs_source=True) from error  # pip does not tell the two apart
+            raise
+
+
+def _pins(report: dict[str, Any]) -> Iterator[Pin]:
+    """The pins of pip's installation report (format version 1, "Installation Report" in pip's documentation)."""
+    for item in report["install"]:
+        metadata, download = item["metadata"], item["download_info"]
+        archive = download.get("archive_info", {})
+        hashes = tuple(f"{name}:{value}" for name, value in archive.get("hashes", {}).items() if name == "sha256")
+        if "vcs_info" in download:
+            url = f"git+{download['url']}@{download['vcs_info']['commit_id']}"
+            yield Pin(f"{metadata['name']} @ {url}", ())
+        elif item["is_direct"]:
+            yield Pin(f"{metadata['name']} @ {download['url']}", hashes)
+        else:
+            yield Pin(f"{metadata['name']}=={metadata['version']}", hashes)
+
+
+def _relocate_scripts(venv: Path) -> None:
+    """Let scripts find the Python beside them: pip writes the absolute path of the staging folder."""
+    first = f"#!{venv / 'bin' / 'python'}".encode()
+    for script in (venv / "bin").iterdir():
+        if script.is_symlink() or not script.is_file():
+            continue
+        content = script.read_bytes()
+        if content.startswith(first):
+            script.write_bytes(_RELOCATABLE + content.split(b"\n", 1)[1])

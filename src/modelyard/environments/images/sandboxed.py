@@ -1,0 +1,103 @@
+"""Running the commands of a build as workloads of an executor that isolates."""
+
+import itertools
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from modelyard.compute.executor import Executor
+from modelyard.compute.workload import Kind, Limits, Mount, Network, Workload
+from modelyard.environments.images.commands import Cancelled, Folder, Log
+from modelyard.environments.images.errors import BuildCancelledError
+from modelyard.kernel.errors import NotFound
+
+POLL_S = 0.05
+
+
+class SandboxRunner:
+    """Each command is a run of the executor: it sees its mounts and, with ``network``, the public internet.
+
+    ``executor`` must isolate; where the machine cannot, a build is given no sandbox at all, and says so.
+    """
+
+    isolates = True
+
+    def __init__(self, executor: Executor, limits: Limits) -> None:
+        self._executor = executor
+        self._limits = limits
+        self._numbers = itertools.count()
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        mounts: Sequence[Folder],
+        environment: Mapping[str, str],
+        network: bool,
+        log: Log,
+        cancelled: Cancelled,
+    ) -> int:
+        if cancelled():
+            raise BuildCancelledError
+        folder = next(mount.path for mount in mounts if mount.writable)
+        workload = Workload(
+            id=f"{_prefix(folder)}{next(self._numbers)}",
+            kind=Kind.RUN,
+            command=tuple(argv),
+            mounts=tuple(
+                Mount(mount.path, str(mount.path), mount.writable, counted=mount.writable) for mount in mounts
+            ),
+            environment=dict(environment),
+            limits=self._limits,
+            network=Network.PUBLIC if network else Network.NONE,
+            labels={"purpose": "build"},
+        )
+        self._executor.start(workload)
+        try:
+            return self._follow(workload.id, log, cancelled)
+        finally:
+            self._end(workload.id)
+
+    def stop_all(self, folder: Path) -> None:
+        for workload_id in self._executor.ids():
+            if workload_id.startswith(_prefix(folder)):
+                self._end(workload_id)
+
+    def _follow(self, workload_id: str, log: Log, cancelled: Cancelled) -> int:
+        offset = 0
+        while True:
+            observation = self._executor.observe(workload_id)
+            offset = self._pass_on(workload_id, offset, log)
+            if not observation.is_alive:
+                break
+            if cancelled():
+                raise BuildCancelledError
+            time.sleep(POLL_S)
+        if observation.reason:
+            log(observation.reason)
+        return 1 if observation.exit_code is None else observation.exit_code
+
+    def _pass_on(self, workload_id: str, offset: int, log: Log) -> int:
+        while True:
+            part = self._executor.logs(workload_id).part(offset, times=False)
+            for line in part.data.decode(errors="replace").splitlines():
+                log(line)
+            if part.next_offset == offset:
+                return offset
+            offset = part.next_offset
+
+    def _end(self, workload_id: str) -> None:
+        """Kill it if it lives, wait until it is gone, and delete what is left of it."""
+        self._executor.stop(workload_id, grace_s=0)
+        while self._executor.observe(workload_id).is_alive:
+            time.sleep(POLL_S / 5)
+        try:
+            self._executor.remove(workload_id)
+        except NotFound:
+            return
+
+
+def _prefix(folder: Path) -> str:
+    """Ids name the staging folder, so that a collector finds the workloads of a builder that died."""
+    staging = folder.parent.name if folder.name in {"wheels", "sources"} else folder.name
+    return f"build-{staging}-"

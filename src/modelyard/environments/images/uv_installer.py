@@ -1,0 +1,85 @@
+"""uv as the installer."""
+
+from pathlib import Path
+
+import uv
+
+from modelyard.environments.images.installer import Job
+from modelyard.environments.images.locks import keep_wanted_hashes, parse_lock
+from modelyard.environments.requirements import Option
+
+_FILE_OPTIONS = frozenset(
+    {"--index-url", "--extra-index-url", "--find-links", "--no-index", "--no-binary", "--only-binary"}
+)
+
+
+class UvInstaller:
+    """Runs the ``uv`` that is installed beside Modelyard, whatever is on PATH."""
+
+    name = "uv"
+
+    def __init__(self) -> None:
+        self._uv = Path(uv.find_uv_bin()).resolve()
+
+    def create(self, job: Job) -> None:
+        options = ["--relocatable", "--no-project", "--quiet"]
+        self._run(job, "venv", *options, "--python", str(job.interpreter.executable), str(job.venv))
+
+    def resolve(self, job: Job) -> None:
+        wanted_file = job.folder / "requirements.in"
+        wanted_file.write_text(
+            _options_text(job.wanted.options) + "".join(f"{each.text()}\n" for each in job.wanted.wanted)
+        )
+        options = [
+            "--generate-hashes",
+            "--no-header",
+            "--no-annotate",
+            "--no-emit-index-url",
+            "--no-strip-extras",
+            "--quiet",
+        ]
+        options += ["--output-file", str(job.lock_file), "--python", str(job.interpreter.executable)]
+        self._run(job, "pip", "compile", *options, *_flags(job), str(wanted_file))
+        job.lock_file.write_text(keep_wanted_hashes(job.lock_file.read_text(), job.wanted))
+
+    def install(self, job: Job) -> None:
+        pins = parse_lock(job.lock_file.read_text())
+        if not pins:
+            return
+        options = ["--no-deps", "--link-mode", job.link_mode, "--python", str(job.venv), "--no-compile-bytecode"]
+        if all(pin.hashes for pin in pins):  # a git commit is its own hash
+            options.append("--require-hashes")
+        if text := _options_text(job.wanted.options):
+            options_file = job.folder / "options.in"
+            options_file.write_text(text)
+            options += ["-r", str(options_file)]
+        self._run(job, "pip", "install", *options, *_flags(job), "-r", str(job.lock_file))
+
+    def _run(self, job: Job, *arguments: str) -> None:
+        environment = job.environment() | {
+            "UV_CACHE_DIR": str(job.cache_dir),
+            "UV_NO_CONFIG": "1",
+            "UV_NO_PROGRESS": "1",
+            "UV_PYTHON_DOWNLOADS": "never",
+        }
+        own_index = job.wanted.has_option("--index-url", "--no-index")
+        if job.index_url and not own_index:
+            environment["UV_DEFAULT_INDEX"] = job.index_url
+        job.run([str(self._uv), *arguments], environment, tools=[self._uv])
+
+
+def _options_text(options: tuple[Option, ...]) -> str:
+    """The lines that uv reads from a file. URLs go there, not into the arguments: they can hold passwords."""
+    return "".join(f"{option.name} {option.value}".strip() + "\n" for option in options if option.name in _FILE_OPTIONS)
+
+
+def _flags(job: Job) -> list[str]:
+    flags = ["--only-binary", ":all:"] if job.wheels_only else []
+    if job.wanted.has_option("--pre"):
+        flags += ["--prerelease", "allow"]
+    if job.wanted.has_option("--extra-index-url"):  # as pip does: all indexes are one
+        flags += ["--index-strategy", "unsafe-best-match"]
+    for option in job.wanted.options:
+        if option.name == "--trusted-host":
+            flags += ["--allow-insecure-host", option.value]
+    return flags
