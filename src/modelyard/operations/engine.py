@@ -29,10 +29,13 @@ IDLE_POLL_S = 1.0
 
 @dataclass(frozen=True)
 class Loop:
-    """Something the controller does again and again: at once after a commit, and every ``period_s`` at least."""
+    """Something the controller does again and again: at once after a commit, and every ``period_s`` at least.
+
+    ``run`` may answer with how many seconds to wait this time instead.
+    """
 
     name: str
-    run: Callable[[], None]
+    run: Callable[[], float | None]
     period_s: float
     on_commit: bool = True
 
@@ -43,7 +46,7 @@ def lease_owner() -> str:
 
 
 class Engine:
-    """One controller's share of the work. ``run()`` returns after ``stop()``; work in hand is finished or left to others."""
+    """One controller's share of the work. ``run()`` returns after ``stop()``; unfinished work is left to others."""
 
     def __init__(
         self,
@@ -263,15 +266,16 @@ class Engine:
     def _drive(self, loop: Loop) -> None:
         wakeup = Wakeup(self._database) if loop.on_commit else None
         while not self._stopping.is_set():
+            pause_s = loop.period_s
             try:
-                loop.run()
+                pause_s = loop.run() or pause_s
             except Exception:
                 log.exception("loop %s", loop.name)
                 self._stopping.wait(1.0)
             if wakeup is not None:
-                wakeup.wait(loop.period_s, self._stopping)
+                wakeup.wait(pause_s, self._stopping)
             else:
-                self._stopping.wait(loop.period_s)
+                self._stopping.wait(pause_s)
         if wakeup is not None:
             wakeup.close()
 

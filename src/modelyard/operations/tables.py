@@ -1,7 +1,7 @@
 """Operations and their leases."""
 
 from datetime import datetime
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Index, String, Text
@@ -11,7 +11,7 @@ from modelyard.kernel.database import Base, Id, Json
 from modelyard.kernel.ids import new_id
 
 
-class OperationStatus(str, Enum):
+class OperationStatus(StrEnum):
     INITIALIZED = "INITIALIZED"
     RUNNING = "RUNNING"
     COMPLETED = "COMPLETED"

@@ -1,0 +1,411 @@
+"""The reconciler: compares the services that are wanted with the workloads that run, and moves each one step."""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from http.client import HTTPException
+from pathlib import Path
+
+import msgspec
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from modelyard.compute.executor import Executor
+from modelyard.compute.services.service import ServiceSpec
+from modelyard.compute.services.tables import LIVE, Replica, ReplicaState, Service, ServiceState, Wanted
+from modelyard.compute.unix_http import ask_once
+from modelyard.compute.workload import Kind, Limits, Network, Workload
+from modelyard.kernel.database import Database
+from modelyard.kernel.errors import ModelyardError
+from modelyard.kernel.ids import new_id
+from modelyard.kernel.wakeup import notify
+from modelyard.operations.leases import hold
+
+log = logging.getLogger(__name__)
+
+LEASE_S = 15.0
+DRAIN_S = 1.0
+"""How long a replica that gets no more traffic is left alone before it is asked to end."""
+STOP_GRACE_S = 60.0
+STEADY_S = 60.0
+"""A replica that was ready for this long proves that its service works."""
+START_ATTEMPTS = 2
+LONGEST_BACKOFF_S = 60.0
+REMEMBERED_REPLICAS = 10
+PROBE_TIMEOUT_S = 2.0
+MOVING_S = 0.05
+RESTING_S = 1.0
+
+
+@dataclass(frozen=True)
+class Materials:
+    """Where the things that a spec names lie on this machine. Each raises ``ModelyardError`` when it cannot be had."""
+
+    image: Callable[[str], Path]
+    folder: Callable[[str], Path]
+
+
+class Reconciler:
+    """Runs in every controller; of several, the one that holds the lease works."""
+
+    def __init__(self, database: Database, executor: Executor, materials: Materials, owner: str) -> None:
+        self._database = database
+        self._executor = executor
+        self._materials = materials
+        self._owner = owner
+
+    def run(self) -> float:
+        """One round over all services that are not at rest; the answer is when to look again, in seconds."""
+        if not hold(self._database, "services", self._owner, LEASE_S):
+            return LEASE_S / 5
+        moving = False
+        for service_id in self._unsettled():
+            try:
+                moving = self.step(service_id) or moving
+            except ModelyardError as error:
+                self._fail(service_id, error.message)
+            except Exception:
+                log.exception("service %s", service_id)
+        return MOVING_S if moving else RESTING_S
+
+    def _unsettled(self) -> list[str]:
+        with self._database.read() as session:
+            return list(
+                session.scalars(
+                    select(Service.id).where(
+                        (Service.wanted == Wanted.RUNNING.value)
+                        | (Service.state != ServiceState.STOPPED.value)
+                        | (Service.wanted == Wanted.REMOVED.value)
+                    )
+                )
+            )
+
+    def step(self, service_id: str) -> bool:
+        """Looks at one service and does what is next for it; True while there is something to come soon."""
+        with self._database.read() as session:
+            service = session.get(Service, service_id)
+            replicas = list(
+                session.scalars(select(Replica).where(Replica.service_id == service_id, Replica.state.in_(LIVE)))
+            )
+        if service is None:
+            return False
+        seen = {replica.id: self._look(service, replica) for replica in replicas}
+        if _is_at_rest(service, replicas, seen):
+            return False
+        with self._database.write() as session:
+            wanted = session.get(Service, service_id, with_for_update=True)
+            if wanted is None:
+                return False
+            _Round(session, wanted, seen, datetime.now(UTC)).decide()
+            settled = self._is_over(session, wanted)
+            starting = self._to_start(session, wanted)
+            ending = self._to_stop(session, wanted)
+            if session.dirty or session.new or session.deleted or settled:
+                notify(session)
+        for replica_id in starting:
+            self._start(wanted, replica_id)
+        for replica_id in ending:
+            self._executor.stop(replica_id, STOP_GRACE_S)
+        if settled:
+            self._forget(service_id)
+        else:
+            self._trim(wanted)
+        return True
+
+    def _look(self, service: Service, replica: Replica) -> "Sight":
+        """What has become of a replica since it was written down; asks its executor, and itself when it is starting."""
+        seen = self._executor.observe(replica.id)
+        if seen.state.value == "absent":
+            return Sight("missing")
+        folder = self._executor.address(replica.id)
+        if not seen.is_alive:
+            told = seen.reason or _own_reason(folder) or f"it ended with exit code {seen.exit_code}"
+            return Sight("ended", reason=_own_reason(folder) or told)
+        if replica.state != ReplicaState.STARTING.value or folder is None:
+            return Sight("alive")
+        spec = _spec_of(service, replica)
+        if spec is None:
+            return Sight("alive")
+        socket = folder / spec.socket_name
+        try:
+            answer = ask_once(socket, "GET", spec.health_path, timeout_s=PROBE_TIMEOUT_S)
+        except (OSError, HTTPException):
+            answer = None
+        if answer is not None and answer.status == 200:
+            return Sight("ready", socket_path=str(socket))
+        if (datetime.now(UTC) - replica.created_at).total_seconds() > spec.start_timeout_s:
+            return Sight("late", reason=f"it was not ready after {spec.start_timeout_s:.0f} s")
+        return Sight("alive")
+
+    def _to_start(self, session: Session, service: Service) -> list[str]:
+        """New replicas, and those that were written down but never started because a controller died in between."""
+        return list(
+            session.scalars(
+                select(Replica.id).where(
+                    Replica.service_id == service.id,
+                    Replica.generation == service.generation,
+                    Replica.state == ReplicaState.STARTING.value,
+                )
+            )
+        )
+
+    def _to_stop(self, session: Session, service: Service) -> list[str]:
+        limit = datetime.now(UTC) - timedelta(seconds=DRAIN_S)
+        return list(
+            session.scalars(
+                select(Replica.id).where(
+                    Replica.service_id == service.id,
+                    Replica.state == ReplicaState.DRAINING.value,
+                    Replica.draining_at < limit,
+                )
+            )
+        )
+
+    def _start(self, service: Service, replica_id: str) -> None:
+        if self._executor.observe(replica_id).state.value != "absent":
+            return
+        spec = msgspec.convert(service.spec, ServiceSpec)
+        self._executor.start(
+            Workload(
+                id=replica_id,
+                kind=Kind.SERVICE,
+                command=tuple(spec.command),
+                image=self._materials.image(spec.image_digest) if spec.image_digest else None,
+                code=self._materials.folder(spec.workspace_id) if spec.workspace_id else None,
+                environment=dict(spec.environment),
+                limits=_limits(spec),
+                network=Network(spec.network),
+                api_address=spec.api_address,
+                labels={"service": service.id, "kind": service.kind, **spec.labels},
+            )
+        )
+
+    def _is_over(self, session: Session, service: Service) -> bool:
+        left = session.scalar(
+            select(Replica.id).where(Replica.service_id == service.id, Replica.state.in_(LIVE)).limit(1)
+        )
+        if left is not None or service.wanted == Wanted.RUNNING.value:
+            return False
+        if service.wanted == Wanted.STOPPED.value:
+            service.state = ServiceState.STOPPED.value
+            service.serving_generation = None
+            service.serving_spec = None
+            return False
+        return True
+
+    def _forget(self, service_id: str) -> None:
+        with self._database.read() as session:
+            ids = list(session.scalars(select(Replica.id).where(Replica.service_id == service_id)))
+        for replica_id in ids:
+            self._executor.remove(replica_id)
+        with self._database.write() as session:
+            session.execute(delete(Replica).where(Replica.service_id == service_id))
+            session.execute(delete(Service).where(Service.id == service_id))
+
+    def _fail(self, service_id: str, reason: str) -> None:
+        with self._database.write() as session:
+            service = session.get(Service, service_id, with_for_update=True)
+            if service is not None and service.reason != reason:
+                service.state = ServiceState.FAILED.value
+                service.reason = reason
+                notify(session)
+
+    def _trim(self, service: Service) -> None:
+        """Removes the folders and rows of all but the last few replicas that have ended."""
+        with self._database.read() as session:
+            ended = list(
+                session.scalars(
+                    select(Replica.id)
+                    .where(Replica.service_id == service.id, Replica.state == ReplicaState.ENDED.value)
+                    .order_by(Replica.id.desc())
+                    .offset(REMEMBERED_REPLICAS)
+                )
+            )
+        for replica_id in ended:
+            self._executor.remove(replica_id)
+        if ended:
+            with self._database.write() as session:
+                session.execute(delete(Replica).where(Replica.id.in_(ended)))
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What was seen of a replica: missing, alive, ready, late or ended."""
+
+    state: str
+    reason: str | None = None
+    socket_path: str | None = None
+
+
+class _Round:
+    """One decision about one service: turns what was seen into new states of rows."""
+
+    def __init__(self, session: Session, service: Service, seen: dict[str, Sight], now: datetime) -> None:
+        self.session = session
+        self.service = service
+        self.seen = seen
+        self.now = now
+        self.live = list(
+            session.scalars(
+                select(Replica)
+                .where(Replica.service_id == service.id, Replica.state.in_(LIVE))
+                .order_by(Replica.id)
+                .with_for_update()
+            )
+        )
+
+    def decide(self) -> None:
+        for replica in list(self.live):
+            self._take_note(replica)
+        if self.service.wanted != Wanted.RUNNING.value:
+            for replica in self.live:
+                self._drain(replica)
+            return
+        current = self._current()
+        ready = [replica for replica in current if replica.state == ReplicaState.READY.value]
+        self._switch(ready)
+        self._drop_surplus(current)
+        self._add_missing(current)
+        self._name_state(ready)
+
+    def _current(self) -> list[Replica]:
+        wanted = self.service.generation
+        return [r for r in self.live if r.generation == wanted and r.state != ReplicaState.DRAINING.value]
+
+    def _take_note(self, replica: Replica) -> None:
+        sight = self.seen.get(replica.id)
+        if sight is None:
+            return
+        if sight.state == "missing" and replica.state == ReplicaState.STARTING.value:
+            if replica.generation != self.service.generation:
+                self._end(replica, "its generation was given up before it started")
+            return
+        if sight.state == "ready":
+            replica.state = ReplicaState.READY.value
+            replica.ready_at = self.now
+            replica.socket_path = sight.socket_path
+        elif sight.state in {"ended", "missing"}:
+            was_draining = replica.state == ReplicaState.DRAINING.value
+            self._end(replica, sight.reason or "its workload is gone")
+            if not was_draining:
+                self._count_failure(replica)
+        elif sight.state == "late":
+            self._drain(replica)
+            replica.reason = sight.reason
+            self._count_failure(replica)
+        elif replica.ready_at and (self.now - replica.ready_at).total_seconds() > STEADY_S and self.service.failures:
+            self.service.failures = 0
+
+    def _end(self, replica: Replica, reason: str) -> None:
+        replica.state = ReplicaState.ENDED.value
+        replica.ended_at = self.now
+        replica.reason = replica.reason or reason
+        self.live.remove(replica)
+
+    def _count_failure(self, replica: Replica) -> None:
+        if replica.generation != self.service.generation:
+            return
+        self.service.failures += 1
+        self.service.reason = replica.reason
+        pause_s = min(LONGEST_BACKOFF_S, 0.5 * 2 ** (self.service.failures - 1))
+        self.service.next_attempt_at = self.now + timedelta(seconds=pause_s)
+
+    def _drain(self, replica: Replica) -> None:
+        if replica.state != ReplicaState.DRAINING.value:
+            replica.state = ReplicaState.DRAINING.value
+            replica.draining_at = self.now
+
+    def _switch(self, ready: list[Replica]) -> None:
+        """Moves the traffic to the wanted generation once it is complete."""
+        service = self.service
+        if service.serving_generation != service.generation:
+            if len(ready) < service.replicas:
+                return
+            service.serving_generation = service.generation
+            service.serving_spec = service.spec
+        for replica in self.live:
+            if replica.generation != service.generation:
+                self._drain(replica)
+
+    def _drop_surplus(self, current: list[Replica]) -> None:
+        for replica in current[self.service.replicas :]:
+            self._drain(replica)
+
+    def _add_missing(self, current: list[Replica]) -> None:
+        service = self.service
+        if self._has_given_up() or (service.next_attempt_at and service.next_attempt_at > self.now):
+            return
+        for _ in range(service.replicas - len(current)):
+            self.session.add(
+                Replica(
+                    id=new_id(),
+                    service_id=service.id,
+                    generation=service.generation,
+                    state=ReplicaState.STARTING.value,
+                    created_at=self.now,
+                )
+            )
+        self.session.flush()
+
+    def _has_given_up(self) -> bool:
+        """A generation that was never ready is tried a few times; one that was ready is restarted for ever."""
+        service = self.service
+        return service.serving_generation != service.generation and service.failures >= START_ATTEMPTS
+
+    def _name_state(self, ready: list[Replica]) -> None:
+        service = self.service
+        if self._has_given_up():
+            state = ServiceState.FAILED
+        elif service.serving_generation == service.generation:
+            state = ServiceState.READY if len(ready) >= service.replicas else ServiceState.FAILING
+        else:
+            state = ServiceState.LAUNCHING if service.serving_generation is None else ServiceState.REPLACING
+        if state is ServiceState.READY and not service.failures:
+            service.reason = None
+        if service.state != state.value:
+            service.state = state.value
+            service.updated_at = self.now
+
+
+def _is_at_rest(service: Service, replicas: list[Replica], seen: dict[str, Sight]) -> bool:
+    """Whether a service is as it should be, so that nothing needs to be locked or written."""
+    if service.wanted != Wanted.RUNNING.value:
+        return False
+    if service.state == ServiceState.FAILED.value and not replicas:
+        return True
+    return (
+        service.state == ServiceState.READY.value
+        and service.failures == 0
+        and len(replicas) == service.replicas
+        and all(r.state == ReplicaState.READY.value and r.generation == service.generation for r in replicas)
+        and all(sight.state == "alive" for sight in seen.values())
+    )
+
+
+def _spec_of(service: Service, replica: Replica) -> ServiceSpec | None:
+    if replica.generation == service.generation:
+        return msgspec.convert(service.spec, ServiceSpec)
+    return None
+
+
+def _own_reason(folder: Path | None) -> str | None:
+    """What the program itself wrote about its failure to start, in ``failure.json`` beside its socket."""
+    if folder is None:
+        return None
+    try:
+        told = json.loads((folder / "failure.json").read_text(encoding="utf-8", errors="replace")[:65536])
+    except (OSError, ValueError):
+        return None
+    message = told.get("message") if isinstance(told, dict) else None
+    return message[:4000] if isinstance(message, str) else None
+
+
+def _limits(spec: ServiceSpec) -> Limits:
+    limits = Limits(memory_bytes=spec.memory_bytes, cpu_count=spec.cpu_count, processes=spec.processes)
+    if spec.disk_bytes is not None:
+        limits = replace(limits, disk_bytes=spec.disk_bytes)
+    if spec.log_bytes is not None:
+        limits = replace(limits, log_bytes=spec.log_bytes)
+    return limits

@@ -1,0 +1,65 @@
+"""Workspaces as folders, for workloads to mount: written once for each content, shared by everything that runs it."""
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from modelyard.kernel.ids import new_id
+from modelyard.storage.blobs import BlobStore
+from modelyard.workspaces.service import tree_digest
+from modelyard.workspaces.tables import File
+
+EXECUTABLE_SUFFIXES = (".sh",)
+
+
+class Checkouts:
+    """Folders named by the digest of their content. They are copies: user code can never reach a blob through them."""
+
+    def __init__(self, root: Path, blobs: BlobStore) -> None:
+        self._root = root
+        self._blobs = blobs
+
+    def path(self, files: Iterable[File]) -> Path:
+        """The folder that holds ``files``; made, whole or not at all, when it is not there yet."""
+        wanted = list(files)
+        folder = self._root / tree_digest(wanted)
+        if folder.is_dir():
+            os.utime(folder)
+            return folder
+        staging = self._root / f".staging-{new_id()}"
+        staging.mkdir(parents=True, mode=0o755)
+        try:
+            for file in wanted:
+                self._write(staging, file)
+            try:
+                staging.rename(folder)
+            except OSError:
+                if not folder.is_dir():  # not merely that somebody else was faster
+                    raise
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+        return folder
+
+    def collect(self, live: set[str], older_than: float) -> int:
+        """Removes folders that are not ``live`` and untouched since ``older_than`` (seconds since the epoch)."""
+        removed = 0
+        for folder in self._root.iterdir() if self._root.is_dir() else ():
+            if folder.name not in live and folder.stat().st_mtime < older_than:
+                shutil.rmtree(folder, ignore_errors=True)
+                removed += 1
+        return removed
+
+    def _write(self, staging: Path, file: File) -> None:
+        target = staging / file.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        mode = 0o755 if file.path.endswith(EXECUTABLE_SUFFIXES) or self._is_program(file) else 0o644
+        with target.open("wb") as out:
+            for chunk in self._blobs.iter_chunks(file.digest):
+                out.write(chunk)
+        target.chmod(mode)
+
+    def _is_program(self, file: File) -> bool:
+        with self._blobs.open(file.digest) as content:
+            start = content.read(4)
+        return start.startswith(b"#!") or start == b"\x7fELF"
