@@ -370,18 +370,22 @@ class _Round:
 
 
 def _is_at_rest(service: Service, replicas: list[Replica], seen: dict[str, Sight]) -> bool:
-    """Whether a service is as it should be, so that nothing needs to be locked or written."""
+    """Whether there is nothing to decide about a service, so that nothing needs to be locked or written."""
     if service.wanted != Wanted.RUNNING.value:
         return False
     if service.state == ServiceState.FAILED.value and not replicas:
         return True
-    return (
-        service.state == ServiceState.READY.value
-        and service.failures == 0
-        and len(replicas) == service.replicas
-        and all(r.state == ReplicaState.READY.value and r.generation == service.generation for r in replicas)
-        and all(sight.state == "alive" for sight in seen.values())
+    now = datetime.now(UTC)
+    steady = all(
+        replica.state == ReplicaState.READY.value
+        and replica.generation == service.generation
+        and seen[replica.id].state == "alive"
+        and not (service.failures and replica.ready_at and (now - replica.ready_at).total_seconds() > STEADY_S)
+        for replica in replicas
     )
+    waiting = service.next_attempt_at is not None and service.next_attempt_at > now
+    complete = service.state == ServiceState.READY.value and len(replicas) == service.replicas
+    return steady and (complete or (waiting and service.state == ServiceState.FAILING.value))
 
 
 def _spec_of(service: Service, replica: Replica) -> ServiceSpec | None:
