@@ -4,6 +4,8 @@ from typing import Any
 
 import pandas as pd
 
+CATEGORIES = ["district", "kind", "lift"]
+
 
 def score(data: pd.DataFrame, model: Any, **kwargs: Any) -> pd.DataFrame:
     """Return the price of each house in euros, rounded to a hundred.
@@ -14,5 +16,6 @@ def score(data: pd.DataFrame, model: Any, **kwargs: Any) -> pd.DataFrame:
     missing = [name for name in columns if name not in data.columns]
     if missing:
         raise ValueError(f"missing columns: {', '.join(missing)}")
-    prices = model.predict(data[columns])
+    known = {name: data[name].astype(object).where(data[name].notna(), "unknown") for name in CATEGORIES}
+    prices = model.predict(data[columns].assign(**known))
     return pd.DataFrame({"Predictions": prices.round(-2)}, index=data.index)

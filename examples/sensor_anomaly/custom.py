@@ -6,7 +6,7 @@ import pandas as pd
 
 
 def score(data: pd.DataFrame, model: Any, **kwargs: Any) -> pd.DataFrame:
-    """Return how strange each reading is: about 0.4 is usual, above 0.6 somebody should look at the pump.
+    """Return how strange each reading is: about 0.4 is usual, above 0.55 somebody should look at the pump.
 
     Raises ValueError when a column is missing.
     """

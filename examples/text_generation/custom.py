@@ -33,7 +33,7 @@ def score(data: pd.DataFrame, model: Chain, **kwargs: Any) -> pd.DataFrame:
         raise ValueError("missing columns: promptText")
     greeting = os.environ.get("GREETING", "")
     max_words = int(float(os.environ.get("MAX_WORDS", "40")))
-    prompts = data["promptText"].fillna("").astype(str)
+    prompts = data["promptText"].astype(object).where(data["promptText"].notna(), "").astype(str)
     texts = [f"{greeting} {continuation(prompt, model, max_words)}".strip() for prompt in prompts]
     return pd.DataFrame({"resultText": texts}, index=data.index, dtype=object)
 
