@@ -45,7 +45,7 @@ def pair_files(form: Form[Stored], file_field: str = "file", path_field: str = "
 
 
 def _sent_paths(form: Form[Stored], path_field: str) -> list[str] | None:
-    """The paths as sent, None where the field is absent. One that only looks like a list, as ``[id].tsx`` does, is a path."""
+    """The paths as sent, None where there are none. What only looks like a list, as ``[id].tsx`` does, is a path."""
     values = form.values(path_field)
     if len(values) == 1 and values[0].lstrip().startswith("["):
         try:

@@ -16,6 +16,7 @@ from modelyard.kernel.clock import Clock
 from modelyard.storage.blobs import CHUNK_BYTES, MEMORY_LIMIT_BYTES, Blob, MissingBlobError, blob_key, is_digest
 
 RENEW_AFTER: Final = timedelta(hours=12)
+RANGE_BYTES: Final = 8 << 20
 UPLOAD_PART_BYTES: Final = 8 << 20
 UPLOAD_PARTS: Final = 9_000
 
@@ -38,14 +39,13 @@ class RemoteBlobStore:
         return RemoteBlobWriter(self, self._spool_folder)
 
     def open(self, digest: str) -> BinaryIO:
-        file = _RemoteFile(self._store, blob_key(digest), self.size(digest))
-        return cast("BinaryIO", io.BufferedReader(file, CHUNK_BYTES))
+        return self._open(digest, CHUNK_BYTES)
 
     def read(self, digest: str) -> bytes:
         return b"".join(self.iter_chunks(digest))
 
     def iter_chunks(self, digest: str, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
-        with self.open(digest) as file:
+        with self._open(digest, RANGE_BYTES) as file:
             while chunk := file.read(chunk_bytes):
                 yield chunk
 
@@ -86,6 +86,11 @@ class RemoteBlobStore:
             return
         part_bytes = max(UPLOAD_PART_BYTES, blob.size_bytes // UPLOAD_PARTS + 1)
         obstore.put(self._store, blob_key(blob.digest), file, chunk_size=part_bytes, max_concurrency=4)
+
+    def _open(self, digest: str, buffer_bytes: int) -> BinaryIO:
+        """Ranged requests, not one long answer: each has the client's time-out for itself, however slow the reader."""
+        file = _RemoteFile(self._store, blob_key(digest), self.size(digest))
+        return cast("BinaryIO", io.BufferedReader(file, buffer_bytes))
 
     def _written_at(self, digest: str) -> datetime | None:
         try:
