@@ -37,7 +37,7 @@ class Example:
         self.folder = EXAMPLES / name
         custom = self.folder / "custom.py"
         self.hooks: Any = load(custom) if custom.exists() else None
-        if hasattr(self.hooks, "load_model"):
+        if self.hooks is not None and hasattr(self.hooks, "load_model"):
             self.model = self.hooks.load_model(str(self.folder))
         else:
             self.model = joblib.load(self.folder / "model.joblib")
