@@ -1,4 +1,5 @@
-# ruff: noqa: PTH # os.path is several times as fast, and this walks thousands of files
+# os.path is several times as fast as pathlib, and this walks thousands of files:
+# ruff: noqa: PTH103, PTH105, PTH110, PTH118, PTH119, PTH120, PTH123
 """Compiles the bytecode of a virtual environment. A program of its own, with the standard library only.
 
 ``python -I -S compile_program.py SITE_PACKAGES CACHE_DIR link|copy WORKERS``
