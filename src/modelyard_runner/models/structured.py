@@ -1,0 +1,121 @@
+"""A model for tables: rows in, checked predictions out, through the hooks of `custom.py` or a bare artifact."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from modelyard_runner.models.artifacts import load_artifact
+from modelyard_runner.models.frames import frame_of_csv, frame_of_rows
+from modelyard_runner.models.hooks import Hooks, accepted_keywords, call_user_code
+from modelyard_runner.models.predictors import Predictor, output_of, predictor_of
+from modelyard_runner.problems import LoadError, Refusal, listing
+from modelyard_runner.target import Target, TargetType, label_text
+from modelyard_runner.wire.outputs import PREDICTIONS_COLUMN, Output, Predictions, check
+from modelyard_runner.wire.payload import Form, Payload
+from modelyard_runner.wire.rows import Row, json_rows
+
+
+class StructuredModel:
+    """A loaded model. Its methods are called from one thread only."""
+
+    def __init__(self, hooks: Hooks, model: Any, target: Target) -> None:
+        self.hooks = hooks
+        self._model = model
+        self._predictor: Predictor | None = None
+        if hooks.score is None:
+            self._predictor = predictor_of(model, target)
+            target = _with_labels(target, self._predictor.labels)
+        self.target = target
+        self._score_keywords: dict[str, Any] = {}
+        if hooks.score is not None:
+            offered: dict[str, Any] = {}
+            if target.kind is TargetType.BINARY:
+                offered = {
+                    "positive_class_label": target.positive_label,
+                    "negative_class_label": target.negative_label,
+                }
+            elif target.kind is TargetType.MULTICLASS:
+                offered = {"class_labels": list(target.labels)}
+            self._score_keywords = accepted_keywords(hooks.score, offered)
+
+    def frame_of(self, payload: Payload) -> Any:
+        """The input of a request: a DataFrame, or whatever the model's `read_input_data` makes of the bytes."""
+        if self.hooks.read_input_data is not None:
+            return self.hooks.read_input_data(payload.body)
+        if payload.form is Form.JSON:
+            return self.frame_of_rows(json_rows(payload.body))
+        return frame_of_csv(payload.body)
+
+    def frame_of_rows(self, rows: list[Row]) -> pd.DataFrame:
+        """The input of JSON rows."""
+        return frame_of_rows(rows)
+
+    def predict(self, frame: Any) -> Predictions:
+        """Score a frame (without the target's column, should it be there) and check what comes back.
+
+        Raises Refusal 422 for a wrong answer of the model, and whatever the model's code raises.
+        """
+        hooks, target = self.hooks, self.target
+        is_frame = isinstance(frame, pd.DataFrame)
+        if not is_frame and hooks.score is None:
+            raise Refusal(
+                422, f"read_input_data returned a {type(frame).__name__}; without a score hook it returns a DataFrame."
+            )
+        row_count = len(frame) if hasattr(frame, "__len__") else frame.shape[0]
+        if is_frame and target.name and target.name in frame.columns:
+            frame = frame.drop(columns=[target.name])
+        if hooks.transform is not None:
+            frame = hooks.transform(frame, self._model)
+        if self._predictor is not None:
+            if not isinstance(frame, pd.DataFrame):
+                raise Refusal(422, f"transform returned a {type(frame).__name__}; it has to return a DataFrame.")
+            output = self._predictor.predict(frame)
+        elif hooks.score is not None:
+            output = output_of(hooks.score(frame, self._model, **self._score_keywords))
+        if hooks.post_process is not None:
+            output = output_of(hooks.post_process(self._as_frame(output), self._model))
+        return check(target, output, row_count)
+
+    def _as_frame(self, output: Output) -> pd.DataFrame:
+        """A model's output as the frame that `post_process` gets: named columns also where the model gave no names."""
+        names = output.columns
+        if names is None and output.rows:
+            labels = list(self.target.labels)
+            if self.target.kind is TargetType.BINARY:
+                labels = [self.target.negative_label, self.target.positive_label]
+            width = len(output.rows[0])
+            if width == 1:
+                names = [self.target.positive_label if self.target.is_classification else PREDICTIONS_COLUMN]
+            elif width == len(labels):
+                names = labels
+        return pd.DataFrame(output.rows, columns=names)
+
+
+def load_structured_model(code_dir: Path, hooks: Hooks, target: Target) -> StructuredModel:
+    """Load a model from its code folder: by its `load_model`, else from the one serialized model at the root.
+
+    Raises LoadError with the reason.
+    """
+    if hooks.load_model is not None:
+        model = call_user_code("load_model", hooks.load_model, str(code_dir))
+        if model is None:
+            raise LoadError("load_model returned None; it has to return the model.")
+    else:
+        model = load_artifact(code_dir, required=hooks.score is None)
+    return call_user_code("Preparing the model", StructuredModel, hooks, model, target)  # type: ignore[no-any-return]
+
+
+def _with_labels(target: Target, known: tuple[str, ...]) -> Target:
+    """The target with the class labels of the model where none are set; LoadError where the two differ."""
+    if not target.is_classification or not known:
+        return target
+    if not target.labels:
+        if target.kind is TargetType.BINARY and len(known) != 2:
+            raise LoadError(f"A binary model has two classes; this model's are {listing(known)}.")
+        labels = tuple(reversed(known)) if target.kind is TargetType.BINARY else known
+        return dataclasses.replace(target, labels=labels)
+    if {label_text(label) for label in target.labels} != set(known):
+        raise LoadError(f"The model's classes are {listing(known)}; the class labels set are {listing(target.labels)}.")
+    return target

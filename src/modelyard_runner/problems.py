@@ -1,0 +1,37 @@
+"""What can go wrong, as two exceptions: one stops the process, the other answers one request."""
+
+import traceback
+
+
+class LoadError(Exception):
+    """The model cannot be served; the message tells the model's author why."""
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.message = message
+        self.exit_code = exit_code
+
+
+class Refusal(Exception):  # noqa: N818  an answer to a request, not an accident
+    """A request that gets no prediction.
+
+    `status` is an HTTP status and `message` the sentence the client reads; `retry_after_s` becomes the
+    `Retry-After` header.
+    """
+
+    def __init__(self, status: int, message: str, retry_after_s: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.retry_after_s = retry_after_s
+
+
+def describe(error: BaseException) -> str:
+    """`ValueError: could not convert ...`: the last line Python would print for an exception."""
+    return "".join(traceback.format_exception_only(error)).strip()
+
+
+def listing(names: "list[str] | tuple[str, ...]", most: int = 10) -> str:
+    """Names in quotes for a message, cut after `most` of them."""
+    shown = ", ".join(repr(name) for name in names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown

@@ -1,0 +1,1 @@
+"""Models that bring their own server: `start_server.sh` and the translation to what it speaks."""
