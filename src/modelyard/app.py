@@ -6,6 +6,8 @@ from types import ModuleType
 
 from litestar import Litestar
 
+from modelyard.datasets import routes as dataset_routes
+from modelyard.datasets import work as dataset_work
 from modelyard.identity.caller import authenticate
 from modelyard.kernel.clock import Clock, SystemClock
 from modelyard.kernel.database import Database
@@ -20,7 +22,7 @@ from modelyard.operations.work import Handler
 from modelyard.storage.blobs import Blob, BlobStore
 from modelyard.storage.locations import open_blob_store
 
-ROUTES: tuple[ModuleType, ...] = (operation_routes,)
+ROUTES: tuple[ModuleType, ...] = (operation_routes, dataset_routes)
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def endpoints() -> list[Endpoint]:
 
 def handlers() -> list[Handler]:
     """Every kind of asynchronous work."""
-    return []
+    return [*dataset_work.handlers()]
 
 
 def loops(_application: Application) -> list[Loop]:

@@ -1,0 +1,1 @@
+"""Datasets: uploaded tables, their versions and what is in their columns."""

@@ -1,0 +1,160 @@
+"""Reading a plain file as a table: CSV in UTF-8, JSON lines or Parquet, with memory that does not grow with it."""
+
+import codecs
+import csv
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+
+import polars as pl
+
+from modelyard.datasets.unpacking import CHUNK_BYTES, NotATableError
+
+MAX_COLUMNS = 20_000
+MAX_LINE_BYTES = 16 << 20
+SAMPLE_ROWS = 10_000
+
+# What pandas reads as missing, so that a model that is given the CSV and we see the same.
+MISSING = ["", "#N/A", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"]
+
+_PARQUET = b"PAR1"
+_SEPARATORS = ",;\t|"
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_BOM = codecs.BOM_UTF8
+
+
+def read_table(path: Path, name: str, target: Path) -> pl.LazyFrame:
+    """Writes the table in ``path`` to the Parquet file ``target`` and opens it; one that is Parquet is opened as it is.
+
+    Raises ``NotATableError`` for what is no table: empty, not text, not UTF-8, rows that are longer than the header,
+    columns without rows, columns of one name, columns that hold lists or structures.
+    """
+    if path.stat().st_size == 0:
+        raise NotATableError(f"'{name}' is empty; upload a table with a header and at least one row.")
+    with path.open("rb") as file:
+        is_parquet = file.read(4) == _PARQUET
+    if is_parquet:
+        return _checked(_open_parquet(path))
+    check_text(path, name)
+    if name.lower().endswith((".jsonl", ".ndjson")):
+        _sink(pl.scan_ndjson(path, infer_schema_length=None), target)
+    else:
+        _read_csv(path, target)
+    return _checked(pl.scan_parquet(target))
+
+
+def check_text(path: Path, name: str) -> None:
+    """Raises ``NotATableError`` unless the file is UTF-8 text with lines of a bounded length."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    line, line_bytes = 1, 0
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            if line == 1 and chunk.startswith(_UTF16):
+                raise NotATableError(f"'{name}' is UTF-16 text; save it as UTF-8.")
+            if b"\0" in chunk:
+                at = line + chunk[: chunk.index(b"\0")].count(b"\n")
+                raise NotATableError(f"'{name}' is not text: there is a NUL byte in line {at}; upload CSV or Parquet.")
+            try:
+                decoder.decode(chunk)
+            except UnicodeDecodeError as error:
+                at = line + chunk[: max(0, error.start)].count(b"\n")
+                raise NotATableError(
+                    f"'{name}' is not UTF-8 text: line {at} holds the byte 0x{error.object[error.start]:02x}; "
+                    "save the file as UTF-8."
+                ) from error
+            newlines = chunk.count(b"\n")
+            line += newlines
+            line_bytes = len(chunk) - chunk.rindex(b"\n") if newlines else line_bytes + len(chunk)
+            if line_bytes > MAX_LINE_BYTES:
+                raise NotATableError(f"'{name}' is not a table: line {line} is longer than {MAX_LINE_BYTES} bytes.")
+    try:
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        raise NotATableError(f"'{name}' is not UTF-8 text: its last character is cut off.") from error
+
+
+def _read_csv(path: Path, target: Path) -> None:
+    header, separator = _header(path)
+    try:
+        _sink(_scan_csv(path, separator, SAMPLE_ROWS), target)
+    except NotATableError:
+        problem = _uneven_row(path, separator, len(header))
+        if problem:
+            raise NotATableError(problem) from None
+        _sink(_scan_csv(path, separator, None), target)
+
+
+def _scan_csv(path: Path, separator: str, sample_rows: int | None) -> pl.LazyFrame:
+    return pl.scan_csv(path, separator=separator, null_values=MISSING, infer_schema_length=sample_rows)
+
+
+def _header(path: Path) -> tuple[list[str], str]:
+    """The names of the columns, and what separates them: the sign that the first line has most of."""
+    with path.open("rb") as file:
+        first = file.readline().removeprefix(_BOM).decode()
+    if first.count("\r") > 1 and first.endswith("\r"):
+        raise NotATableError("The lines end with a carriage return alone; save the file with line feeds.")
+    separator = max(_SEPARATORS, key=first.count)
+    with path.open(encoding="utf-8-sig", newline="") as text:
+        names = next(csv.reader(text, delimiter=separator), [])
+    if not any(name.strip() for name in names):
+        raise NotATableError("The first line is blank; it must name the columns.")
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise NotATableError(f"Several columns are called {_quoted(repeated)}; each column needs a name of its own.")
+    if len(names) > MAX_COLUMNS:
+        raise NotATableError(f"The table has {len(names)} columns; at most {MAX_COLUMNS} are read.")
+    return names, separator
+
+
+def _uneven_row(path: Path, separator: str, columns: int) -> str | None:
+    """What is wrong with the first row that has too many fields, or a quote that is never closed."""
+    with path.open(encoding="utf-8-sig", newline="") as text:
+        rows = csv.reader(text, delimiter=separator, strict=True)
+        try:
+            for row in rows:
+                if len(row) > columns:
+                    return f"This is not a table: line {rows.line_num} has {len(row)} fields, the header has {columns}."
+        except csv.Error as error:
+            return f"This is not a table: line {rows.line_num}: {error}."
+    return None
+
+
+def _sink(table: pl.LazyFrame, target: Path) -> None:
+    try:
+        table.sink_parquet(target, compression="zstd", compression_level=1)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise NotATableError(f"The file cannot be read as a table: {_first_line(error)}.") from error
+
+
+def _open_parquet(path: Path) -> pl.LazyFrame:
+    try:
+        pl.read_parquet_schema(path)
+        table = pl.scan_parquet(path)
+        table.select(pl.len()).collect(engine="streaming")
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise NotATableError(f"The Parquet file is broken: {_first_line(error)}.") from error
+    return table
+
+
+def _checked(table: pl.LazyFrame) -> pl.LazyFrame:
+    schema = table.collect_schema()
+    if not schema:
+        raise NotATableError("The table has no columns.")
+    if len(schema) > MAX_COLUMNS:
+        raise NotATableError(f"The table has {len(schema)} columns; at most {MAX_COLUMNS} are read.")
+    nested = [name for name, kind in schema.items() if kind.is_nested() or kind in {pl.Binary, pl.Object}]
+    if nested:
+        raise NotATableError(f"Columns hold lists, structures or bytes: {_quoted(nested)}; a cell must be one value.")
+    if table.select(pl.len()).collect(engine="streaming").item() == 0:
+        raise NotATableError("The table has a header but no rows.")
+    return table
+
+
+def _quoted(names: list[str]) -> str:
+    shown = ", ".join(repr(name) for name in islice(names, 10))
+    return f"{shown} and {len(names) - 10} more" if len(names) > 10 else shown
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
