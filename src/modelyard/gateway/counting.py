@@ -1,0 +1,76 @@
+"""Counts requests in memory and writes the sums in batches."""
+
+import logging
+import threading
+from datetime import UTC, datetime
+
+from modelyard.gateway.routing_table import Target
+from modelyard.kernel.database import Database
+from modelyard.kernel.wakeup import notify
+from modelyard.monitoring.usage import Tally, add_usage
+
+log = logging.getLogger(__name__)
+
+FLUSH_S = 1.0
+
+
+class UsageCounter:
+    """The event loop counts; a thread takes what was counted away and stores it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._tallies: dict[tuple[str, str, datetime], Tally] = {}
+        self._hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+        self._stop = threading.Event()
+        self._kept: dict[tuple[str, str, datetime], Tally] = {}
+
+    def count(self, target: Target, status: int, rows: int, response_ms: float, execution_ms: float) -> None:
+        """Counts one answered request of a deployment."""
+        key = (target.deployment_id, target.model_id, self._hour)
+        tally = self._tallies.get(key)
+        if tally is None:
+            tally = self._tallies.setdefault(key, Tally())
+        tally.add(status, rows, response_ms, execution_ms)
+
+    def flush(self) -> None:
+        """Stores what was counted; keeps it for the next time when the database cannot be reached."""
+        taken, self._tallies = self._tallies, {}
+        self._hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+        now = datetime.now(UTC)
+        for key, tally in taken.items():
+            tally.last_at = now
+            if key in self._kept:
+                _merge(self._kept[key], tally)
+            else:
+                self._kept[key] = tally
+        if self._kept:
+            with self._database.write() as session:
+                add_usage(session, self._kept)
+                notify(session)
+            self._kept = {}
+
+    def keep_flushing(self) -> None:
+        """Flushes every second until ``stop()``, and once more then. Runs in a thread of its own."""
+        while not self._stop.wait(FLUSH_S):
+            self._flush_or_log()
+        self._flush_or_log()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def _flush_or_log(self) -> None:
+        try:
+            self.flush()
+        except Exception:
+            log.exception("usage could not be stored; it is kept for the next time")
+
+
+def _merge(into: Tally, more: Tally) -> None:
+    into.requests += more.requests
+    into.rows += more.rows
+    into.user_errors += more.user_errors
+    into.server_errors += more.server_errors
+    into.slow_requests += more.slow_requests
+    into.response_ms += more.response_ms
+    into.execution_ms += more.execution_ms
+    into.last_at = max(into.last_at, more.last_at)

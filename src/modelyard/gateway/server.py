@@ -1,0 +1,83 @@
+"""The gateway's process: listens, keeps its tables fresh, and ends without losing a request."""
+
+import asyncio
+import logging
+import signal
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import uvloop
+
+from modelyard.gateway.connection import ClientConnection
+from modelyard.gateway.counting import UsageCounter
+from modelyard.gateway.routing_table import RoutingTable
+from modelyard.kernel.database import Database
+from modelyard.kernel.settings import Settings
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 1024
+DRAIN_S = 30.0
+
+
+class Gateway:
+    """What all connections of one process share. Belongs to one event loop."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, settings: Settings, table: RoutingTable, usage: UsageCounter
+    ) -> None:
+        self.loop = loop
+        self.table = table
+        self.usage = usage
+        self.timeout_s = settings.prediction_timeout_s
+        self.max_body_bytes = settings.max_prediction_bytes
+        self.connections: set[ClientConnection] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs a short piece of work that nobody waits for."""
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def drain(self) -> None:
+        """Lets every request in hand be answered, for half a minute at most."""
+        for connection in list(self.connections):
+            connection.drain()
+        deadline = self.loop.time() + DRAIN_S
+        while self.connections and self.loop.time() < deadline:
+            await asyncio.sleep(0.02)
+
+
+def run(settings: Settings, database: Database, on_ready: Callable[[], None] = lambda: None) -> None:
+    """Serves until SIGTERM or SIGINT."""
+    uvloop.run(_serve(settings, database, on_ready))
+
+
+async def _serve(settings: Settings, database: Database, on_ready: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    table, usage = RoutingTable(database), UsageCounter(database)
+    await loop.run_in_executor(None, table.refresh)
+    gateway = Gateway(loop, settings, table, usage)
+    threads = [
+        threading.Thread(target=work, name=name, daemon=True)
+        for name, work in (("routes", table.keep_fresh), ("usage", usage.keep_flushing))
+    ]
+    for thread in threads:
+        thread.start()
+    server = await loop.create_server(
+        lambda: ClientConnection(gateway), settings.host, settings.gateway_port, backlog=BACKLOG, reuse_port=False
+    )
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    log.info("gateway listens on %s:%d", settings.host, settings.gateway_port)
+    on_ready()
+    await ended.wait()
+    server.close()
+    await gateway.drain()
+    table.stop()
+    usage.stop()
+    for thread in threads:
+        await loop.run_in_executor(None, thread.join, 5.0)

@@ -1,0 +1,1 @@
+"""What deployments did: prediction usage and service health, counted from real traffic."""

@@ -1,0 +1,169 @@
+"""Adding up traffic, and telling what came of it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.orm import Session
+
+from modelyard.monitoring.tables import PredictionUsage
+
+SLOW_MS = 1000.0
+USAGE_DAYS = 7
+HEALTH_HOURS = 24
+FAILING_SHARE = 0.1
+"""From this share of server errors on, service health is failing; from any on, it is a warning."""
+
+
+@dataclass
+class Tally:
+    """What was counted for one model of one deployment since the last flush."""
+
+    requests: int = 0
+    rows: int = 0
+    user_errors: int = 0
+    server_errors: int = 0
+    slow_requests: int = 0
+    response_ms: float = 0.0
+    execution_ms: float = 0.0
+    last_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def add(self, status: int, rows: int, response_ms: float, execution_ms: float) -> None:
+        """Counts one answered request."""
+        self.requests += 1
+        self.rows += rows
+        self.response_ms += response_ms
+        self.execution_ms += execution_ms
+        if status >= 500:
+            self.server_errors += 1
+        elif status >= 400:
+            self.user_errors += 1
+        if response_ms > SLOW_MS:
+            self.slow_requests += 1
+
+
+class Health(StrEnum):
+    """As the wire names it in responses."""
+
+    NOT_STARTED = "notStarted"
+    PASSING = "passing"
+    WARNING = "warning"
+    FAILING = "failing"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Usage:
+    """``daily_rows`` are the rows scored on each of the last seven days, the oldest first, today last."""
+
+    daily_rows: tuple[int, ...] = (0,) * USAGE_DAYS
+    last_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class ServiceHealth:
+    """The health of the last 24 hours and the time that it speaks of."""
+
+    status: Health
+    start: datetime | None
+    end: datetime | None
+
+
+_COUNTERS = ("requests", "rows", "user_errors", "server_errors", "slow_requests", "response_ms", "execution_ms")
+
+
+def add_usage(session: Session, tallies: dict[tuple[str, str, datetime], Tally]) -> None:
+    """Adds tallies, keyed by (deployment id, model id, hour), to what is stored, in one statement."""
+    rows = [
+        {"deployment_id": deployment, "model_id": model, "hour": hour, "last_at": tally.last_at}
+        | {name: getattr(tally, name) for name in _COUNTERS}
+        for (deployment, model, hour), tally in tallies.items()
+    ]
+    if not rows:
+        return
+    insert = postgres_insert if session.get_bind().dialect.name == "postgresql" else sqlite_insert
+    statement = insert(PredictionUsage).values(rows)
+    added = {name: getattr(PredictionUsage, name) + statement.excluded[name] for name in _COUNTERS}
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["deployment_id", "model_id", "hour"],
+            set_=added | {"last_at": statement.excluded.last_at},
+        )
+    )
+
+
+def usages(session: Session, deployment_ids: Iterable[str], now: datetime) -> dict[str, Usage]:
+    """Prediction usage of several deployments, in two queries."""
+    ids = list(deployment_ids)
+    days = [(now - timedelta(days=back)).date() for back in range(USAGE_DAYS - 1, -1, -1)]
+    daily: dict[str, dict[date, int]] = {}
+    for deployment_id, hour, rows in session.execute(
+        select(PredictionUsage.deployment_id, PredictionUsage.hour, func.sum(PredictionUsage.rows))
+        .where(
+            PredictionUsage.deployment_id.in_(ids),
+            PredictionUsage.hour >= datetime(days[0].year, days[0].month, days[0].day, tzinfo=UTC),
+        )
+        .group_by(PredictionUsage.deployment_id, PredictionUsage.hour)
+    ):
+        by_day = daily.setdefault(deployment_id, {})
+        by_day[hour.date()] = by_day.get(hour.date(), 0) + int(rows)
+    last = last_predictions(session, ids)
+    return {
+        deployment_id: Usage(tuple(daily.get(deployment_id, {}).get(day, 0) for day in days), last.get(deployment_id))
+        for deployment_id in ids
+    }
+
+
+def last_predictions(session: Session, deployment_ids: Sequence[str]) -> dict[str, datetime]:
+    """When each deployment last answered, for those that ever did."""
+    found = session.execute(
+        select(PredictionUsage.deployment_id, func.max(PredictionUsage.last_at))
+        .where(PredictionUsage.deployment_id.in_(deployment_ids))
+        .group_by(PredictionUsage.deployment_id)
+    )
+    return dict(found.tuples().all())
+
+
+def service_healths(session: Session, deployment_ids: Iterable[str], now: datetime) -> dict[str, ServiceHealth]:
+    """Service health of several deployments from the server errors of the last 24 hours, in one query.
+
+    No request in that time: ``unknown`` when there were some before, else ``notStarted``.
+    """
+    ids = list(deployment_ids)
+    start = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=HEALTH_HOURS - 1)
+    counted = {
+        row.deployment_id: (int(row.requests), int(row.errors))
+        for row in session.execute(
+            select(
+                PredictionUsage.deployment_id,
+                func.sum(PredictionUsage.requests).label("requests"),
+                func.sum(PredictionUsage.server_errors).label("errors"),
+            )
+            .where(PredictionUsage.deployment_id.in_(ids), PredictionUsage.hour >= start)
+            .group_by(PredictionUsage.deployment_id)
+        )
+    }
+    ever = last_predictions(session, [one for one in ids if one not in counted])
+    healths = {}
+    for deployment_id in ids:
+        if deployment_id in counted:
+            healths[deployment_id] = ServiceHealth(_judge(*counted[deployment_id]), start, now)
+        else:
+            status = Health.UNKNOWN if deployment_id in ever else Health.NOT_STARTED
+            healths[deployment_id] = ServiceHealth(status, None, None)
+    return healths
+
+
+def forget_usage(session: Session, deployment_id: str) -> None:
+    """Drops what was counted for an erased deployment."""
+    session.execute(delete(PredictionUsage).where(PredictionUsage.deployment_id == deployment_id))
+
+
+def _judge(requests: int, server_errors: int) -> Health:
+    if server_errors == 0:
+        return Health.PASSING
+    return Health.FAILING if server_errors / max(1, requests) >= FAILING_SHARE else Health.WARNING
