@@ -41,7 +41,8 @@ class ClientConnection(asyncio.Protocol):
         self._body_bytes = 0
         self._streaming = False
         self._refused = False
-        self._waiting_for_principal = False
+        self._looked_again = False
+        self._waiting = False
         self._later: list[bytes] = []
 
     # asyncio.Protocol
@@ -68,7 +69,7 @@ class ClientConnection(asyncio.Protocol):
             self._refuse(400, f"This is not an HTTP request: {error}")
 
     def _is_busy(self) -> bool:
-        return self.body_ended and (self._exchange is not None or self._waiting_for_principal)
+        return self.body_ended and (self._exchange is not None or self._waiting)
 
     def pause_writing(self) -> None:
         if self._exchange is not None:
@@ -94,6 +95,7 @@ class ClientConnection(asyncio.Protocol):
         self._body_bytes = 0
         self._streaming = False
         self._refused = False
+        self._looked_again = False
 
     def on_url(self, url: bytes) -> None:
         if not self._refused:
@@ -139,7 +141,7 @@ class ClientConnection(asyncio.Protocol):
             return
         self._principal = self.gateway.table.known_principal(authorization, self._deployment_id)
         if self._principal is None:
-            self._waiting_for_principal = True
+            self._waiting = True
             self.gateway.spawn(self._load_principal(self._exchange, authorization))
 
     def on_body(self, chunk: bytes) -> None:
@@ -155,7 +157,7 @@ class ClientConnection(asyncio.Protocol):
             return
         self._body.append(chunk)
         if self._body_bytes > WHOLE_BODY_BYTES:
-            if self._waiting_for_principal:
+            if self._waiting:
                 self.hold_body()
             else:
                 self._dispatch(whole=False)
@@ -170,7 +172,7 @@ class ClientConnection(asyncio.Protocol):
             self._next_request()
         elif self._streaming:
             self._exchange.send_end()
-        elif not self._waiting_for_principal:
+        elif not self._waiting:
             self._dispatch(whole=True)
 
     # deciding
@@ -178,15 +180,23 @@ class ClientConnection(asyncio.Protocol):
     async def _load_principal(self, exchange: Exchange, authorization: str) -> None:
         load = self.gateway.table.load_principal
         self._principal = await self.gateway.loop.run_in_executor(None, load, authorization, self._deployment_id)
-        self._waiting_for_principal = False
+        self._go_on(exchange)
+
+    async def _look_again(self, exchange: Exchange) -> None:
+        await self.gateway.refresh_soon()
+        self._go_on(exchange)
+
+    def _go_on(self, exchange: Exchange) -> None:
+        """What was waited for is there: dispatches what has come of the body in the meantime."""
+        self._waiting = False
         if exchange.done or self._exchange is not exchange:
             return
         if self.body_ended:
             self._dispatch(whole=True)
-        else:
-            if self._body_bytes > WHOLE_BODY_BYTES:
-                self._dispatch(whole=False)
-            self.resume_body()
+            return
+        if self._body_bytes > WHOLE_BODY_BYTES:
+            self._dispatch(whole=False)
+        self.resume_body()
 
     def _dispatch(self, *, whole: bool) -> None:
         exchange, principal = self._exchange, self._principal
@@ -195,8 +205,16 @@ class ClientConnection(asyncio.Protocol):
         if not principal.is_valid:
             self._fail_early(401, "The API token is unknown, expired or revoked.")
             return
+        if not principal.may_use.get(self._deployment_id, False):
+            self._fail_early(404, f"Deployment {self._deployment_id} cannot be found for this user.")
+            return
         target = self.gateway.table.target(self._deployment_id)
-        if not principal.may_use.get(self._deployment_id, False) or target is None:
+        if (target is None or not target.upstreams or not target.is_active) and not self._looked_again:
+            self._looked_again = True  # what became ready a moment ago may not have been noticed yet
+            self._waiting = True
+            self.gateway.spawn(self._look_again(exchange))
+            return
+        if target is None:
             self._fail_early(404, f"Deployment {self._deployment_id} cannot be found for this user.")
             return
         if not target.is_active:

@@ -60,6 +60,7 @@ class RoutingTable:
         self._upstreams: dict[str, Upstream] = {}
         self._principals: dict[str, Principal] = {}
         self._stop = threading.Event()
+        self._refreshing = threading.Lock()
 
     # what the event loop asks
 
@@ -67,9 +68,9 @@ class RoutingTable:
         return self._targets.get(deployment_id)
 
     def known_principal(self, header: str, deployment_id: str) -> Principal | None:
-        """The principal, if it and its right to this deployment are already known."""
+        """The principal, if it is known to have the right to this deployment. A refusal is always looked up anew."""
         found = self._principals.get(header)
-        if found is None or deployment_id not in found.may_use:
+        if found is None or not found.is_valid or not found.may_use.get(deployment_id, False):
             return None
         found.used_at = time.monotonic()
         return found
@@ -88,6 +89,10 @@ class RoutingTable:
 
     def refresh(self) -> None:
         """Reads all services and their ready replicas."""
+        with self._refreshing:
+            self._refresh()
+
+    def _refresh(self) -> None:
         with self._database.read() as session:
             services = session.execute(
                 select(

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 BACKLOG = 1024
 DRAIN_S = 30.0
+REFRESH_PAUSE_S = 0.1
 
 
 class Gateway:
@@ -34,12 +35,25 @@ class Gateway:
         self.max_body_bytes = settings.max_prediction_bytes
         self.connections: set[ClientConnection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._refresh: asyncio.Task[None] | None = None
+        self._refreshed_at = 0.0
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Runs a short piece of work that nobody waits for."""
         task = self.loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def refresh_soon(self) -> None:
+        """Reads the routes anew; however many ask at once, it is done once at a time and not all the time."""
+        if self._refresh is None or self._refresh.done():
+            self._refresh = self.loop.create_task(self._refresh_once())
+        await asyncio.shield(self._refresh)
+
+    async def _refresh_once(self) -> None:
+        await asyncio.sleep(max(0.0, self._refreshed_at + REFRESH_PAUSE_S - self.loop.time()))
+        await self.loop.run_in_executor(None, self.table.refresh)
+        self._refreshed_at = self.loop.time()
 
     async def drain(self) -> None:
         """Lets every request in hand be answered, for half a minute at most."""
