@@ -1,22 +1,17 @@
 """The reconciler: compares the services that are wanted with the workloads that run, and moves each one step."""
 
-import json
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from http.client import HTTPException
-from pathlib import Path
 
 import msgspec
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from modelyard.compute.executor import Executor
+from modelyard.compute.services.readiness import Sight, look_at
 from modelyard.compute.services.service import ServiceSpec
 from modelyard.compute.services.tables import LIVE, Replica, ReplicaState, Service, ServiceState, Wanted
-from modelyard.compute.unix_http import ask_once
-from modelyard.compute.workload import Kind, Limits, Network, Workload
+from modelyard.compute.services.workloads import Materials, workload_of
 from modelyard.kernel.database import Database
 from modelyard.kernel.errors import ModelyardError
 from modelyard.kernel.ids import new_id
@@ -34,17 +29,8 @@ STEADY_S = 60.0
 START_ATTEMPTS = 2
 LONGEST_BACKOFF_S = 60.0
 REMEMBERED_REPLICAS = 10
-PROBE_TIMEOUT_S = 2.0
 MOVING_S = 0.05
 RESTING_S = 1.0
-
-
-@dataclass(frozen=True)
-class Materials:
-    """Where the things that a spec names lie on this machine. Each raises ``ModelyardError`` when it cannot be had."""
-
-    image: Callable[[str], Path]
-    folder: Callable[[str], Path]
 
 
 class Reconciler:
@@ -114,30 +100,16 @@ class Reconciler:
             self._trim(wanted)
         return True
 
-    def _look(self, service: Service, replica: Replica) -> "Sight":
-        """What has become of a replica since it was written down; asks its executor, and itself when it is starting."""
-        seen = self._executor.observe(replica.id)
-        if seen.state.value == "absent":
-            return Sight("missing")
-        folder = self._executor.address(replica.id)
-        if not seen.is_alive:
-            told = seen.reason or _own_reason(folder) or f"it ended with exit code {seen.exit_code}"
-            return Sight("ended", reason=_own_reason(folder) or told)
-        if replica.state != ReplicaState.STARTING.value or folder is None:
-            return Sight("alive")
-        spec = _spec_of(service, replica)
-        if spec is None:
-            return Sight("alive")
-        socket = folder / spec.socket_name
-        try:
-            answer = ask_once(socket, "GET", spec.health_path, timeout_s=PROBE_TIMEOUT_S)
-        except (OSError, HTTPException):
-            answer = None
-        if answer is not None and answer.status == 200:
-            return Sight("ready", socket_path=str(socket))
-        if (datetime.now(UTC) - replica.created_at).total_seconds() > spec.start_timeout_s:
-            return Sight("late", reason=f"it was not ready after {spec.start_timeout_s:.0f} s")
-        return Sight("alive")
+    def _look(self, service: Service, replica: Replica) -> Sight:
+        """What has become of a replica since it was written down."""
+        return look_at(
+            self._executor,
+            replica.id,
+            _spec_of(service, replica),
+            created_at=replica.created_at,
+            now=datetime.now(UTC),
+            probe=replica.state == ReplicaState.STARTING.value,
+        )
 
     def _to_start(self, session: Session, service: Service) -> list[str]:
         """New replicas, and those that were written down but never started because a controller died in between."""
@@ -167,20 +139,8 @@ class Reconciler:
         if self._executor.observe(replica_id).state.value != "absent":
             return
         spec = msgspec.convert(service.spec, ServiceSpec)
-        self._executor.start(
-            Workload(
-                id=replica_id,
-                kind=Kind.SERVICE,
-                command=tuple(spec.command),
-                image=self._materials.image(spec.image_digest) if spec.image_digest else None,
-                code=self._materials.folder(spec.workspace_id) if spec.workspace_id else None,
-                environment=dict(spec.environment),
-                limits=_limits(spec),
-                network=Network(spec.network),
-                api_address=spec.api_address,
-                labels={"service": service.id, "kind": service.kind, **spec.labels},
-            )
-        )
+        labels = {"service": service.id, "kind": service.kind}
+        self._executor.start(workload_of(spec, replica_id, self._materials, labels))
 
     def _is_over(self, session: Session, service: Service) -> bool:
         left = session.scalar(
@@ -228,15 +188,6 @@ class Reconciler:
         if ended:
             with self._database.write() as session:
                 session.execute(delete(Replica).where(Replica.id.in_(ended)))
-
-
-@dataclass(frozen=True)
-class Sight:
-    """What was seen of a replica: missing, alive, ready, late or ended."""
-
-    state: str
-    reason: str | None = None
-    socket_path: str | None = None
 
 
 class _Round:
@@ -392,24 +343,3 @@ def _spec_of(service: Service, replica: Replica) -> ServiceSpec | None:
     if replica.generation == service.generation:
         return msgspec.convert(service.spec, ServiceSpec)
     return None
-
-
-def _own_reason(folder: Path | None) -> str | None:
-    """What the program itself wrote about its failure to start, in ``failure.json`` beside its socket."""
-    if folder is None:
-        return None
-    try:
-        told = json.loads((folder / "failure.json").read_text(encoding="utf-8", errors="replace")[:65536])
-    except (OSError, ValueError):
-        return None
-    message = told.get("message") if isinstance(told, dict) else None
-    return message[:4000] if isinstance(message, str) else None
-
-
-def _limits(spec: ServiceSpec) -> Limits:
-    limits = Limits(memory_bytes=spec.memory_bytes, cpu_count=spec.cpu_count, processes=spec.processes)
-    if spec.disk_bytes is not None:
-        limits = replace(limits, disk_bytes=spec.disk_bytes)
-    if spec.log_bytes is not None:
-        limits = replace(limits, log_bytes=spec.log_bytes)
-    return limits
