@@ -58,6 +58,7 @@ class Assembly:
         _require_hashes(wanted)
         image = self._install(wanted, lock)
         check_tree(image)
+        self._sources.installer.finish(image)
         interpreter = self._sources.interpreter
         link_python(image, interpreter.executable, interpreter.minor_version)
         site_packages = interpreter.site_packages(image)
@@ -92,38 +93,37 @@ class Assembly:
 
     def _attempt(self, wanted: WantedSet, lock: str | None, *, wheels_only: bool) -> Path:
         """One virtual environment from one lock, in a folder of its own."""
-        folder = self._staging / ("wheels" if wheels_only else "sources")
-        folder.mkdir()
-        job = self._job(folder, wanted, wheels_only=wheels_only)
+        job = self._job(wanted, wheels_only=wheels_only)
+        job.prepare()
         installer = self._sources.installer
         installer.create(job)
         if lock is not None and covers(lock, wanted, self._sources.interpreter.markers):
             self._log("The environment's lock has everything: nothing to resolve.")
-            job.lock_file.write_text(lock)
         else:
-            self._resolve(job, lock)
-        installer.install(job)
-        target = self._staging / "image"
+            try:
+                lock = self._resolve(job, lock)
+            except (ValueError, KeyError) as error:  # only users' code makes it so
+                raise BuildError(f"What {installer.name} resolved was tampered with: {error}.") from error
+        installer.install(job, lock)
         if job.venv.is_symlink():
             raise BuildError("The image folder was replaced by a link; a package's build script did that.")
-        job.venv.rename(target)
-        lock_text = job.lock_file.read_text()
-        remove_tree(target / LOCK_FILE)
-        (target / LOCK_FILE).write_text(lock_text)
-        remove_tree(folder)
-        return target
+        image = job.venv.rename(self._staging / "image")
+        remove_tree(job.folder)
+        remove_tree(image / LOCK_FILE)
+        (image / LOCK_FILE).write_text(lock)
+        return image
 
-    def _job(self, folder: Path, wanted: WantedSet, *, wheels_only: bool) -> Job:
+    def _job(self, wanted: WantedSet, *, wheels_only: bool) -> Job:
         shared = self._sources.cache_dir / self._sources.installer.name
         shared.mkdir(parents=True, exist_ok=True)
+        name = "wheels" if wheels_only else "sources"
         return Job(
-            folder=folder,
-            venv=folder / "venv",
-            lock_file=folder / LOCK_FILE,
+            folder=self._staging / name,
+            inputs=self._staging / f"{name}-inputs",
             wanted=wanted,
             interpreter=self._sources.interpreter,
             # A build script can write what it likes into the cache that it sees: it gets one for itself.
-            cache_dir=shared if wheels_only else folder / "cache",
+            cache_dir=shared if wheels_only else self._staging / name / "cache",
             link_mode=self._link_mode if wheels_only else "hardlink",
             wheels_only=wheels_only,
             index_url=self._sources.index_url,
@@ -132,21 +132,18 @@ class Assembly:
             cancelled=self._cancelled,
         )
 
-    def _resolve(self, job: Job, preferred: str | None) -> None:
-        """Write the lock. The runner asks for its usual versions first, then for any version that fits the user's."""
-        for attempt in (job, replace(job, wanted=_relaxed(job.wanted))):
-            remove_tree(job.lock_file)
-            if preferred is not None:
-                job.lock_file.write_text(preferred)
-            try:
-                self._sources.installer.resolve(attempt)
-            except InstallerError as error:
-                if attempt.wanted == _relaxed(job.wanted) or error.needs_source:
-                    raise
-                continue
-            break
-        pins = parse_lock(job.lock_file.read_text())
+    def _resolve(self, job: Job, preferred: str | None) -> str:
+        """The lock. The runner asks for its usual versions first, then for any version that fits the user's."""
+        relaxed = replace(job, wanted=_relaxed(job.wanted))
+        try:
+            lock = self._sources.installer.resolve(job, preferred)
+        except InstallerError as error:
+            if relaxed.wanted == job.wanted or error.needs_source:
+                raise
+            lock = self._sources.installer.resolve(relaxed, preferred)
+        pins = parse_lock(lock)
         self._log(f"Resolved {len(pins)} packages: {', '.join(pin.requirement.partition(' ;')[0] for pin in pins)}.")
+        return lock
 
     def _compile(self, site_packages: Path) -> None:
         """Compile on the host: it runs no code of the packages, and the cache must not be anybody's to write."""

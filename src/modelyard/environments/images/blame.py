@@ -30,6 +30,7 @@ _SYMPTOMS = (
         "the build script of {name} failed; its output is in the log",
     ),
     (rf"Failed to (?:download|fetch) {_NAME}", "{name} could not be downloaded"),
+    (rf"Failed to install: \S+ \({_NAME}", "{name} could not be unpacked; the log says why"),
     (rf"{_NAME} (?:\S+ )?has no usable wheels", "{name} has no wheel for this platform and Python version"),
     (
         rf"No matching distribution found for {_NAME}([^\s,]*)",

@@ -52,7 +52,7 @@ class CommandRunner(Protocol):
         """
 
     def stop_all(self, folder: Path) -> None:
-        """End whatever a builder that died left running with ``folder`` as its first writable mount."""
+        """End whatever a builder that died left running; its first writable mounts were in ``folder``."""
 
 
 class DirectRunner:
@@ -88,6 +88,7 @@ class DirectRunner:
             env=dict(environment),
             pass_fds=self._inherited,
             start_new_session=True,
+            umask=0o022,  # the sandbox's user must be able to read an image
         )
         try:
             _follow(process, log, cancelled)

@@ -2,6 +2,8 @@
 
 import os
 import re
+import secrets
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from modelyard.environments.images.spec import WantedSet
 
 LinkMode = Literal["hardlink", "copy"]
 
+_MAX_OUTPUT_BYTES = 16 * 1024 * 1024
 _PASSED_ON = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy")
 _NEEDS_SOURCE = re.compile(
@@ -23,12 +26,16 @@ _NEEDS_SOURCE = re.compile(
 
 @dataclass(frozen=True)
 class Job:
-    """One attempt at filling a virtual environment."""
+    """One attempt at filling a virtual environment.
+
+    Users' code may have written anything at all into ``folder``: what this process reads from it or puts into it goes
+    through ``read_output`` and ``new_output``. ``inputs`` is this process's own.
+    """
 
     folder: Path
-    """The attempt's own folder, writable: requirements, home and temporary files are in it."""
-    venv: Path
-    lock_file: Path
+    """Writable by the commands: the virtual environment, home and temporary files are in it."""
+    inputs: Path
+    """Seen by the commands, and not writable."""
     wanted: WantedSet
     interpreter: Interpreter
     cache_dir: Path
@@ -40,17 +47,52 @@ class Job:
     log: Log
     cancelled: Cancelled
 
+    @property
+    def venv(self) -> Path:
+        return self.folder / "venv"
+
+    def prepare(self) -> None:
+        """Make the folders, readable for whatever user the commands run as."""
+        for folder in (self.folder, self.inputs, self.folder / "home", self.folder / "tmp"):
+            folder.mkdir()
+            folder.chmod(0o755)
+
+    def write_input(self, name: str, text: str) -> Path:
+        """A file that the commands can read."""
+        path = self.inputs / name
+        path.write_text(text)
+        path.chmod(0o644)
+        return path
+
+    def new_output(self, text: str | None = None) -> Path:
+        """A file that a command is to write: absent, or new with this text and the folder's owner."""
+        path = self.folder / secrets.token_hex(8)
+        if text is not None:
+            owner = self.folder.lstat()
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644), "w") as file:
+                file.write(text)
+                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+        return path
+
+    def read_output(self, path: Path) -> str:
+        """What a command wrote into a file directly in ``folder``; never what a link there leads to."""
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError as error:
+            raise InstallerError(f"the output {path.name} cannot be read: {error.strerror}") from error
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_OUTPUT_BYTES:
+                raise InstallerError(f"the output {path.name} was replaced or has more than {_MAX_OUTPUT_BYTES} bytes")
+            return file.read(_MAX_OUTPUT_BYTES).decode(errors="replace")
+
     def environment(self) -> dict[str, str]:
         """What a tool sees of this machine's environment: certificates, and the way out where it is not isolated."""
         names = _PASSED_ON if self.runner.isolates else (*_PASSED_ON, *_PROXIES)
-        home = self.folder / "home"
-        temporary = self.folder / "tmp"
-        for folder in (home, temporary):
-            folder.mkdir(exist_ok=True)
         return {
             "PATH": f"{self.interpreter.executable.parent}:/usr/local/bin:/usr/bin:/bin",
-            "HOME": str(home),
-            "TMPDIR": str(temporary),
+            "HOME": str(self.folder / "home"),
+            "TMPDIR": str(self.folder / "tmp"),
             "LANG": "C.UTF-8",
             "NO_COLOR": "1",
             **{name: os.environ[name] for name in names if name in os.environ},
@@ -67,6 +109,7 @@ class Job:
 
         mounts = [
             Folder(self.folder, writable=True),
+            Folder(self.inputs),
             Folder(self.interpreter.prefix),
             *(Folder(tool) for tool in tools),
         ]
@@ -81,15 +124,18 @@ class Job:
 
 
 class Installer(Protocol):
-    """A tool that builds virtual environments."""
+    """A tool that builds virtual environments. Every verb raises ``InstallerError`` and ``BuildCancelledError``."""
 
     name: str
 
     def create(self, job: Job) -> None:
-        """Make an empty, relocatable virtual environment at ``job.venv``."""
+        """Make an empty virtual environment at ``job.venv``."""
 
-    def resolve(self, job: Job) -> None:
-        """Write the lock of ``job.wanted`` to ``job.lock_file``; pins already in that file are preferred."""
+    def resolve(self, job: Job, preferred: str | None) -> str:
+        """A lock of what ``job.wanted`` asks for; the pins of the lock ``preferred`` are kept where they fit."""
 
-    def install(self, job: Job) -> None:
-        """Install exactly what ``job.lock_file`` says, checking its hashes."""
+    def install(self, job: Job, lock: str) -> None:
+        """Install exactly what the lock says, checking its hashes."""
+
+    def finish(self, venv: Path) -> None:
+        """Whatever makes the filled virtual environment one that can be moved. It was checked before."""

@@ -21,28 +21,33 @@ class PipInstaller:
         argv = [str(job.interpreter.executable), "-I", "-m", "venv", "--without-pip", "--symlinks", str(job.venv)]
         job.run(argv, job.environment())
 
-    def resolve(self, job: Job) -> None:
-        wanted_file = job.folder / "requirements.in"
-        wanted_file.write_text(job.wanted.requirements_text())
-        report_file = job.folder / "report.json"
+    def resolve(self, job: Job, preferred: str | None) -> str:  # pip knows no preferences
+        wanted_file = job.write_input("requirements.in", job.wanted.requirements_text())
+        report_file = job.new_output()
         options = ["--dry-run", "--ignore-installed", "--quiet", "--report", str(report_file)]
         self._pip(job, *options, "-r", str(wanted_file))
-        pins = list(_pins(json.loads(report_file.read_text())))
-        job.lock_file.write_text(keep_wanted_hashes(lock_text(sorted(pins, key=lambda pin: pin.name)), job.wanted))
+        pins = list(_pins(json.loads(job.read_output(report_file))))
+        return keep_wanted_hashes(lock_text(sorted(pins, key=lambda pin: pin.name)), job.wanted)
 
-    def install(self, job: Job) -> None:
-        pins = parse_lock(job.lock_file.read_text())
+    def install(self, job: Job, lock: str) -> None:
+        pins = parse_lock(lock)
         if not pins:
             return
-        options_file = job.folder / "options.in"
-        options_file.write_text(
-            "".join(f"{option.name} {option.value}".strip() + "\n" for option in job.wanted.options)
-        )
         options = ["--no-deps", "--no-compile", "--require-hashes"]
         if not all(pin.hashes for pin in pins):  # a git commit is its own hash
             options.remove("--require-hashes")
-        self._pip(job, *options, "-r", str(job.lock_file), "-r", str(options_file))
-        _relocate_scripts(job.venv)
+        options_text = "".join(f"{option.name} {option.value}".strip() + "\n" for option in job.wanted.options)
+        options_file = job.write_input("options.in", options_text)
+        self._pip(job, *options, "-r", str(job.write_input("lock.txt", lock)), "-r", str(options_file))
+
+    def finish(self, venv: Path) -> None:
+        """Let scripts find the Python beside them: pip writes the absolute path of the staging folder."""
+        for script in (venv / "bin").iterdir():
+            if script.is_symlink() or not script.is_file():
+                continue
+            first, _, rest = script.read_bytes().partition(b"\n")
+            if first.startswith(b"#!") and first.endswith(b"/venv/bin/python"):
+                script.write_bytes(_RELOCATABLE + rest)
 
     def _pip(self, job: Job, *arguments: str) -> None:
         environment = job.environment() | {
@@ -81,14 +86,3 @@ def _pins(report: dict[str, Any]) -> Iterator[Pin]:
             yield Pin(f"{metadata['name']} @ {download['url']}", hashes)
         else:
             yield Pin(f"{metadata['name']}=={metadata['version']}", hashes)
-
-
-def _relocate_scripts(venv: Path) -> None:
-    """Let scripts find the Python beside them: pip writes the absolute path of the staging folder."""
-    first = f"#!{venv / 'bin' / 'python'}".encode()
-    for script in (venv / "bin").iterdir():
-        if script.is_symlink() or not script.is_file():
-            continue
-        content = script.read_bytes()
-        if content.startswith(first):
-            script.write_bytes(_RELOCATABLE + content.split(b"\n", 1)[1])

@@ -8,8 +8,8 @@ from pathlib import Path
 from modelyard.compute.executor import Executor
 from modelyard.compute.workload import Kind, Limits, Mount, Network, Workload
 from modelyard.environments.images.commands import Cancelled, Folder, Log
-from modelyard.environments.images.errors import BuildCancelledError
-from modelyard.kernel.errors import NotFound
+from modelyard.environments.images.errors import BuildCancelledError, BuildError
+from modelyard.kernel.errors import ModelyardError
 
 POLL_S = 0.05
 
@@ -39,9 +39,9 @@ class SandboxRunner:
     ) -> int:
         if cancelled():
             raise BuildCancelledError
-        folder = next(mount.path for mount in mounts if mount.writable)
+        staging = next(mount.path for mount in mounts if mount.writable).parent
         workload = Workload(
-            id=f"{_prefix(folder)}{next(self._numbers)}",
+            id=f"{_prefix(staging)}{next(self._numbers)}",
             kind=Kind.RUN,
             command=tuple(argv),
             mounts=tuple(
@@ -52,13 +52,17 @@ class SandboxRunner:
             network=Network.PUBLIC if network else Network.NONE,
             labels={"purpose": "build"},
         )
-        self._executor.start(workload)
+        try:
+            self._executor.start(workload)
+        except ModelyardError as error:
+            raise BuildError(f"The sandbox could not be started: {error.message}") from error
         try:
             return self._follow(workload.id, log, cancelled)
         finally:
             self._end(workload.id)
 
     def stop_all(self, folder: Path) -> None:
+        """End and delete the workloads of a builder that died."""
         for workload_id in self._executor.ids():
             if workload_id.startswith(_prefix(folder)):
                 self._end(workload_id)
@@ -74,8 +78,10 @@ class SandboxRunner:
                 raise BuildCancelledError
             time.sleep(POLL_S)
         if observation.reason:
-            log(observation.reason)
-        return 1 if observation.exit_code is None else observation.exit_code
+            log(f"The build was ended: {observation.reason}.")
+        if observation.exit_code is None:
+            raise BuildError(f"The sandbox of the build was lost ({observation.reason or 'it did not start'}).")
+        return observation.exit_code
 
     def _pass_on(self, workload_id: str, offset: int, log: Log) -> int:
         while True:
@@ -91,13 +97,9 @@ class SandboxRunner:
         self._executor.stop(workload_id, grace_s=0)
         while self._executor.observe(workload_id).is_alive:
             time.sleep(POLL_S / 5)
-        try:
-            self._executor.remove(workload_id)
-        except NotFound:
-            return
+        self._executor.remove(workload_id)
 
 
-def _prefix(folder: Path) -> str:
+def _prefix(staging: Path) -> str:
     """Ids name the staging folder, so that a collector finds the workloads of a builder that died."""
-    staging = folder.parent.name if folder.name in {"wheels", "sources"} else folder.name
-    return f"build-{staging}-"
+    return f"build-{staging.name}-"

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from modelyard.environments.images.errors import BuildError
 
-_UNSAFE_BITS = stat.S_ISUID | stat.S_ISGID | stat.S_IWOTH
-
 
 @dataclass(frozen=True)
 class TreeSize:
@@ -21,11 +19,10 @@ def check_tree(root: Path) -> TreeSize:
     """Refuse what a build script may have left: links that lead out of the image, devices, sockets, pipes.
 
     Links directly in ``bin`` are not judged, since ``link_python`` replaces those that matter and removes the others.
-    Files lose set-user-id bits and the right of others to write. Raises ``BuildError``.
+    Everything becomes this process's own, readable for all, writable for nobody else. Raises ``BuildError``.
     """
     real_root = root.resolve()
-    if real_root != root.parent.resolve() / root.name:
-        raise BuildError("The image folder itself was replaced by a link; a package's build script did that.")
+    _own(root, root.lstat())
     files = size_bytes = 0
     for parent, folders, names in os.walk(root):
         for name in [*folders, *names]:
@@ -33,18 +30,25 @@ def check_tree(root: Path) -> TreeSize:
             status = path.lstat()
             if stat.S_ISLNK(status.st_mode):
                 if path.parent != root / "bin" and not path.resolve().is_relative_to(real_root):
-                    raise BuildError(
-                        f"A package installed {path.relative_to(root)}, a link that leads out of the image."
-                    )
+                    raise BuildError(f"A package left {path.relative_to(root)}, a link that leads out of the image.")
                 continue
             if not stat.S_ISDIR(status.st_mode) and not stat.S_ISREG(status.st_mode):
-                raise BuildError(f"A package installed {path.relative_to(root)}, which is neither a file nor a folder.")
-            if status.st_mode & _UNSAFE_BITS:
-                path.chmod(stat.S_IMODE(status.st_mode) & ~_UNSAFE_BITS)
+                raise BuildError(f"A package left {path.relative_to(root)}, which is neither a file nor a folder.")
+            _own(path, status)
             if stat.S_ISREG(status.st_mode):
                 files += 1
                 size_bytes += status.st_size
     return TreeSize(files, size_bytes)
+
+
+def _own(path: Path, status: os.stat_result) -> None:
+    """Take a file or folder over from the user of the sandbox, and set its rights to 755 or 644."""
+    if status.st_uid != os.geteuid():
+        os.chown(path, os.geteuid(), os.getegid(), follow_symlinks=False)
+    is_open = stat.S_ISDIR(status.st_mode) or status.st_mode & stat.S_IXUSR
+    rights = 0o755 if is_open else 0o644
+    if stat.S_IMODE(status.st_mode) != rights:
+        path.chmod(rights)
 
 
 def link_python(venv: Path, executable: Path, minor_version: str) -> None:

@@ -25,35 +25,30 @@ class UvInstaller:
         options = ["--relocatable", "--no-project", "--quiet"]
         self._run(job, "venv", *options, "--python", str(job.interpreter.executable), str(job.venv))
 
-    def resolve(self, job: Job) -> None:
-        wanted_file = job.folder / "requirements.in"
-        wanted_file.write_text(
-            _options_text(job.wanted.options) + "".join(f"{each.text()}\n" for each in job.wanted.wanted)
+    def resolve(self, job: Job, preferred: str | None) -> str:
+        options_text = _options_text(job.wanted.options)
+        wanted_file = job.write_input(
+            "requirements.in", options_text + "".join(f"{each.text()}\n" for each in job.wanted.wanted)
         )
-        options = [
-            "--generate-hashes",
-            "--no-header",
-            "--no-annotate",
-            "--no-emit-index-url",
-            "--no-strip-extras",
-            "--quiet",
-        ]
-        options += ["--output-file", str(job.lock_file), "--python", str(job.interpreter.executable)]
+        output = job.new_output(preferred)
+        options = ["--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url", "--no-strip-extras"]
+        options += ["--quiet", "--output-file", str(output), "--python", str(job.interpreter.executable)]
         self._run(job, "pip", "compile", *options, *_flags(job), str(wanted_file))
-        job.lock_file.write_text(keep_wanted_hashes(job.lock_file.read_text(), job.wanted))
+        return keep_wanted_hashes(job.read_output(output), job.wanted)
 
-    def install(self, job: Job) -> None:
-        pins = parse_lock(job.lock_file.read_text())
+    def install(self, job: Job, lock: str) -> None:
+        pins = parse_lock(lock)
         if not pins:
             return
         options = ["--no-deps", "--link-mode", job.link_mode, "--python", str(job.venv), "--no-compile-bytecode"]
         if all(pin.hashes for pin in pins):  # a git commit is its own hash
             options.append("--require-hashes")
         if text := _options_text(job.wanted.options):
-            options_file = job.folder / "options.in"
-            options_file.write_text(text)
-            options += ["-r", str(options_file)]
-        self._run(job, "pip", "install", *options, *_flags(job), "-r", str(job.lock_file))
+            options += ["-r", str(job.write_input("options.in", text))]
+        self._run(job, "pip", "install", *options, *_flags(job), "-r", str(job.write_input("lock.txt", lock)))
+
+    def finish(self, venv: Path) -> None:
+        """Nothing: uv writes scripts that can be moved."""
 
     def _run(self, job: Job, *arguments: str) -> None:
         environment = job.environment() | {

@@ -1,0 +1,1 @@
+"""Tests of requirements, contexts, images and the built-in environments."""
