@@ -7,8 +7,7 @@ from pathlib import Path
 
 from modelyard.kernel.ids import new_id
 from modelyard.storage.blobs import BlobStore
-from modelyard.workspaces.service import tree_digest
-from modelyard.workspaces.tables import File
+from modelyard.workspaces.service import StoredFile, tree_digest
 
 EXECUTABLE_SUFFIXES = (".sh",)
 
@@ -20,7 +19,7 @@ class Checkouts:
         self._root = root
         self._blobs = blobs
 
-    def path(self, files: Iterable[File]) -> Path:
+    def path(self, files: Iterable[StoredFile]) -> Path:
         """The folder that holds ``files``; made, whole or not at all, when it is not there yet."""
         wanted = list(files)
         folder = self._root / tree_digest(wanted)
@@ -50,7 +49,7 @@ class Checkouts:
                 removed += 1
         return removed
 
-    def _write(self, staging: Path, file: File) -> None:
+    def _write(self, staging: Path, file: StoredFile) -> None:
         target = staging / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
         mode = 0o755 if file.path.endswith(EXECUTABLE_SUFFIXES) or self._is_program(file) else 0o644
@@ -59,7 +58,7 @@ class Checkouts:
                 out.write(chunk)
         target.chmod(mode)
 
-    def _is_program(self, file: File) -> bool:
+    def _is_program(self, file: StoredFile) -> bool:
         with self._blobs.open(file.digest) as content:
             start = content.read(4)
         return start.startswith(b"#!") or start == b"\x7fELF"

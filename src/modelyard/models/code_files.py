@@ -1,0 +1,92 @@
+"""What a version's own files say about it: dependencies and runtime parameters."""
+
+from typing import Any
+
+import msgspec
+
+from modelyard.environments.requirements import RequirementsError, parse_requirements
+from modelyard.kernel.errors import Invalid
+from modelyard.models.version_schemas import DependencyConstraint, DependencyResponse
+from modelyard.storage.blobs import BlobStore
+from modelyard.workspaces.metadata_file import MAX_BYTES, read_metadata
+from modelyard.workspaces.runtime_parameters import read_definitions
+from modelyard.workspaces.service import StoredFile
+
+REQUIREMENTS_FILE = "requirements.txt"
+METADATA_FILE = "model-metadata.yaml"
+MAX_REQUIREMENTS_BYTES = 1024 * 1024
+
+
+def read_dependencies(blobs: BlobStore, file: StoredFile | None) -> list[dict[str, object]]:
+    """The wire form of each dependency of ``requirements.txt``.
+
+    Raises ``Invalid`` with every wrong line, and with ``dependencies`` (what could be read) and
+    ``invalidDependencies`` beside the message (seed 001, POST versions, 422).
+    """
+    if file is None:
+        return []
+    if file.size_bytes > MAX_REQUIREMENTS_BYTES:
+        raise _wrong_file(f"{REQUIREMENTS_FILE} has {file.size_bytes} bytes; at most {MAX_REQUIREMENTS_BYTES} are read")
+    content = blobs.read(file.digest)
+    try:
+        return _wire(content)
+    except RequirementsError as error:
+        invalid_lines = [
+            {"line": line, "lineNumber": number, "message": reason} for number, line, reason in error.errors
+        ]
+        raise _wrong_file(
+            f"{REQUIREMENTS_FILE} cannot be read: {error}",
+            dependencies=_readable(content, error),
+            invalidDependencies=invalid_lines,
+        ) from error
+
+
+def read_parameter_definitions(blobs: BlobStore, file: StoredFile | None) -> list[dict[str, object]]:
+    """The runtime parameters that ``model-metadata.yaml`` defines; raises ``Invalid`` naming line and column."""
+    if file is None:
+        return []
+    if file.size_bytes > MAX_BYTES:
+        raise _wrong_file(f"{METADATA_FILE} has {file.size_bytes} bytes; at most {MAX_BYTES} are read")
+    try:
+        definitions = read_definitions(read_metadata(blobs.read(file.digest), METADATA_FILE), METADATA_FILE)
+    except ValueError as error:
+        raise _wrong_file(str(error)) from error
+    built: list[dict[str, object]] = msgspec.to_builtins(definitions)
+    return built
+
+
+def _wire(content: bytes | str) -> list[dict[str, object]]:
+    return [
+        msgspec.to_builtins(
+            DependencyResponse(
+                package_name=dependency.package_name,
+                constraints=[
+                    DependencyConstraint(
+                        constraint_type=constraint.operator,  # type: ignore[arg-type] # of the enum by its parser
+                        version=constraint.version,
+                    )
+                    for constraint in dependency.constraints
+                ],
+                extras=dependency.extras,
+                line=dependency.line,
+                line_number=dependency.line_number,
+            )
+        )
+        for dependency in parse_requirements(content).dependencies
+    ]
+
+
+def _readable(content: bytes, error: RequirementsError) -> list[dict[str, object]]:
+    """The dependencies of the lines that are not wrong."""
+    lines = content.decode("utf-8-sig", "replace").splitlines()
+    for number, text, _ in error.errors:
+        for index in range(number - 1, min(len(lines), number + text.count("\n"))):
+            lines[index] = ""
+    try:
+        return _wire("\n".join(lines))
+    except RequirementsError:
+        return []
+
+
+def _wrong_file(text: str, **extra: Any) -> Invalid:
+    return Invalid(text, {"file": text}, extra=extra)

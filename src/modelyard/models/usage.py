@@ -1,0 +1,89 @@
+"""Who uses which version: deployments, model packages and tests say so here, so that models need not know them."""
+
+from collections.abc import Collection
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from sqlalchemy import ColumnElement, exists, func, select, update
+from sqlalchemy.orm import Session
+
+from modelyard.models.tables import CustomModel, CustomModelVersion, ModelUse
+
+
+class UserKind(StrEnum):
+    DEPLOYMENT = "deployment"
+    MODEL_PACKAGE = "modelPackage"
+    TEST = "test"
+
+
+FREEZING_KINDS = frozenset({UserKind.DEPLOYMENT, UserKind.MODEL_PACKAGE})
+
+
+def add(session: Session, version_id: str, user_kind: UserKind, user_id: str) -> None:
+    """Notes that a deployment, package or test now uses the version; a package or deployment freezes it.
+
+    Doing so again is no error: it makes the use active.
+    """
+    version = session.get_one(CustomModelVersion, version_id)
+    use = session.get(ModelUse, (user_kind.value, user_id, version_id))
+    if use is None:
+        use = ModelUse(
+            user_kind=user_kind.value,
+            user_id=user_id,
+            version_id=version_id,
+            model_id=version.model_id,
+            created_at=datetime.now(UTC),
+        )
+        session.add(use)
+    use.is_active = True
+    if user_kind in FREEZING_KINDS and version.frozen_at is None:
+        version.frozen_at = datetime.now(UTC)
+    session.flush()
+
+
+def remove(session: Session, user_kind: UserKind, user_id: str, version_id: str | None = None) -> None:
+    """Notes that the user no longer uses the version (``None``: any version). Unknown users are no error."""
+    mine = [ModelUse.user_kind == user_kind.value, ModelUse.user_id == user_id]
+    if version_id is not None:
+        mine.append(ModelUse.version_id == version_id)
+    session.execute(update(ModelUse).where(*mine).values(is_active=False))
+
+
+def users_of(session: Session, model_id: str, user_kind: UserKind) -> list[str]:
+    """The ids of the deployments, packages or tests that now use any version of the model, oldest first."""
+    return list(
+        session.scalars(
+            select(ModelUse.user_id)
+            .where(ModelUse.model_id == model_id, *_active(user_kind))
+            .group_by(ModelUse.user_id)
+            .order_by(func.min(ModelUse.created_at), ModelUse.user_id)
+        )
+    )
+
+
+def deployment_counts(session: Session, model_ids: Collection[str]) -> dict[str, int]:
+    """How many deployments each of the models has; models without any are left out."""
+    rows = session.execute(
+        select(ModelUse.model_id, func.count(func.distinct(ModelUse.user_id)))
+        .where(ModelUse.model_id.in_(model_ids), *_active(UserKind.DEPLOYMENT))
+        .group_by(ModelUse.model_id)
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def is_deployed() -> ColumnElement[bool]:
+    """The condition, on ``CustomModel``, that some deployment uses it."""
+    return exists().where(ModelUse.model_id == CustomModel.id, *_active(UserKind.DEPLOYMENT))
+
+
+def packaged_versions(session: Session, model_id: str) -> set[str]:
+    """The versions of the model that a package holds."""
+    return set(
+        session.scalars(
+            select(ModelUse.version_id).where(ModelUse.model_id == model_id, *_active(UserKind.MODEL_PACKAGE))
+        )
+    )
+
+
+def _active(user_kind: UserKind) -> tuple[ColumnElement[bool], ...]:
+    return ModelUse.user_kind == user_kind.value, ModelUse.is_active.is_(True)

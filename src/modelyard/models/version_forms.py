@@ -1,0 +1,111 @@
+"""The form of a version, multipart or JSON, brought into one shape before it is checked."""
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from modelyard.kernel.errors import Invalid, invalid
+from modelyard.kernel.form_input import FormInput
+from modelyard.kernel.wire import UNSET, UnsetType, convert, read_json_text
+from modelyard.models.problems import Problems
+from modelyard.models.version_schemas import (
+    CustomModelVersionCreate,
+    CustomModelVersionMetadataUpdate,
+    RequiredMetadataValue,
+)
+from modelyard.storage.blobs import Blob
+
+F = TypeVar("F", bound=CustomModelVersionCreate)
+
+NULLABLE = frozenset(
+    {
+        "desiredMemory",
+        "maximumMemory",
+        "networkEgressPolicy",
+        "replicas",
+        "requiresHa",
+        "resourceBundleId",
+        "trainingData",
+        "holdoutData",
+        "runtimeParameterValues",
+        "runtimeParameters",
+    }
+)
+JSON_TEXT = frozenset(
+    {
+        "requiredMetadata",
+        "requiredMetadataValues",
+        "runtimeParameterValues",
+        "runtimeParameters",
+        "trainingData",
+        "holdoutData",
+    }
+)
+LEFT_OUT_WHEN_EMPTY = frozenset({"baseEnvironmentId", "baseEnvironmentVersionId", "gitModelVersion", "isMajorUpdate"})
+
+
+def read_version_form(form: FormInput[Blob], type_: type[F], *, is_major_by_default: str | None = None) -> F:
+    """The form as ``type_``; raises ``Invalid`` with every wrong field.
+
+    Multipart sends objects as JSON text and null as ``null`` or nothing; JSON bodies send objects and booleans as they
+    are. ``is_major_by_default`` stands in for a missing ``isMajorUpdate``.
+    """
+    problems = Problems()
+    values: dict[str, Any] = {}
+    for name, value in form.values.items():
+        with problems.collecting():
+            prepared = _prepared(name, value, is_json=form.is_json)
+            if prepared is not UNSET:
+                values[name] = prepared
+    if is_major_by_default is not None:
+        values.setdefault("isMajorUpdate", is_major_by_default)
+    with problems.collecting():
+        body = convert(type_, values, strict=form.is_json)
+        problems.raise_all()
+        return body
+    problems.raise_all()
+    raise AssertionError("a form that could not be read has a problem")
+
+
+def _prepared(name: str, value: Any, *, is_json: bool) -> Any:
+    if name in LEFT_OUT_WHEN_EMPTY and (value == "" or value is None):
+        return UNSET
+    if name in NULLABLE and not is_json and value in {"", "null"}:
+        return None
+    if name == "isMajorUpdate" and isinstance(value, bool):
+        return "true" if value else "false"
+    if name == "gitModelVersion" and isinstance(value, str):
+        return read_json_text(value, Any, name)
+    if name in JSON_TEXT and isinstance(value, dict | list):
+        return msgspec.json.encode(value).decode()
+    return value
+
+
+def required_metadata_of(body: CustomModelVersionCreate) -> dict[str, str] | None:
+    """What the base environment asks for, sent as an object or as a list of fields; ``None`` when not sent."""
+    by_name: dict[str, str] | UnsetType = UNSET
+    listed: list[RequiredMetadataValue] | UnsetType = UNSET
+    if body.required_metadata is not UNSET and body.required_metadata:
+        by_name = read_json_text(body.required_metadata, dict[str, str], "requiredMetadata")
+    if body.required_metadata_values is not UNSET and body.required_metadata_values:
+        listed = read_json_text(body.required_metadata_values, list[RequiredMetadataValue], "requiredMetadataValues")
+    return one_required_metadata(by_name, listed)
+
+
+def changed_required_metadata(body: CustomModelVersionMetadataUpdate) -> dict[str, str] | None:
+    return one_required_metadata(body.required_metadata, body.required_metadata_values)
+
+
+def one_required_metadata(
+    by_name: dict[str, str] | UnsetType, listed: list[RequiredMetadataValue] | UnsetType
+) -> dict[str, str] | None:
+    """The two ways to say the same, as one; raises ``Invalid`` when they differ."""
+    from_list = None if listed is UNSET else {entry.field_name: entry.value for entry in listed}
+    if by_name is UNSET:
+        return from_list
+    if too_long := sorted(name for name, value in by_name.items() if len(value) > 100):
+        raise invalid(requiredMetadata=f"a value has at most 100 characters; too long: {', '.join(too_long)}")
+    if from_list is not None and from_list != by_name:
+        text = "differs from requiredMetadataValues; send one of the two"
+        raise Invalid(f"requiredMetadata: {text}", {"requiredMetadata": text})
+    return by_name

@@ -1,0 +1,312 @@
+"""Versions of a custom model: made from scratch or on top of the latest, read, listed, described (seed 001)."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from modelyard.compute.bundles import usable_bundle
+from modelyard.identity import audit
+from modelyard.identity.caller import Caller
+from modelyard.identity.roles import Permission
+from modelyard.kernel.errors import Invalid
+from modelyard.kernel.form_input import FormInput
+from modelyard.kernel.ids import new_id
+from modelyard.kernel.paging import Page, page
+from modelyard.kernel.routing import RequestInfo
+from modelyard.kernel.settings import Settings
+from modelyard.kernel.wire import UNSET, changes, read_bool
+from modelyard.models import base_environments
+from modelyard.models.code_files import METADATA_FILE, REQUIREMENTS_FILE, read_dependencies, read_parameter_definitions
+from modelyard.models.problems import Problems
+from modelyard.models.rules import resource_errors
+from modelyard.models.service import find_model, find_version
+from modelyard.models.tables import CustomModel, CustomModelVersion
+from modelyard.models.version_forms import changed_required_metadata, read_version_form, required_metadata_of
+from modelyard.models.version_schemas import (
+    CustomModelVersionCreate,
+    CustomModelVersionCreateFromLatest,
+    CustomModelVersionListQuery,
+    CustomModelVersionMetadataUpdate,
+    CustomModelVersionResponse,
+    GitModelVersion,
+)
+from modelyard.models.views import view_version, view_versions
+from modelyard.storage.blobs import Blob, BlobStore
+from modelyard.workspaces import service as workspaces
+from modelyard.workspaces.runtime_parameters import (
+    Definition,
+    Value,
+    check_values,
+    merge,
+    read_current_values,
+    read_values,
+    without_empty,
+)
+from modelyard.workspaces.service import NewFile, StoredFile
+from modelyard.workspaces.tables import Workspace
+from modelyard.workspaces.uploads import ids_to_delete, uploaded_files
+
+AUDIT_KIND = "customModelVersion"
+RESOURCES = {
+    "desired_memory": "desired_memory_bytes",
+    "maximum_memory": "maximum_memory_bytes",
+    "replicas": "replicas",
+    "requires_ha": "requires_ha",
+    "network_egress_policy": "network_egress_policy",
+    "resource_bundle_id": "resource_bundle_id",
+}
+NO_TRAINING_DATA = "training data of versions are not supported yet; leave the field out"
+
+
+def create_version(
+    session: Session, caller: Caller, settings: Settings, blobs: BlobStore, model_id: str, form: FormInput[Blob]
+) -> CustomModelVersionResponse:
+    """A version from scratch: only the uploaded files, and only the settings that were sent."""
+    model = find_model(session, caller, model_id, Permission.EDIT, lock=True, hide_forbidden=True)
+    body = read_version_form(form, CustomModelVersionCreate)
+    return _make(session, caller, settings, blobs, model, form, body, None)
+
+
+def derive_version(
+    session: Session, caller: Caller, settings: Settings, blobs: BlobStore, model_id: str, form: FormInput[Blob]
+) -> CustomModelVersionResponse:
+    """A version on top of the latest one: its files and settings, with what was sent put over them.
+
+    Where there is no version yet, it is the first one; then nothing is required, not even an environment (existing
+    clients begin so, supporting-endpoints A.7).
+    """
+    model = find_model(session, caller, model_id, Permission.EDIT, lock=True, hide_forbidden=True)
+    body = read_version_form(form, CustomModelVersionCreateFromLatest, is_major_by_default="false")
+    latest = _latest(session, model)
+    return _make(session, caller, settings, blobs, model, form, body, latest)
+
+
+def list_versions(
+    session: Session, caller: Caller, model_id: str, query: CustomModelVersionListQuery, request: RequestInfo
+) -> Page[CustomModelVersionResponse]:
+    """The versions of a model, newest first."""
+    model = find_model(session, caller, model_id, Permission.VIEW)
+    statement = select(CustomModelVersion).where(CustomModelVersion.model_id == model_id)
+    if query.main_branch_commit_sha is not None:
+        statement = statement.where(CustomModelVersion.main_branch_commit_sha == query.main_branch_commit_sha)
+    return page(
+        session,
+        statement.order_by(CustomModelVersion.id.desc()),
+        query,
+        request,
+        lambda rows: view_versions(session, rows, [model.latest_version_id]),
+    )
+
+
+def read_version(session: Session, caller: Caller, model_id: str, version_id: str) -> CustomModelVersionResponse:
+    model, version = find_version(session, caller, version_id, Permission.VIEW, model_id=model_id)
+    return view_versions(session, [version], [model.latest_version_id])[0]
+
+
+def update_version(
+    session: Session, caller: Caller, model_id: str, version_id: str, body: CustomModelVersionMetadataUpdate
+) -> CustomModelVersionResponse:
+    """Changes what a version is called and where it came from; its files and settings never change."""
+    model, version = find_version(session, caller, version_id, Permission.EDIT, model_id=model_id, hide_forbidden=True)
+    required = changed_required_metadata(body)
+    if required is not None and version.required_metadata and required != version.required_metadata:
+        text = "was set already and cannot be changed; make a new version"
+        raise Invalid(f"requiredMetadata: {text}", {"requiredMetadata": text})
+    if required is not None:
+        version.required_metadata = required
+    if body.description is not UNSET:
+        version.description = body.description
+    if body.git_model_version is not UNSET:
+        _set_commit(version, body.git_model_version)
+    audit.record(session, caller, "update", AUDIT_KIND, version_id, {"fields": sorted(changes(body))})
+    session.flush()
+    return view_versions(session, [version], [model.latest_version_id])[0]
+
+
+def _latest(session: Session, model: CustomModel) -> CustomModelVersion | None:
+    return session.get_one(CustomModelVersion, model.latest_version_id) if model.latest_version_id else None
+
+
+def _make(
+    session: Session,
+    caller: Caller,
+    settings: Settings,
+    blobs: BlobStore,
+    model: CustomModel,
+    form: FormInput[Blob],
+    body: CustomModelVersionCreate,
+    base: CustomModelVersion | None,
+) -> CustomModelVersionResponse:
+    latest = _latest(session, model)
+    problems = Problems()
+    major, minor = next_number(latest, is_major_update=read_bool(body.is_major_update, "isMajorUpdate"))
+    version = CustomModelVersion(
+        id=new_id(),
+        model_id=model.id,
+        version_major=major,
+        version_minor=minor,
+        created_by_id=caller.user_id,
+        created_at=datetime.now(UTC),
+    )
+    _set_environment(session, caller, version, body, latest, problems)
+    _set_resources(version, body, base, settings, problems)
+    for field, value in (("trainingData", body.training_data), ("holdoutData", body.holdout_data)):
+        if value is not UNSET and value is not None:
+            problems.add(field, NO_TRAINING_DATA)
+    with problems.collecting():
+        required = required_metadata_of(body)
+        version.required_metadata = base.required_metadata if required is None and base else required
+    _set_commit(version, None if body.git_model_version is UNSET else body.git_model_version)
+    files: list[StoredFile] = []
+    with problems.collecting():
+        uploaded = uploaded_files(form)
+        workspace = _workspace(session, settings, body, base, uploaded)
+        version.workspace_id = workspace.id
+        files = workspaces.files_in(session, workspace)
+        _read_code_files(version, blobs, base, files, {file.path for file in uploaded}, problems)
+    with problems.collecting():
+        _set_parameters(version, body, base)
+    problems.raise_all()
+    session.add(version)
+    model.latest_version_id = version.id
+    model.updated_at = version.created_at
+    detail: dict[str, object] = {"customModelId": model.id, "label": version.label, "files": len(files)}
+    audit.record(session, caller, "create", AUDIT_KIND, version.id, detail)
+    session.flush()
+    return view_version(version, files, is_latest=True)
+
+
+def next_number(latest: CustomModelVersion | None, *, is_major_update: bool) -> tuple[int, int]:
+    """Major and minor of the version that follows ``latest``: the first is 1.0, whatever was asked for.
+
+    After a packaged or deployed version comes a major one; otherwise ``isMajorUpdate`` decides.
+    """
+    if latest is None:
+        return 1, 0
+    if is_major_update or latest.frozen_at is not None:
+        return latest.version_major + 1, 0
+    return latest.version_major, latest.version_minor + 1
+
+
+def _set_environment(
+    session: Session,
+    caller: Caller,
+    version: CustomModelVersion,
+    body: CustomModelVersionCreate,
+    latest: CustomModelVersion | None,
+    problems: Problems,
+) -> None:
+    with problems.collecting():
+        chosen = base_environments.choose(
+            session,
+            caller,
+            body.base_environment_id or None,
+            body.base_environment_version_id or None,
+            latest,
+            is_required=not isinstance(body, CustomModelVersionCreateFromLatest),
+        )
+        version.base_environment_id = chosen.environment_id
+        version.base_environment_version_id = chosen.version_id
+
+
+def _set_resources(
+    version: CustomModelVersion,
+    body: CustomModelVersionCreate,
+    base: CustomModelVersion | None,
+    settings: Settings,
+    problems: Problems,
+) -> None:
+    """What was sent counts; what was not comes from ``base``, unless it contradicts what was sent."""
+    sent = {field: value for field, value in changes(body).items() if field in RESOURCES}
+    inherited = {field: getattr(base, column) if base else None for field, column in RESOURCES.items()}
+    if sent.get("resource_bundle_id") is not None:
+        inherited |= {"desired_memory": None, "maximum_memory": None}
+    if sent.get("desired_memory") is not None or sent.get("maximum_memory") is not None:
+        inherited["resource_bundle_id"] = None
+    values = inherited | sent
+    problems.update(resource_errors(values, settings))
+    if sent.get("resource_bundle_id") is not None:
+        with problems.collecting():
+            usable_bundle(settings, sent["resource_bundle_id"], "customModel")
+    for field, column in RESOURCES.items():
+        setattr(version, column, values[field])
+
+
+def _set_commit(version: CustomModelVersion, commit: GitModelVersion | None) -> None:
+    version.git_model_version = None if commit is None else msgspec.to_builtins(commit)
+    version.main_branch_commit_sha = None if commit is None else commit.main_branch_commit_sha
+
+
+def _workspace(
+    session: Session,
+    settings: Settings,
+    body: CustomModelVersionCreate,
+    base: CustomModelVersion | None,
+    uploaded: Sequence[NewFile],
+) -> Workspace:
+    removed: list[str] = []
+    if isinstance(body, CustomModelVersionCreateFromLatest) and body.files_to_delete is not UNSET:
+        removed = ids_to_delete(body.files_to_delete)
+    if base is not None:
+        present = session.get_one(Workspace, base.workspace_id)
+        return workspaces.derive(session, present, uploaded, removed, max_files=settings.max_files_per_version)
+    if removed:
+        text = f"there is no version yet, so these files are not in it: {', '.join(removed[:20])}"
+        raise Invalid(f"filesToDelete: {text}", {"filesToDelete": text})
+    return workspaces.create(session, uploaded, max_files=settings.max_files_per_version)
+
+
+def _read_code_files(
+    version: CustomModelVersion,
+    blobs: BlobStore,
+    base: CustomModelVersion | None,
+    files: Sequence[StoredFile],
+    uploaded: set[str],
+    problems: Problems,
+) -> None:
+    """Reads the files that speak about the version; what did not change is not read again."""
+    found = {file.path: file for file in files if file.path in {REQUIREMENTS_FILE, METADATA_FILE}}
+    version.dependencies = version.parameter_definitions = []
+    if base is not None and REQUIREMENTS_FILE in found and REQUIREMENTS_FILE not in uploaded:
+        version.dependencies = base.dependencies
+    else:
+        with problems.collecting():
+            version.dependencies = read_dependencies(blobs, found.get(REQUIREMENTS_FILE))
+    if base is not None and METADATA_FILE in found and METADATA_FILE not in uploaded:
+        version.parameter_definitions = base.parameter_definitions
+    else:
+        with problems.collecting():
+            version.parameter_definitions = read_parameter_definitions(blobs, found.get(METADATA_FILE))
+
+
+def _set_parameters(
+    version: CustomModelVersion, body: CustomModelVersionCreate, base: CustomModelVersion | None
+) -> None:
+    """The values of the base, with v1 values merged into them or v2 values instead of them (A.7)."""
+    definitions = msgspec.convert(version.parameter_definitions or [], list[Definition])
+    values = msgspec.convert(base.parameter_values, list[Value]) if base else []
+    field = "runtimeParameterValues"
+    if body.runtime_parameters is not UNSET and body.runtime_parameters is not None:
+        if body.runtime_parameter_values:
+            text = "cannot be combined with runtimeParameterValues; send one of the two"
+            raise Invalid(f"runtimeParameters: {text}", {"runtimeParameters": text})
+        field = "runtimeParameters"
+        wanted = read_current_values(body.runtime_parameters)
+        values = []
+    elif body.runtime_parameter_values is not UNSET and body.runtime_parameter_values:
+        wanted = read_values(body.runtime_parameter_values)
+    else:
+        wanted = []
+    check_values(definitions, wanted, field)
+    values = merge(values, wanted)
+    check_values(definitions, values, field)
+    version.parameter_values = _stored(without_empty(values))
+
+
+def _stored(values: list[Value]) -> list[dict[str, Any]]:
+    built: list[dict[str, Any]] = msgspec.to_builtins(values)
+    return built
