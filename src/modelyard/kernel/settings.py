@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
@@ -16,6 +16,25 @@ def default_data_dir() -> Path:
     """The user's data folder by the XDG convention."""
     base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
     return Path(base) / "modelyard"
+
+
+class BundleSetting(BaseModel):
+    """One resource bundle of the setting ``resource_bundles``."""
+
+    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    name: str = ""
+    description: str = ""
+    cpu_count: int = Field(ge=1)
+    memory_bytes: int = Field(ge=64 * MIB)
+    gpu_count: int = Field(default=0, ge=0)
+    gpu_maker: Literal["nvidia", "amd", "intel"] = "nvidia"
+    gpu_memory_bytes: int = Field(default=0, ge=0)
+    use_cases: tuple[Literal["customApplication", "customJob", "customModel"], ...] = (
+        "customApplication",
+        "customJob",
+        "customModel",
+    )
+    is_default: bool = False
 
 
 class Settings(BaseSettings):
@@ -63,6 +82,13 @@ class Settings(BaseSettings):
     max_model_memory_bytes: int = 14 * GIB
     max_model_replicas: int = 8
     max_testing_parallel_users: int = 20
+
+    resource_bundles: tuple[BundleSetting, ...] | None = None
+    """JSON list of bundles in place of the built-in ones."""
+    gpu_count: int = 0
+    """How many GPUs one workload can be given; above 0 the built-in GPU bundles that fit are offered."""
+    gpu_maker: Literal["nvidia", "amd", "intel"] = "nvidia"
+    gpu_memory_bytes: int = 16 * GIB
 
     max_custom_job_runs: int = 10
     job_timeout_s: float = 24 * 3600

@@ -1,0 +1,206 @@
+"""Registered models: finding, changing, sharing and deleting them. Packages are in ``packages``."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import Session
+
+from modelyard.identity import audit, sharing
+from modelyard.identity.caller import Caller
+from modelyard.identity.holders import withdraw
+from modelyard.identity.roles import Permission
+from modelyard.identity.sharing import RoleChange
+from modelyard.identity.tables import ResourceKind, SubjectKind
+from modelyard.kernel.errors import Conflict, invalid
+from modelyard.kernel.ids import new_id
+from modelyard.kernel.paging import Page, PageQuery, page, slice_page
+from modelyard.kernel.routing import RequestInfo
+from modelyard.kernel.settings import Settings
+from modelyard.kernel.wire import changes, read_bool
+from modelyard.models import service as models
+from modelyard.models import usage
+from modelyard.models.tables import CustomModel
+from modelyard.models.usage import UserKind
+from modelyard.registry.schemas import (
+    RegisteredModelListQuery,
+    RegisteredModelResponse,
+    RegisteredModelUpdate,
+    RegistryAccessControlResponse,
+    RegistryRoles,
+)
+from modelyard.registry.tables import ModelPackage, PackageUse, RegisteredModel
+from modelyard.registry.views import view_registered_models
+
+KIND = ResourceKind.REGISTERED_MODEL
+ORDERS: dict[str, ColumnElement[Any]] = {
+    "name": RegisteredModel.name.asc(),
+    "-name": RegisteredModel.name.desc(),
+    "createdAt": RegisteredModel.created_at.asc(),
+    "-createdAt": RegisteredModel.created_at.desc(),
+    "modifiedAt": RegisteredModel.updated_at.asc(),
+    "-modifiedAt": RegisteredModel.updated_at.desc(),
+}
+
+
+def list_registered_models(
+    session: Session, caller: Caller, query: RegisteredModelListQuery, request: RequestInfo
+) -> Page[RegisteredModelResponse]:
+    """The registered models that the caller may view."""
+    statement = sharing.scoped(session, caller, KIND, RegisteredModel, RegisteredModel.id)
+    if query.search:
+        statement = statement.where(RegisteredModel.search_text.contains(query.search.casefold(), autoescape=True))
+    if query.is_global is not None:
+        statement = statement.where(RegisteredModel.is_global == read_bool(query.is_global, "isGlobal"))
+    statement = statement.order_by(ORDERS[query.order_by], RegisteredModel.id.desc())
+    return page(session, statement, query, request, lambda rows: view_registered_models(session, rows))
+
+
+def find_registered_model(
+    session: Session, caller: Caller, model_id: str, permission: Permission = Permission.VIEW, *, lock: bool = False
+) -> RegisteredModel:
+    """The registered model, if the caller's role allows ``permission``."""
+    sharing.require(session, caller, KIND, model_id, permission, what="registered model")
+    return session.get_one(RegisteredModel, model_id, with_for_update=lock)
+
+
+def read_registered_model(session: Session, caller: Caller, model_id: str) -> RegisteredModelResponse:
+    return view_registered_models(session, [find_registered_model(session, caller, model_id)])[0]
+
+
+def add_registered_model(
+    session: Session, caller: Caller, name: str, description: str | None, model: CustomModel, *, is_automatic: bool
+) -> RegisteredModel:
+    """A new registered model of the caller's for what ``model`` predicts; ``Conflict`` when the name is taken."""
+    refuse_taken(session, caller, name)
+    now = datetime.now(UTC)
+    row = RegisteredModel(
+        id=new_id(),
+        organization_id=caller.organization_id,
+        name=name,
+        description=description,
+        search_text=_search_text(name, description),
+        automatic_for=model.id if is_automatic else None,
+        last_version_number=0,
+        target_name=model.target_name,
+        target_type=model.target_type,
+        created_by_id=caller.user_id,
+        created_at=now,
+        updated_at=now,
+    )
+    session.add(row)
+    session.flush()
+    sharing.grant_owner(session, caller, KIND, row.id)
+    audit.record(session, caller, "create", KIND, row.id, {"name": name})
+    return row
+
+
+def find_by_name(session: Session, caller: Caller, name: str) -> RegisteredModel | None:
+    """The registered model of this name in the caller's organization, whether or not the caller may see it."""
+    return session.scalar(
+        select(RegisteredModel).where(
+            RegisteredModel.organization_id == caller.organization_id, RegisteredModel.name == name
+        )
+    )
+
+
+def refuse_taken(session: Session, caller: Caller, name: str) -> None:
+    """Raises ``Conflict`` when a registered model of the caller's organization has this name."""
+    if find_by_name(session, caller, name) is not None:
+        text = f"the name {name!r} is already in use by another registered model"
+        raise Conflict(f"name: {text}", {"name": text})
+
+
+def change_registered_model(
+    session: Session, caller: Caller, model_id: str, body: RegisteredModelUpdate
+) -> RegisteredModelResponse:
+    """Changes what was sent. ``isGlobal`` shows the model to the whole organization, or no longer."""
+    row = find_registered_model(session, caller, model_id, Permission.EDIT, lock=True)
+    wanted = changes(body)
+    name = wanted.get("name", row.name)
+    if not name.strip():
+        raise invalid(name="must not be blank")
+    if name != row.name:
+        refuse_taken(session, caller, name)
+    if wanted.get("is_global", row.is_global) != row.is_global:
+        _set_global(session, caller, row, bool(wanted["is_global"]))
+    row.name = name
+    row.description = wanted.get("description", row.description)
+    row.search_text = _search_text(row.name, row.description)
+    row.automatic_for = None
+    row.updated_at = datetime.now(UTC)
+    audit.record(session, caller, "update", KIND, model_id, wanted)
+    session.flush()
+    return view_registered_models(session, [row])[0]
+
+
+def _set_global(session: Session, caller: Caller, row: RegisteredModel, is_global: bool) -> None:  # the value itself
+    sharing.require(session, caller, KIND, row.id, Permission.SHARE, what="registered model")
+    row.is_global = is_global
+    if is_global:
+        sharing.grant(
+            session,
+            KIND,
+            row.id,
+            row.organization_id,
+            "READ_ONLY",
+            can_share=False,
+            subject_kind=SubjectKind.ORGANIZATION,
+        )
+    else:
+        withdraw(session, KIND, row.id, row.organization_id)
+
+
+def delete_registered_model(session: Session, caller: Caller, request: RequestInfo, model_id: str) -> None:
+    """Deletes the registered model with its packages; ``Conflict`` while one of them is deployed."""
+    row = find_registered_model(session, caller, model_id, Permission.DELETE, lock=True)
+    deployments = session.scalars(
+        select(PackageUse.deployment_id)
+        .join(ModelPackage, ModelPackage.id == PackageUse.package_id)
+        .where(ModelPackage.registered_model_id == model_id)
+    ).all()
+    if deployments:
+        links = ", ".join(f"{request.api_url}/deployments/{one}/" for one in deployments[:5])
+        raise Conflict(
+            f"Registered model {model_id} has existing deployments ({len(deployments)}) and cannot be deleted; "
+            f"delete them or replace their model first: {links}",
+            extra={"deploymentIds": list(deployments)},
+        )
+    packages = session.scalars(select(ModelPackage).where(ModelPackage.registered_model_id == model_id)).all()
+    custom_model_ids = {package.custom_model_id for package in packages}
+    for package in packages:
+        usage.remove(session, UserKind.MODEL_PACKAGE, package.id)
+        session.delete(package)
+    session.flush()
+    session.delete(row)
+    sharing.forget(session, KIND, model_id)
+    audit.record(session, caller, "delete", KIND, model_id, {"name": row.name})
+    session.flush()
+    for model in session.scalars(
+        select(CustomModel).where(CustomModel.id.in_(custom_model_ids), CustomModel.deleted_at.is_not(None))
+    ).all():
+        models.purge(session, model)
+
+
+def list_access(
+    session: Session, caller: Caller, model_id: str, query: PageQuery, request: RequestInfo
+) -> Page[RegistryAccessControlResponse]:
+    """The users that the registered model is shared with."""
+    find_registered_model(session, caller, model_id)
+    lines = [
+        RegistryAccessControlResponse(can_share=line.can_share, role=line.role, user_id=user.id, username=user.username)
+        for line, user in sharing.user_grants(session, KIND, model_id)
+    ]
+    return slice_page(lines, query, request)
+
+
+def change_access(session: Session, caller: Caller, settings: Settings, model_id: str, body: RegistryRoles) -> None:
+    """Sets or takes away users' roles, all or none."""
+    find_registered_model(session, caller, model_id)
+    wanted = [RoleChange(line.username, line.role, line.can_share) for line in body.data]
+    sharing.change_user_roles(session, caller, settings, KIND, model_id, wanted)
+    audit.record(session, caller, "share", KIND, model_id, {"roles": {one.username: one.role for one in wanted}})
+
+
+def _search_text(name: str, description: str | None) -> str:
+    return f"{name}\n{description or ''}".casefold()
