@@ -16,13 +16,15 @@ from modelyard.kernel.multipart import Form, FormLimits, read_form
 from modelyard.kernel.parts import Parts
 from modelyard.kernel.routing import Endpoint, endpoints_of
 from modelyard.kernel.settings import Settings
+from modelyard.models import routes as model_routes
+from modelyard.models import version_routes as model_version_routes
 from modelyard.operations import routes as operation_routes
 from modelyard.operations.engine import Engine, Loop
 from modelyard.operations.work import Handler
 from modelyard.storage.blobs import Blob, BlobStore
 from modelyard.storage.locations import open_blob_store
 
-ROUTES: tuple[ModuleType, ...] = (operation_routes, dataset_routes)
+ROUTES: tuple[ModuleType, ...] = (operation_routes, dataset_routes, model_routes, model_version_routes)
 
 
 @dataclass(frozen=True)
