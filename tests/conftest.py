@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from modelyard.app import Application, build
+from modelyard.app import Application, build, prepare
+from modelyard.compute.isolation import Isolation, probe
 from modelyard.identity.accounts import add_token, bootstrap
 from modelyard.identity.caller import new_token
 from modelyard.identity.tables import Organization, User
@@ -47,17 +48,25 @@ class Installation:
         return self.api.as_(token)
 
 
+@pytest.fixture(scope="session")
+def isolation() -> Isolation:
+    """What this machine can isolate, probed once."""
+    return probe()
+
+
 @pytest.fixture
-def an_installation(tmp_path: Path) -> Iterator[Callable[..., Installation]]:
+def an_installation(tmp_path: Path, isolation: Isolation) -> Iterator[Callable[..., Installation]]:
     """Makes installations, each with the settings it is given."""
     opened: list[tuple[Any, Application]] = []
 
     def make(**settings: Any) -> Installation:
         data_dir = settings.pop("data_dir", tmp_path / f"data{len(opened)}")
-        application = build(Settings(data_dir=data_dir, runtime_dir=tmp_path / f"run{len(opened)}", **settings))
+        runtime_dir = tmp_path / f"run{len(opened)}"
+        application = build(Settings(data_dir=data_dir, runtime_dir=runtime_dir, **settings), isolation)
         Base.metadata.create_all(application.database.engine)
         with application.database.write() as session:
             bootstrap(session, ADMIN_TOKEN)
+        prepare(application)
         client = in_process(application.api())()
         client.__enter__()
         opened.append((client, application))

@@ -6,9 +6,21 @@ from types import ModuleType
 
 from litestar import Litestar
 
+from modelyard.compute import bundle_routes
+from modelyard.compute.executor import Executor
+from modelyard.compute.isolation import Isolation, probe, without_sandbox
+from modelyard.compute.process_executor import ProcessExecutor
+from modelyard.compute.workload import Limits
 from modelyard.datasets import routes as dataset_routes
 from modelyard.datasets import work as dataset_work
+from modelyard.environments import routes as environment_routes
+from modelyard.environments import work as environment_work
+from modelyard.environments.images.sandboxed import SandboxRunner
+from modelyard.environments.images.store import ImageStore
+from modelyard.environments.installation import install_builtin
+from modelyard.identity import routes as identity_routes
 from modelyard.identity.caller import authenticate
+from modelyard.identity.token_use import TokenUse
 from modelyard.kernel.clock import Clock, SystemClock
 from modelyard.kernel.database import Database
 from modelyard.kernel.http import create_app
@@ -24,7 +36,14 @@ from modelyard.operations.work import Handler
 from modelyard.storage.blobs import Blob, BlobStore
 from modelyard.storage.locations import open_blob_store
 
-ROUTES: tuple[ModuleType, ...] = (operation_routes, dataset_routes, model_routes, model_version_routes)
+ROUTES: tuple[ModuleType, ...] = (
+    operation_routes,
+    dataset_routes,
+    bundle_routes,
+    environment_routes,
+    model_routes,
+    model_version_routes,
+)
 
 
 @dataclass(frozen=True)
@@ -72,16 +91,23 @@ def endpoints() -> list[Endpoint]:
 
 def handlers() -> list[Handler]:
     """Every kind of asynchronous work."""
-    return [*dataset_work.handlers()]
+    return [*dataset_work.handlers(), *environment_work.handlers()]
 
 
-def loops(_application: Application) -> list[Loop]:
+def loops(application: Application) -> list[Loop]:
     """What the controller does again and again."""
-    return []
+    images = application.parts.get(ImageStore)
+    return [*environment_work.loops(application.database, images, application.settings)]
 
 
-def build(settings: Settings) -> Application:
-    """Opens the database and the stores that ``settings`` name."""
+def prepare(application: Application) -> None:
+    """Puts what ships with this release into the database; to be called once, before anything serves."""
+    with application.database.write() as session:
+        install_builtin(session)
+
+
+def build(settings: Settings, isolation: Isolation | None = None) -> Application:
+    """Opens the database and the stores that ``settings`` name. Without ``isolation`` the machine is probed."""
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     database = Database(settings.database())
     parts = Parts()
@@ -92,4 +118,28 @@ def build(settings: Settings) -> Application:
         BlobStore,  # type: ignore[type-abstract]
         open_blob_store(settings.blob_url or settings.data_dir / "blobs", settings.data_dir / "spool", clock),
     )
+    if settings.sandbox == "off":
+        isolation = without_sandbox()
+    isolation = parts.add(Isolation, isolation or probe())
+    executor = ProcessExecutor(
+        settings.data_dir / "workloads", settings.sockets_dir(), isolation, settings.require_sandbox
+    )
+    parts.add(Executor, executor)  # type: ignore[type-abstract]
+    parts.add(ImageStore, _open_images(settings, clock, executor))
     return Application(settings, database, parts)
+
+
+def _open_images(settings: Settings, clock: Clock, executor: ProcessExecutor) -> ImageStore:
+    limits = Limits(
+        memory_bytes=settings.max_model_memory_bytes,
+        time_limit_s=settings.build_timeout_s,
+        processes=settings.max_processes,
+        disk_bytes=settings.max_work_bytes,
+    )
+    return ImageStore(
+        settings.data_dir / "images",
+        cache_dir=settings.data_dir / "cache",
+        clock=clock,
+        index_url=settings.package_index_url,
+        sandbox=SandboxRunner(executor, limits) if executor.isolation.is_sandboxed else None,
+    )
