@@ -11,15 +11,18 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 
 class PackageIndex:
     """A simple repository (PEP 503) in a folder."""
 
-    def __init__(self, folder: Path, url: str) -> None:
+    def __init__(self, folder: Path, url: str, requests: list[str]) -> None:
         self._folder = folder
         self.host = url
         self.url = f"{url}/simple"
+        self.requests = requests
+        """The paths that were asked for."""
 
     def add(self, name: str, file_name: str, content: bytes) -> str:
         """Publish a file; its SHA-256."""
@@ -93,20 +96,27 @@ def a_wheel(name: str, version: str, files: Mapping[str, str], requires: tuple[s
 @contextmanager
 def serving(folder: Path) -> Iterator[PackageIndex]:
     """An index on a port of the loopback interface."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_QuietHandler, directory=str(folder)))
+    requests: list[str] = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_NotingHandler, requests, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
-        yield PackageIndex(folder, f"http://127.0.0.1:{server.server_port}")
+        yield PackageIndex(folder, f"http://127.0.0.1:{server.server_port}", requests)
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
 
 
-class _QuietHandler(SimpleHTTPRequestHandler):
+class _NotingHandler(SimpleHTTPRequestHandler):
+    """Notes the paths that it is asked for, and prints nothing."""
+
+    def __init__(self, requests: list[str], *args: Any, **options: Any) -> None:
+        self._requests = requests
+        super().__init__(*args, **options)
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 # the name in the base class
-        """Say nothing."""
+        self._requests.append(self.path)
 
 
 def _digest(text: str) -> str:

@@ -146,6 +146,22 @@ def test_young_images_are_not_collected(
     assert in_an_hour.collect([], min_age_s=60) == [image.name]
 
 
+def test_bytecode_that_nobody_shares_is_collected_after_a_month(
+    store: ImageStore, index: PackageIndex, bare_runner: RunnerFiles, tmp_path: Path
+) -> None:
+    index.add_wheel("first")
+    store.build(a_spec("first"), tmp_path / "log", never)
+    bytecode = tmp_path / "cache" / "bytecode"
+    later = ImageStore(
+        tmp_path / "images", cache_dir=tmp_path / "cache", clock=LaterClock(timedelta(days=31)), runner=bare_runner
+    )
+
+    store.collect([])
+    assert any(path.is_file() for path in bytecode.rglob("*"))
+    later.collect([])
+    assert not any(path.is_file() for path in bytecode.rglob("*"))
+
+
 def test_what_a_dead_collector_left_is_removed(store: ImageStore, tmp_path: Path) -> None:
     trash = tmp_path / "images" / ".staging" / "0123456789abcdef"
     (trash / "lib").mkdir(parents=True)

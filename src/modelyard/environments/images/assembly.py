@@ -1,14 +1,13 @@
 """Making one image in a staging folder: lock, packages, runner, bytecode."""
 
-import os
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 
 from packaging.requirements import Requirement
 
 from modelyard.environments.images.blame import explain
-from modelyard.environments.images.commands import Cancelled, CommandRunner, Folder, Log
+from modelyard.environments.images.bytecode import BytecodeCache
+from modelyard.environments.images.commands import Cancelled, CommandRunner, Log
 from modelyard.environments.images.errors import BuildError, InstallerError
 from modelyard.environments.images.installer import Installer, Job, LinkMode
 from modelyard.environments.images.interpreter import Interpreter
@@ -27,6 +26,7 @@ class Sources:
     """What all builds of a store have in common."""
 
     cache_dir: Path
+    bytecode: BytecodeCache
     index_url: str | None
     installer: Installer
     interpreter: Interpreter
@@ -63,7 +63,14 @@ class Assembly:
         link_python(image, interpreter.executable, interpreter.minor_version)
         site_packages = interpreter.site_packages(image)
         self._sources.runner.copy_to(site_packages)
-        self._compile(site_packages)
+        self._sources.bytecode.compile(
+            site_packages,
+            interpreter,
+            self._link_mode,
+            runner=self._direct,
+            log=self._log,
+            cancelled=self._cancelled,
+        )
         return image, check_tree(image)
 
     def _install(self, wanted: WantedSet, lock: str | None) -> Path:
@@ -144,31 +151,6 @@ class Assembly:
         pins = parse_lock(lock)
         self._log(f"Resolved {len(pins)} packages: {', '.join(pin.requirement.partition(' ;')[0] for pin in pins)}.")
         return lock
-
-    def _compile(self, site_packages: Path) -> None:
-        """Compile on the host: it runs no code of the packages, and the cache must not be anybody's to write."""
-        program = find_spec("modelyard.environments.images.compile_program")
-        if program is None or program.origin is None:
-            raise RuntimeError("compile_program.py is missing; install modelyard again")
-        mode = "link" if self._link_mode == "hardlink" else "copy"
-        cache = self._sources.cache_dir / "bytecode"
-        argv = [
-            str(self._sources.interpreter.executable),
-            "-I",
-            "-S",
-            program.origin,
-            str(site_packages),
-            str(cache),
-            mode,
-        ]
-        self._direct.run(
-            [*argv, str(os.cpu_count() or 1)],
-            mounts=[Folder(site_packages, writable=True), Folder(cache, writable=True)],
-            environment={"LANG": "C.UTF-8"},
-            network=False,
-            log=self._log,
-            cancelled=self._cancelled,
-        )
 
 
 def _require_hashes(wanted: WantedSet) -> None:

@@ -9,6 +9,7 @@ from ctypes import CDLL
 from pathlib import Path
 
 from modelyard.environments.images.assembly import Assembly, Sources
+from modelyard.environments.images.bytecode import BytecodeCache
 from modelyard.environments.images.commands import Cancelled, CommandRunner, DirectRunner
 from modelyard.environments.images.errors import BuildCancelledError, BuildError
 from modelyard.environments.images.file_lock import FileLock, held
@@ -54,6 +55,7 @@ class ImageStore:
         self._runner = runner or find_runner()
         self._sources = Sources(
             cache_dir=cache_dir,
+            bytecode=BytecodeCache(cache_dir / "bytecode"),
             index_url=index_url,
             installer=installer or UvInstaller(),
             interpreter=self._interpreter,
@@ -187,6 +189,7 @@ class ImageStore:
         removed = [digest for digest in dead if self._remove(digest)]
         for digest in self._names(self._locks):
             self._remove_lock_of_absent(digest)
+        self._sources.bytecode.prune(self._clock.now())
         return removed
 
     def _collect_staging(self) -> None:
