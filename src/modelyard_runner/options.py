@@ -139,8 +139,9 @@ def _labels(kind: TargetType, chosen: argparse.Namespace) -> tuple[str, ...]:
     if chosen.class_labels:
         return tuple(chosen.class_labels)
     if chosen.class_labels_file is None:
-        return ()
-    text = chosen.class_labels_file.read_text(encoding="utf-8")
+        text = os.environ.get("MODELYARD_CLASS_LABELS", "")
+    else:
+        text = chosen.class_labels_file.read_text(encoding="utf-8")
     if text.lstrip().startswith("["):
         return tuple(str(label) for label in json.loads(text))
     return tuple(line for line in text.splitlines() if line.strip())

@@ -99,6 +99,9 @@ class CustomModelVersion(Base):
     network_egress_policy: Mapped[str | None] = mapped_column(String(32))
     resource_bundle_id: Mapped[str | None] = mapped_column(String(64))
 
+    side_effects_passed: Mapped[bool | None]
+    """What the last test of side effects showed: whether rows may be scored together with those of others."""
+
     @property
     def label(self) -> str:
         return f"{self.version_major}.{self.version_minor}"

@@ -16,7 +16,8 @@ from modelyard.kernel.wakeup import notify
 class ServiceSpec(msgspec.Struct, kw_only=True):
     """What each replica of one generation runs. It names content by digest, so it means the same at any time.
 
-    ``image_digest`` is an image that is built; ``files`` are (path, blob digest, size) of the workspace.
+    ``image_digest`` is an image that is built; ``workspace_id`` may join several by ``+``, whose files
+    are then laid over each other.
     ``health_path`` answers 200 on the socket ``socket_name`` when the replica is ready.
     """
 

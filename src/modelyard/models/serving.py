@@ -1,0 +1,216 @@
+"""From a version of a custom model to the service that answers for it: used by deployments and by tests alike."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from msgspec import UNSET
+from sqlalchemy.orm import Session
+
+from modelyard.compute.bundles import find_bundle
+from modelyard.compute.services.service import ServiceSpec
+from modelyard.compute.workload import Network
+from modelyard.environments import service as environments
+from modelyard.environments.builds import image_spec
+from modelyard.environments.context import START_SCRIPT
+from modelyard.environments.images.spec import ImageSpec
+from modelyard.environments.tables import EnvironmentVersion
+from modelyard.identity.roles import Permission
+from modelyard.kernel.database import Database
+from modelyard.kernel.errors import Invalid
+from modelyard.kernel.settings import Settings
+from modelyard.models import service as models
+from modelyard.models.tables import CustomModel, CustomModelVersion
+from modelyard.storage.blobs import BlobStore
+from modelyard.workspaces import service as workspaces
+from modelyard.workspaces.checkout import Checkouts
+from modelyard.workspaces.runtime_parameters import Definition, RuntimeParameterUnified, Value, merge, views
+from modelyard.workspaces.tables import Workspace
+
+PARAMETER_PREFIX = "MLOPS_RUNTIME_PARAM_"
+NETWORKS = {"NONE": Network.NONE, "PUBLIC": Network.PUBLIC, "DR_API_ACCESS": Network.DR_API_ACCESS}
+
+_RESERVED = re.compile(
+    r"(DRUM|MLOPS|KUBERNETES|MODELYARD|DATAROBOT|CUSTOM_MODEL|LD|DYLD)_.*|PYTHON.*|PATH|HOME|LANG|TMPDIR|URL_PREFIX|PORT"
+)
+"""Names that other code than the model's relies on: a parameter of such a name comes in the prefixed form only."""
+
+
+@dataclass(frozen=True)
+class Servable:
+    """A version with everything that its service is made from."""
+
+    model: CustomModel
+    version: CustomModelVersion
+    environment: EnvironmentVersion
+    workspace: Workspace
+    has_own_server: bool
+    """Its files, or those of its environment, bring a ``start_server.sh``."""
+
+    def folder(self) -> str:
+        """What the service's code folder is made of: the environment's files below, the model's above (C.6)."""
+        if self.environment.has_start_script and self.environment.workspace_id:
+            return f"{self.environment.workspace_id}+{self.workspace.id}"
+        return self.workspace.id
+
+    def parameters(self, overrides: Iterable[Value] = ()) -> list[RuntimeParameterUnified]:
+        """The runtime parameters with their values, those of a deployment on top of the version's."""
+        definitions = msgspec.convert(self.version.parameter_definitions, list[Definition])
+        values = merge(msgspec.convert(self.version.parameter_values, list[Value]), overrides)
+        return views(definitions, values)
+
+
+def load_servable(session: Session, version_id: str) -> Servable:
+    """The version with what it stands on; its permissions were checked before.
+
+    Raises ``Invalid`` for a version without an environment, or on one that is not built.
+    """
+    model, version = models.find_version(session, None, version_id, Permission.VIEW)
+    if version.base_environment_id is None:
+        raise Invalid(f"Version {version.label} of model {model.name!r} has no environment to run in.")
+    environment = environments.find_version(
+        session, None, version.base_environment_id, version.base_environment_version_id
+    )
+    workspace = session.get_one(Workspace, version.workspace_id)
+    own = workspaces.find_file(session, workspace, START_SCRIPT) is not None
+    return Servable(model, version, environment, workspace, own or environment.has_start_script)
+
+
+def image_of(session: Session, blobs: BlobStore, servable: Servable) -> ImageSpec:
+    """What the image is made of: the environment's requirements and the model's own."""
+    return image_spec(session, blobs, servable.environment, servable.workspace)
+
+
+def batching_allowed(session: Session, version_id: str) -> bool:
+    """Whether rows of different requests may be scored together: a side-effects test showed them independent."""
+    return bool(session.get_one(CustomModelVersion, version_id).side_effects_passed)
+
+
+def replica_count(servable: Servable) -> int:
+    """How many replicas the version, or else its model, wants."""
+    return servable.version.replicas or servable.model.replicas or 1
+
+
+def service_spec(
+    settings: Settings,
+    servable: Servable,
+    image_digest: str,
+    *,
+    parameters: Sequence[RuntimeParameterUnified],
+    deployment_id: str | None = None,
+    threshold: float | None = None,
+    batches: bool = False,
+    memory_bytes: int | None = None,
+    bundle_id: str | None = None,
+    network_policy: str | None = None,
+) -> ServiceSpec:
+    """One replica of the version.
+
+    ``memory_bytes``, ``bundle_id`` and ``network_policy`` take the place of what the version and its model say. Without
+    any of them a model may reach nothing. Raises ``Invalid`` for parameters that must be set and are not.
+    """
+    version, model = servable.version, servable.model
+    bundle = find_bundle(settings, bundle_id or version.resource_bundle_id or "")
+    policy = network_policy or version.network_egress_policy or model.network_egress_policy or "NONE"
+    memory = memory_bytes or (bundle.memory_bytes if bundle_id and bundle else None) or version.maximum_memory_bytes
+    memory = memory or (bundle.memory_bytes if bundle else None) or model.maximum_memory_bytes
+    return ServiceSpec(
+        command=_command(settings, servable, threshold, batches=batches),
+        image_digest=image_digest,
+        workspace_id=servable.folder(),
+        environment=_environment(settings, servable, parameters, deployment_id, policy),
+        memory_bytes=memory or settings.default_model_memory_bytes,
+        cpu_count=float(bundle.cpu_count) if bundle else None,
+        network=NETWORKS[policy].value,
+        api_address=_api_address(settings) if policy == "DR_API_ACCESS" else None,
+        processes=settings.max_processes,
+        disk_bytes=settings.max_work_bytes,
+        log_bytes=settings.max_log_bytes,
+        start_timeout_s=settings.model_start_timeout_s,
+        labels={"model_id": version.id},
+    )
+
+
+def check_parameters(parameters: Iterable[RuntimeParameterUnified]) -> None:
+    """Raises ``Invalid`` with every parameter that must be set before a deployment and is not."""
+    missing = [one.field_name for one in parameters if not one.allow_empty and one.current_value in {UNSET, ""}]
+    if missing:
+        text = f"these runtime parameters must have a value before the model is deployed: {', '.join(missing)}"
+        raise Invalid(f"runtimeParameterValues: {text}", {"runtimeParameterValues": text})
+
+
+def parameter_variables(parameters: Iterable[RuntimeParameterUnified]) -> dict[str, str]:
+    """The environment variables of runtime parameters (C.6): prefixed as JSON, and plain where the name is free."""
+    variables: dict[str, str] = {}
+    for one in parameters:
+        value = None if one.current_value is UNSET else one.current_value
+        payload = json.dumps(value).replace("{", "\\u007b")  # a value is no place for the executor's placeholders
+        variables[PARAMETER_PREFIX + one.field_name] = f'{{"type": "{one.type}", "payload": {payload}}}'
+        if value is not None and not _RESERVED.fullmatch(one.field_name):
+            variables[one.field_name] = value if isinstance(value, str) else json.dumps(value)
+    return variables
+
+
+def folders(database: Database, checkouts: Checkouts) -> Callable[[str], Path]:
+    """Finds what ``Servable.folder`` names: workspaces joined by ``+``, the files of the later over the earlier."""
+
+    def folder(names: str) -> Path:
+        ids = names.split("+")
+        with database.read() as session:
+            found = workspaces.files_by_id(session, ids)
+        return checkouts.path({file.path: file for one in ids for file in found[one]}.values())
+
+    return folder
+
+
+def _command(settings: Settings, servable: Servable, threshold: float | None, *, batches: bool) -> tuple[str, ...]:
+    model = servable.model
+    command = ["{image}/bin/python", "-m", "modelyard_runner", "serve"]
+    command += ["--socket", "{run}/server.sock", "--failure-file", "{run}/failure.json", "--code", "{code}"]
+    command += ["--target-type", model.target_type, f"--target-name={model.target_name or ''}"]
+    command += [f"--max-body-bytes={settings.max_prediction_bytes}"]
+    if model.is_unstructured_model_kind:
+        command.append("--unstructured")
+    if model.positive_class_label is not None and model.negative_class_label is not None:
+        command.append(f"--positive-class-label={model.positive_class_label}")
+        command.append(f"--negative-class-label={model.negative_class_label}")
+    chosen = threshold if threshold is not None else model.prediction_threshold
+    if chosen is not None:
+        command.append(f"--threshold={chosen!r}")
+    if servable.has_own_server:
+        command.append("--upstream")
+    elif batches and not _is_unstructured(model):
+        command += ["--batch", "on"]
+    return tuple(command)
+
+
+def _is_unstructured(model: CustomModel) -> bool:
+    return model.is_unstructured_model_kind or model.target_type == "Unstructured"
+
+
+def _environment(
+    settings: Settings,
+    servable: Servable,
+    parameters: Sequence[RuntimeParameterUnified],
+    deployment_id: str | None,
+    policy: str,
+) -> dict[str, str]:
+    environment = parameter_variables(parameters)
+    if servable.model.class_labels:
+        environment["MODELYARD_CLASS_LABELS"] = json.dumps(servable.model.class_labels)
+    environment["MODELYARD_CUSTOM_MODEL_ID"] = servable.model.id
+    environment["MODELYARD_CUSTOM_MODEL_VERSION_ID"] = servable.version.id
+    if deployment_id is not None:
+        environment["MLOPS_DEPLOYMENT_ID"] = deployment_id
+    if policy == "DR_API_ACCESS":
+        environment["DATAROBOT_ENDPOINT"] = "http://{api}/api/v2"
+    elif policy == "PUBLIC":
+        environment["DATAROBOT_ENDPOINT"] = f"{settings.api_url()}/api/v2"
+    return environment
+
+
+def _api_address(settings: Settings) -> str:
+    return settings.api_url().partition("://")[2]
