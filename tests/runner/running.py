@@ -75,6 +75,7 @@ class RunningRunner:
 
     def __init__(self, code_dir: Path, options: Sequence[str], environment: Mapping[str, str]) -> None:
         self.prefix = "/" + options[options.index("--url-prefix") + 1] if "--url-prefix" in options else ""
+        self.code_dir = code_dir
         self.folder = Path(tempfile.mkdtemp(prefix="runner-"))
         self.socket = self.folder / "s"
         self.failure_file = self.folder / "failure.json"

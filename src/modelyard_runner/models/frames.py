@@ -38,23 +38,29 @@ def _index(names: tuple[str, ...]) -> pd.Index:
 
 
 def frame_of_alike(rows: Sequence[Row], signature: Signature) -> pd.DataFrame:
-    """The frame of JSON rows that all have the same signature."""
+    """The frame of JSON rows that all have the same signature.
+
+    Raises OverflowError for several rows with integers over 64 bits with a sign, whose types would not be alike.
+    """
     names, kinds = signature
     only = set(kinds)
     if only == {float}:
         return pd.DataFrame(np.array([list(row.values()) for row in rows], dtype=np.float64), columns=_index(names))
-    if only == {int} and _fits(rows):
-        return pd.DataFrame(np.array([list(row.values()) for row in rows], dtype=np.int64), columns=_index(names))
     columns = {name: _column([row[name] for row in rows], kind) for name, kind in zip(names, kinds, strict=True)}
     return pd.DataFrame(columns, index=range(len(rows)))
 
 
-def _fits(rows: Sequence[Row]) -> bool:
-    return all(-(2**63) <= value < 2**63 for row in rows for value in row.values())
-
-
 def _column(values: list[Any], kind: type) -> Any:
-    return np.array(values, dtype=np.float64) if kind is float else values
+    if kind is float:
+        return np.array(values, dtype=np.float64)
+    if kind is not int:
+        return values
+    try:
+        return np.array(values, dtype=np.int64)
+    except OverflowError:
+        if len(values) > 1:
+            raise
+        return values  # uint64, or an object where not even that holds it
 
 
 def frame_of_rows(rows: list[Row]) -> pd.DataFrame:

@@ -65,7 +65,10 @@ class UpstreamProcess:
         script = find_script(options.code_dir, options.environment_dir)
         try:
             process = await asyncio.create_subprocess_exec(
-                *command_of(script), cwd=script.parent, env=environment_of(options), process_group=0
+                *command_of(script),
+                cwd=script.parent,
+                env=environment_of(options),
+                preexec_fn=os.setpgrp,  # uvloop takes no process_group
             )
         except OSError as error:
             raise LoadError(f"{script} cannot be started: {error.strerror}.") from error
