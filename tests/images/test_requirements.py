@@ -123,6 +123,8 @@ def test_an_option_is_kept_for_the_build(line: str, expected: tuple[str, str]) -
         ("pandas>=1.0 <2", "not a dependency"),
         ("pandas; python_version", "not a dependency"),
         ("pandas\x00==1", "control characters"),
+        ('pandas; platform_version == "a\u2028-r /etc/passwd"', "control characters"),
+        ("--no-binary a\x85-r", "control characters"),
         ("pandas==1 --hash=md5:0123", "must be sha256"),
         ("pandas==1 --hash=sha256:0123", "must be sha256"),
         ("pandas==1 --global-option=x", "--global-option is not an option"),

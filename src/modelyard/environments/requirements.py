@@ -121,6 +121,7 @@ def parse_requirements(text: str | bytes) -> Requirements:
     errors: list[tuple[int, str, str]] = []
     for number, written, logical in _logical_lines(content):
         try:
+            _refuse_unprintable(logical)
             if logical.startswith("-"):
                 found = _parse_option(logical, written, number)
             else:
@@ -213,8 +214,6 @@ def _parse_editable(value: str, written: str, number: int) -> Dependency:
 def _parse_dependency(logical: str, written: str, number: int) -> Dependency:
     if len(logical) > MAX_LINE_CHARACTERS:
         raise _WrongLineError(f"a line may have at most {MAX_LINE_CHARACTERS} characters")
-    if any(ord(character) < 32 and character != "\t" for character in logical):
-        raise _WrongLineError("the line holds control characters")
     _refuse_variables(logical)
     hashes = _hashes(logical)
     bare = _HASH_OPTION.sub("", logical).strip()
@@ -290,6 +289,12 @@ def _check_web_url(url: str, what: str, schemes: tuple[str, ...] = ("https", "ht
         raise _WrongLineError(f"{what} is not a URL: {error}") from error
     if parts.scheme not in schemes or not host or re.search(r"\s", url):
         raise _WrongLineError(f'{what} must be an https:// URL, not "{_shortened(url)}"; local paths are not read')
+
+
+def _refuse_unprintable(logical: str) -> None:
+    """Control characters, and what pip takes for the end of a line although editors do not show it as one."""
+    if len(logical.splitlines()) != 1 or any(ord(character) < 32 and character != "\t" for character in logical):
+        raise _WrongLineError("the line holds control characters")
 
 
 def _refuse_variables(text: str) -> None:

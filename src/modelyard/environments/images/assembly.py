@@ -31,6 +31,7 @@ class Sources:
     installer: Installer
     interpreter: Interpreter
     runner: RunnerFiles
+    require_sandbox: bool
 
 
 class Assembly:
@@ -85,6 +86,8 @@ class Assembly:
                 self._log("A package has no wheel for this platform: building it from its source" + self._where())
         else:
             self._log("The requirements name URLs or source builds: installing them" + self._where())
+        if self._sources.require_sandbox and not self._sandbox.isolates:
+            raise BuildError("These requirements run build scripts, which takes a sandbox; this machine has none.")
         try:
             return self._attempt(wanted, lock, wheels_only=False)
         except InstallerError as error:
@@ -94,9 +97,11 @@ class Assembly:
         return " in the sandbox." if self._sandbox.isolates else ", without isolation: this machine has no sandbox."
 
     def _may_fetch(self, wanted: WantedSet) -> bool:
-        """Whether this process may do it: nothing but wheels, from nowhere but known indexes."""
+        """Whether this process may do it: nothing but wheels, from nowhere but known indexes, over checked TLS."""
         known = WELL_KNOWN_INDEXES | {self._sources.index_url}
-        return not wanted.has_option("--no-binary") and all(url.rstrip("/") in known for url in wanted.urls())
+        return not wanted.has_option("--no-binary", "--trusted-host") and all(
+            url.rstrip("/") in known for url in wanted.urls()
+        )
 
     def _attempt(self, wanted: WantedSet, lock: str | None, *, wheels_only: bool) -> Path:
         """One virtual environment from one lock, in a folder of its own."""
