@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Select, delete, exists, func, literal, select
+from sqlalchemy import Select, delete, exists, func, literal, select, union
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from modelyard.identity.caller import Caller
@@ -27,16 +27,23 @@ class RoleChange:
 
 
 def scoped(
-    session: Session, caller: Caller, kind: ResourceKind, row: type[Row], id_column: InstrumentedAttribute[str]
+    session: Session,
+    caller: Caller,
+    kind: ResourceKind,
+    row: type[Row],
+    id_column: InstrumentedAttribute[str],
+    *,
+    by_row: bool = False,
 ) -> Select[tuple[Row]]:
     """``SELECT row`` limited to the resources of ``kind`` that the caller may view: where every list begins.
 
     With one subject that grants anything (the usual case) the access control list drives the query through its
-    covering index, so a page costs the same among a thousand rows and among a million.
+    covering index. ``by_row`` has the rows drive it instead: better for a page in an order that the rows have an
+    index for, when most of them are visible. A plain list by creation begins with ``visible_ids``.
     """
     statement = select(row)
     granting = _granting_subjects(session, caller, kind)
-    if len(granting) == 1:
+    if len(granting) == 1 and not by_row:
         return statement.join(Grant, Grant.resource_id == id_column).where(
             Grant.subject_id == granting[0], Grant.resource_kind == kind.value, Grant.role != "CONSUMER"
         )
@@ -50,18 +57,39 @@ def scoped(
     )
 
 
+def visible_ids(
+    session: Session, caller: Caller, kind: ResourceKind, *, offset: int, limit: int, newest_first: bool = True
+) -> list[str]:
+    """One page of the ids of the resources that the caller may view, by creation.
+
+    Each subject's grants are read in the order of their index and no further than the page's end, so a page costs the
+    same among a thousand resources and among a million.
+    """
+    order = Grant.resource_id.desc() if newest_first else Grant.resource_id.asc()
+    tops = [
+        select(
+            select(Grant.resource_id)
+            .where(Grant.subject_id == subject, Grant.resource_kind == kind.value, Grant.role != "CONSUMER")
+            .order_by(order)
+            .limit(offset + limit)
+            .subquery()
+        )
+        for subject in _granting_subjects(session, caller, kind)
+    ]
+    if not tops:
+        return []
+    ids = union(*tops).subquery().c.resource_id
+    return list(session.scalars(select(ids).order_by(ids.desc() if newest_first else ids).offset(offset).limit(limit)))
+
+
 def count_visible(session: Session, caller: Caller, kind: ResourceKind) -> int:
     """How many resources of ``kind`` the caller may view, from the index of the grants alone."""
-    return (
-        session.scalar(
-            select(func.count(func.distinct(Grant.resource_id))).where(
-                Grant.subject_id.in_(_granting_subjects(session, caller, kind)),
-                Grant.resource_kind == kind.value,
-                Grant.role != "CONSUMER",
-            )
-        )
-        or 0
+    granting = _granting_subjects(session, caller, kind)
+    counted = func.count() if len(granting) == 1 else func.count(func.distinct(Grant.resource_id))
+    statement = select(counted).where(
+        Grant.subject_id.in_(granting), Grant.resource_kind == kind.value, Grant.role != "CONSUMER"
     )
+    return session.scalar(statement) or 0
 
 
 def _granting_subjects(session: Session, caller: Caller, kind: ResourceKind) -> list[str]:
@@ -139,6 +167,11 @@ def grant(
 def forget(session: Session, kind: ResourceKind, resource_id: str) -> None:
     """Drops the whole access control list of a deleted resource."""
     session.execute(delete(Grant).where(Grant.resource_kind == kind.value, Grant.resource_id == resource_id))
+
+
+def count_grants_to(session: Session, subject_id: str) -> int:
+    """On how many resources a user, a group or an organization has a role of its own."""
+    return session.scalar(select(func.count()).where(Grant.subject_id == subject_id)) or 0
 
 
 def copy_grants(

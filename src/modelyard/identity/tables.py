@@ -1,7 +1,7 @@
 """Who there is, and who may do what to which resource."""
 
 from datetime import datetime
-from enum import Enum
+from enum import StrEnum
 
 from sqlalchemy import ForeignKey, Index, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
@@ -10,7 +10,7 @@ from modelyard.kernel.database import Base, Id, Json
 from modelyard.kernel.ids import new_id
 
 
-class ResourceKind(str, Enum):
+class ResourceKind(StrEnum):
     """Everything that can be shared."""
 
     CUSTOM_MODEL = "customModel"
@@ -30,7 +30,7 @@ class ResourceKind(str, Enum):
     DEPLOYMENT = "deployment"
 
 
-class SubjectKind(str, Enum):
+class SubjectKind(StrEnum):
     USER = "user"
     GROUP = "group"
     ORGANIZATION = "organization"
@@ -96,7 +96,7 @@ class Grant(Base):
     """One line of an access control list. Rows go when their resource is deleted."""
 
     __tablename__ = "grants"
-    __table_args__ = (Index("ix_grants_subject", "subject_id", "resource_kind", "resource_id"),)
+    __table_args__ = (Index("ix_grants_subject", "subject_id", "resource_kind", "resource_id", "role"),)
 
     resource_kind: Mapped[str] = mapped_column(String(32), primary_key=True)
     resource_id: Mapped[str] = mapped_column(Id, primary_key=True)

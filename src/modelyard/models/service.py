@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session
 
+from modelyard.environments import builds
 from modelyard.identity import audit, sharing
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import Permission
@@ -14,7 +15,7 @@ from modelyard.identity.sharing import RoleChange
 from modelyard.identity.tables import ResourceKind
 from modelyard.kernel.errors import Conflict, Forbidden, NotFound
 from modelyard.kernel.ids import new_id
-from modelyard.kernel.paging import Page, PageQuery, page, slice_page
+from modelyard.kernel.paging import Page, PageQuery, of_items, page, slice_page
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import changes, read_bool
@@ -43,6 +44,9 @@ ORDERS = {
     "updated": (CustomModel.updated_at.asc(), CustomModel.id.asc()),
     "-updated": (CustomModel.updated_at.desc(), CustomModel.id.desc()),
 }
+UPDATED_ORDERS = frozenset({"updated", "-updated"})
+MANY = 2000
+"""From so many visible models on, walking the index of ``updated_at`` beats sorting what is visible."""
 TARGET_FIELDS = (
     "target_name",
     "positive_class_label",
@@ -64,7 +68,6 @@ def list_models(
     session: Session, caller: Caller, query: CustomModelListQuery, request: RequestInfo
 ) -> Page[CustomModelResponse]:
     """The models that the caller may view, newest first unless ``orderBy`` says otherwise."""
-    statement = sharing.scoped(session, caller, KIND, CustomModel, CustomModel.id)
     filters = []
     if query.custom_model_type is not None:
         filters.append(CustomModel.custom_model_type == query.custom_model_type)
@@ -73,14 +76,24 @@ def list_models(
         filters.append(deployed if read_bool(query.is_deployed, "isDeployed") else ~deployed)
     if query.search_for:
         filters.append(CustomModel.search_text.contains(query.search_for.casefold(), autoescape=True))
-    total = None if filters else sharing.count_visible(session, caller, KIND)
+    visible = sharing.count_visible(session, caller, KIND)
+    if not filters and query.order_by in {None, "created", "-created"}:
+        newest_first = query.order_by != "created"
+        ids = sharing.visible_ids(
+            session, caller, KIND, offset=query.offset, limit=query.limit, newest_first=newest_first
+        )
+        rows = {row.id: row for row in session.scalars(select(CustomModel).where(CustomModel.id.in_(ids)))}
+        return of_items(view_models(session, [rows[id_] for id_ in ids if id_ in rows]), visible, query, request)
+    statement = sharing.scoped(
+        session, caller, KIND, CustomModel, CustomModel.id, by_row=visible > MANY and query.order_by in UPDATED_ORDERS
+    )
     return page(
         session,
         statement.where(*filters).order_by(*ORDERS[query.order_by]),
         query,
         request,
         lambda rows: view_models(session, rows),
-        total=total,
+        total=None if filters else visible,
     )
 
 
@@ -206,6 +219,7 @@ def purge(session: Session, model: CustomModel) -> None:
     for start in range(0, len(gone), 500):
         some = [version_id for version_id, _ in gone[start : start + 500]]
         session.execute(delete(ModelUse).where(ModelUse.version_id.in_(some)))
+        builds.remove_builds(session, builds.MODEL_VERSION, some)
         session.execute(delete(CustomModelVersion).where(CustomModelVersion.id.in_(some)))
     workspaces.remove(session, [workspace_id for _, workspace_id in gone])
     if held:

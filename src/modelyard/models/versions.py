@@ -164,9 +164,8 @@ def _make(
     files: list[StoredFile] = []
     with problems.collecting():
         uploaded = uploaded_files(form)
-        workspace = _workspace(session, settings, body, base, uploaded)
+        workspace, files = _workspace(session, settings, body, base, uploaded)
         version.workspace_id = workspace.id
-        files = workspaces.files_in(session, workspace)
         _read_code_files(version, blobs, base, files, {file.path for file in uploaded}, problems)
     with problems.collecting():
         _set_parameters(version, body, base)
@@ -247,7 +246,7 @@ def _workspace(
     body: CustomModelVersionCreate,
     base: CustomModelVersion | None,
     uploaded: Sequence[NewFile],
-) -> Workspace:
+) -> tuple[Workspace, list[StoredFile]]:
     removed: list[str] = []
     if isinstance(body, CustomModelVersionCreateFromLatest) and body.files_to_delete is not UNSET:
         removed = ids_to_delete(body.files_to_delete)
@@ -257,7 +256,8 @@ def _workspace(
     if removed:
         text = f"there is no version yet, so these files are not in it: {', '.join(removed[:20])}"
         raise Invalid(f"filesToDelete: {text}", {"filesToDelete": text})
-    return workspaces.create(session, uploaded, max_files=settings.max_files_per_version)
+    made = workspaces.create(session, uploaded, max_files=settings.max_files_per_version)
+    return made, workspaces.files_in(session, made)
 
 
 def _read_code_files(

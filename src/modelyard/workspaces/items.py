@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from modelyard.kernel.file_paths import base_name
 from modelyard.kernel.wire import Moment, Schema, moment
 from modelyard.storage.blobs import blob_key
 from modelyard.workspaces.service import StoredFile
@@ -32,7 +31,7 @@ def items(workspace_id: str, files: Iterable[StoredFile]) -> list[WorkspaceItemR
     return [
         WorkspaceItemResponse(
             id=file.id,
-            file_name=base_name(file.path),
+            file_name=file.path.rpartition("/")[2],
             file_path=file.path,
             file_source=file.source,
             created=written.get(file.created_at) or written.setdefault(file.created_at, moment(file.created_at)),

@@ -53,18 +53,20 @@ _COLUMNS = tuple(getattr(File, name) for name in StoredFile._fields)
 def create(session: Session, files: Sequence[NewFile], *, max_files: int) -> Workspace:
     """A workspace of just these files, the first of a new tree. Of two files with one path the later counts."""
     newest = {file.path: file for file in files}
-    _check(newest.keys(), max_files)
+    _check_count(len(newest), max_files)
+    _check_paths(newest)
     tree = _new_tree(session, 1)
-    _add(session, tree.id, 1, newest.values())
-    return _record(session, tree.id, 1, len(newest), sum(file.size_bytes for file in newest.values()))
+    _add(session, tree, newest.values())
+    return _record(session, tree, len(newest), sum(file.size_bytes for file in newest.values()))
 
 
 def derive(
     session: Session, base: Workspace, files: Sequence[NewFile], removed_ids: Collection[str] = (), *, max_files: int
-) -> Workspace:
-    """``base`` with files added or replaced (by path) and others removed (by file id).
+) -> tuple[Workspace, list[StoredFile]]:
+    """``base`` with files added or replaced (by path) and others removed (by file id), and what is in it then.
 
-    Raises ``Invalid`` for ids that are not in ``base``, for too many files and for paths that exclude each other.
+    A file that comes again with the same content keeps its id. Raises ``Invalid`` for ids that are not in ``base``,
+    for too many files and for paths that exclude each other.
     """
     present = files_in(session, base)
     removed = set(removed_ids)
@@ -80,25 +82,33 @@ def derive(
     ]
     kept_paths = {file.path for file in kept}
     added = [file for path, file in newest.items() if path not in kept_paths]
-    _check([*kept_paths, *(file.path for file in added)], max_files)
+    paths = [*kept_paths, *(file.path for file in added)]
+    _check_count(len(paths), max_files)
+    if not {file.path for file in present}.issuperset(paths):
+        _check_paths(paths)
     kept_ids = {file.id for file in kept}
     gone_ids = [file.id for file in present if file.id not in kept_ids]
-    tree_id, revision = _next_revision(session, base, kept)
-    if tree_id == base.tree_id:
+    tree = session.get_one(Tree, base.tree_id, with_for_update=True)
+    if tree.head_revision == base.revision:
+        tree.head_revision += 1
         for some in _batches(gone_ids):
             session.execute(
-                update(File).where(File.id.in_(some)).values(removed_revision=revision),
+                update(File).where(File.id.in_(some)).values(removed_revision=tree.head_revision),
                 execution_options={"synchronize_session": False},
             )
-    _add(session, tree_id, revision, added)
-    size_bytes = sum(file.size_bytes for file in kept) + sum(file.size_bytes for file in added)
-    return _record(session, tree_id, revision, len(kept) + len(added), size_bytes)
+    else:
+        tree = _new_tree(session, 1)
+        kept = _copy_files(session, tree, kept)
+    result = sorted([*kept, *_add(session, tree, added)], key=lambda file: file.path)
+    size_bytes = sum(file.size_bytes for file in result)
+    return _record(session, tree, len(result), size_bytes), result
 
 
 def copy(session: Session, source: Workspace) -> Workspace:
     """The same files under new ids, as the first workspace of a new tree."""
-    tree_id, revision = _copy_files(session, files_in(session, source))
-    return _record(session, tree_id, revision, source.file_count, source.size_bytes)
+    tree = _new_tree(session, 1)
+    _copy_files(session, tree, files_in(session, source))
+    return _record(session, tree, source.file_count, source.size_bytes)
 
 
 def copy_trees(session: Session, workspace_ids: Collection[str]) -> dict[str, str]:
@@ -208,39 +218,32 @@ def _in_workspace() -> ColumnElement[bool]:
     )
 
 
-def _check(paths: Collection[str], max_files: int) -> None:
-    if len(paths) > max_files:
-        text = f"a version holds at most {max_files} files, this would be {len(paths)}"
+def _check_count(file_count: int, max_files: int) -> None:
+    if file_count > max_files:
+        text = f"a version holds at most {max_files} files, this would be {file_count}"
         raise Invalid(f"file: {text}", {"file": text})
+
+
+def _check_paths(paths: Iterable[str]) -> None:
     try:
         check_tree(paths)
     except ValueError as error:
         raise Invalid(f"filePath: {error}", {"filePath": str(error)}) from error
 
 
-def _next_revision(session: Session, base: Workspace, kept: list[StoredFile]) -> tuple[str, int]:
-    tree = session.get_one(Tree, base.tree_id, with_for_update=True)
-    if tree.head_revision != base.revision:
-        return _copy_files(session, kept)
-    tree.head_revision += 1
-    return tree.id, tree.head_revision
-
-
-def _copy_files(session: Session, files: Sequence[StoredFile]) -> tuple[str, int]:
-    tree = _new_tree(session, 1)
-    _insert(
-        session,
-        [{**file._asdict(), "id": new_id(), "tree_id": tree.id, "added_revision": 1} for file in files],
-    )
-    return tree.id, 1
+def _copy_files(session: Session, tree: Tree, files: Sequence[StoredFile]) -> list[StoredFile]:
+    copied = [file._replace(id=new_id()) for file in files]
+    _insert(session, tree, copied)
+    return copied
 
 
 def _copy_tree(session: Session, tree_id: str) -> str:
     tree = _new_tree(session, session.get_one(Tree, tree_id).head_revision)
     rows = session.execute(
         select(*_COLUMNS, File.added_revision, File.removed_revision).where(File.tree_id == tree_id).order_by(File.id)
-    )
-    _insert(session, [{**row._asdict(), "id": new_id(), "tree_id": tree.id} for row in rows])
+    ).all()
+    if rows:
+        session.execute(insert(File), [{**row._asdict(), "id": new_id(), "tree_id": tree.id} for row in rows])
     return tree.id
 
 
@@ -251,27 +254,24 @@ def _new_tree(session: Session, head_revision: int) -> Tree:
     return tree
 
 
-def _add(session: Session, tree_id: str, revision: int, files: Iterable[NewFile]) -> None:
+def _add(session: Session, tree: Tree, files: Iterable[NewFile]) -> list[StoredFile]:
     now = datetime.now(UTC)
-    _insert(
-        session,
-        [
-            {"id": new_id(), "tree_id": tree_id, "added_revision": revision, "created_at": now, **vars(file)}
-            for file in files
-        ],
-    )
+    added = [StoredFile(id=new_id(), created_at=now, **vars(file)) for file in files]
+    _insert(session, tree, added)
+    return added
 
 
-def _insert(session: Session, rows: list[dict[str, Any]]) -> None:
-    if rows:
-        session.execute(insert(File), rows)
+def _insert(session: Session, tree: Tree, files: Sequence[StoredFile]) -> None:
+    if files:
+        place = {"tree_id": tree.id, "added_revision": tree.head_revision}
+        session.execute(insert(File), [file._asdict() | place for file in files])
 
 
-def _record(session: Session, tree_id: str, revision: int, file_count: int, size_bytes: int) -> Workspace:
+def _record(session: Session, tree: Tree, file_count: int, size_bytes: int) -> Workspace:
     workspace = Workspace(
         id=new_id(),
-        tree_id=tree_id,
-        revision=revision,
+        tree_id=tree.id,
+        revision=tree.head_revision,
         file_count=file_count,
         size_bytes=size_bytes,
         created_at=datetime.now(UTC),
