@@ -134,6 +134,17 @@ def test_another_python_version_is_refused(store: ImageStore, tmp_path: Path) ->
     assert "needs Python 2.7" in the_error(store, ImageSpec(python_version="2.7"), tmp_path / "log").message
 
 
+def test_an_index_without_the_runners_own_packages_is_told(
+    a_real_store: Callable[..., ImageStore], index: PackageIndex, tmp_path: Path
+) -> None:
+    index.add_wheel("first")
+
+    error = the_error(a_real_store(), a_spec(f"--index-url {index.url}\nfirst"), tmp_path / "log")
+
+    assert "which the runner of every image needs" in error.message
+    assert error.message.endswith("Use --extra-index-url instead of --index-url.")
+
+
 def test_an_unreachable_index_is_no_lines_fault_and_its_password_stays_secret(
     a_real_store: Callable[..., ImageStore], tmp_path: Path
 ) -> None:

@@ -53,20 +53,23 @@ def explain(output: str, wanted: WantedSet) -> BuildError:
             culprits = by_name.get(_canonical(match[1]))
             if culprits:
                 detail = match[2] if match.re.groups > 1 else ""
-                return _error(culprits, words.format(name=match[1], detail=detail))
+                return _error(culprits, words.format(name=match[1], detail=detail), wanted)
     mentioned = [name for match in _REQUIRED.finditer(text) if (name := _canonical(match[1])) in by_name]
     culprits = [each for name in dict.fromkeys(mentioned) for each in by_name[name]]
     reason = _reason(text)
     users = [each for each in culprits if each.file is not None]
     if users:
-        return _error(users, reason)
+        return _error(users, reason, wanted)
     return BuildError(f"The packages could not be installed: {reason}")
 
 
-def _error(culprits: list[Wanted], reason: str) -> BuildError:
+def _error(culprits: list[Wanted], reason: str, wanted: WantedSet) -> BuildError:
     first = next((each for each in culprits if each.file is not None), culprits[0])
     if first.file is None:
-        return BuildError(f'Modelyard\'s own requirement "{first.dependency.requirement}" cannot be met: {reason}.')
+        own_index = next((option for option in wanted.options if option.name in {"--index-url", "--no-index"}), None)
+        remedy = f" Use --extra-index-url instead of {own_index.name}." if own_index else ""
+        name = first.dependency.requirement
+        return BuildError(f'"{name}", which the runner of every image needs, cannot be installed: {reason}.{remedy}')
     lines = " and ".join(_place(each) for each in culprits if each.file is not None)
     return BuildError(f"{lines} cannot be installed: {reason.rstrip('.')}.", first.dependency.line_number, first.file)
 

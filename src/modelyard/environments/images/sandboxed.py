@@ -9,9 +9,10 @@ from modelyard.compute.executor import Executor
 from modelyard.compute.workload import Kind, Limits, Mount, Network, Workload
 from modelyard.environments.images.commands import Cancelled, Folder, Log
 from modelyard.environments.images.errors import BuildCancelledError, BuildError
-from modelyard.kernel.errors import ModelyardError
+from modelyard.kernel.errors import Conflict, ModelyardError
 
 POLL_S = 0.05
+END_TIMEOUT_S = 30.0
 
 
 class SandboxRunner:
@@ -93,11 +94,16 @@ class SandboxRunner:
             offset = part.next_offset
 
     def _end(self, workload_id: str) -> None:
-        """Kill it if it lives, wait until it is gone, and delete what is left of it."""
-        self._executor.stop(workload_id, grace_s=0)
-        while self._executor.observe(workload_id).is_alive:
+        """Kill it if it lives, and delete what is left of it once it is gone."""
+        deadline = time.monotonic() + END_TIMEOUT_S
+        while True:
+            self._executor.stop(workload_id, grace_s=0)
+            try:
+                return self._executor.remove(workload_id)
+            except Conflict:  # its supervisor goes a moment after it has said how the command ended
+                if time.monotonic() > deadline:
+                    raise
             time.sleep(POLL_S / 5)
-        self._executor.remove(workload_id)
 
 
 def _prefix(staging: Path) -> str:
