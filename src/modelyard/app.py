@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 
 from litestar import Litestar
@@ -10,6 +11,8 @@ from modelyard.compute import bundle_routes
 from modelyard.compute.executor import Executor
 from modelyard.compute.isolation import Isolation, probe, without_sandbox
 from modelyard.compute.process_executor import ProcessExecutor
+from modelyard.compute.services.reconciler import Reconciler
+from modelyard.compute.services.workloads import Materials
 from modelyard.compute.workload import Limits
 from modelyard.datasets import routes as dataset_routes
 from modelyard.datasets import work as dataset_work
@@ -18,23 +21,27 @@ from modelyard.environments import work as environment_work
 from modelyard.environments.images.sandboxed import SandboxRunner
 from modelyard.environments.images.store import ImageStore
 from modelyard.environments.installation import install_builtin
-from modelyard.identity import routes as identity_routes
 from modelyard.identity.caller import authenticate
-from modelyard.identity.token_use import TokenUse
 from modelyard.kernel.clock import Clock, SystemClock
 from modelyard.kernel.database import Database
+from modelyard.kernel.errors import Unavailable
 from modelyard.kernel.http import create_app
 from modelyard.kernel.multipart import Form, FormLimits, read_form
 from modelyard.kernel.parts import Parts
 from modelyard.kernel.routing import Endpoint, endpoints_of
 from modelyard.kernel.settings import Settings
+from modelyard.models import build_routes as model_build_routes
 from modelyard.models import routes as model_routes
 from modelyard.models import version_routes as model_version_routes
+from modelyard.models.serving import folders
+from modelyard.models.testing import routes as model_test_routes
+from modelyard.models.testing import work as model_test_work
 from modelyard.operations import routes as operation_routes
-from modelyard.operations.engine import Engine, Loop
+from modelyard.operations.engine import Engine, Loop, lease_owner
 from modelyard.operations.work import Handler
 from modelyard.storage.blobs import Blob, BlobStore
 from modelyard.storage.locations import open_blob_store
+from modelyard.workspaces.checkout import Checkouts
 
 ROUTES: tuple[ModuleType, ...] = (
     operation_routes,
@@ -43,6 +50,8 @@ ROUTES: tuple[ModuleType, ...] = (
     environment_routes,
     model_routes,
     model_version_routes,
+    model_build_routes,
+    model_test_routes,
 )
 
 
@@ -91,13 +100,23 @@ def endpoints() -> list[Endpoint]:
 
 def handlers() -> list[Handler]:
     """Every kind of asynchronous work."""
-    return [*dataset_work.handlers(), *environment_work.handlers()]
+    return [*dataset_work.handlers(), *environment_work.handlers(), *model_test_work.handlers()]
 
 
 def loops(application: Application) -> list[Loop]:
     """What the controller does again and again."""
     images = application.parts.get(ImageStore)
-    return [*environment_work.loops(application.database, images, application.settings)]
+    database, parts = application.database, application.parts
+    reconciler = Reconciler(
+        database,
+        parts.get(Executor),  # type: ignore[type-abstract]
+        parts.get(Materials),
+        lease_owner(),
+    )
+    return [
+        *environment_work.loops(database, images, application.settings),
+        Loop("services", reconciler.run, period_s=1.0),
+    ]
 
 
 def prepare(application: Application) -> None:
@@ -125,8 +144,20 @@ def build(settings: Settings, isolation: Isolation | None = None) -> Application
         settings.data_dir / "workloads", settings.sockets_dir(), isolation, settings.require_sandbox
     )
     parts.add(Executor, executor)  # type: ignore[type-abstract]
-    parts.add(ImageStore, _open_images(settings, clock, executor))
+    images = parts.add(ImageStore, _open_images(settings, clock, executor))
+    checkouts = parts.add(Checkouts, Checkouts(settings.data_dir / "checkouts", parts.get(BlobStore)))  # type: ignore[type-abstract]
+    parts.add(Materials, Materials(lambda digest: _built_image(images, digest), folders(database, checkouts)))
     return Application(settings, database, parts)
+
+
+def _built_image(images: ImageStore, digest: str) -> Path:
+    """The image, which whoever asked for it has built before."""
+    found = images.find(digest)
+    if found is None:
+        raise Unavailable(
+            f"Image {digest[:12]} is not on this machine any more; start the service again to rebuild it."
+        )
+    return found
 
 
 def _open_images(settings: Settings, clock: Clock, executor: ProcessExecutor) -> ImageStore:
@@ -137,8 +168,8 @@ def _open_images(settings: Settings, clock: Clock, executor: ProcessExecutor) ->
         disk_bytes=settings.max_work_bytes,
     )
     return ImageStore(
-        settings.data_dir / "images",
-        cache_dir=settings.data_dir / "cache",
+        settings.images_dir or settings.data_dir / "images",
+        cache_dir=settings.cache_dir or settings.data_dir / "cache",
         clock=clock,
         index_url=settings.package_index_url,
         sandbox=SandboxRunner(executor, limits) if executor.isolation.is_sandboxed else None,

@@ -23,6 +23,7 @@ from modelyard.workspaces.tables import Workspace
 
 KIND = "environment.build"
 ENVIRONMENT_VERSION = "environmentVersion"
+MODEL_VERSION = "customModelVersion"
 REQUIREMENTS_FILE = "requirements.txt"
 
 

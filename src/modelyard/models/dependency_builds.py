@@ -1,0 +1,85 @@
+"""Building what a version's requirements.txt asks for, on top of its environment."""
+
+from sqlalchemy.orm import Session
+
+from modelyard.environments import builds
+from modelyard.environments import service as environments
+from modelyard.environments.images.store import ImageStore
+from modelyard.environments.tables import OPEN_BUILD, Build
+from modelyard.identity import audit
+from modelyard.identity.caller import Caller
+from modelyard.identity.roles import Permission
+from modelyard.kernel.errors import invalid
+from modelyard.kernel.routing import Download, RequestInfo
+from modelyard.kernel.wire import moment
+from modelyard.models.build_schemas import DependencyBuildResponse
+from modelyard.models.service import find_version
+from modelyard.models.tables import CustomModelVersion
+from modelyard.storage.blobs import BlobStore
+from modelyard.workspaces.tables import Workspace
+
+SUBJECT = builds.MODEL_VERSION
+
+
+def start_build(
+    session: Session, caller: Caller, blobs: BlobStore, images: ImageStore, model_id: str, version_id: str
+) -> Build:
+    """Has the dependencies of a version built; at once a success where an equal image is there.
+
+    Raises ``Invalid`` (seed 000, dependencyBuild: 422) for a version without an environment or requirements.txt.
+    """
+    _, version = find_version(session, caller, version_id, Permission.EDIT, model_id=model_id)
+    if version.base_environment_id is None:
+        raise invalid(baseEnvironmentId=f"version {version.label} has no environment to build its dependencies on")
+    requirements = builds.requirements_of(session, blobs, session.get_one(Workspace, version.workspace_id))
+    if requirements is None:
+        raise invalid(
+            dependencyBuild=f"version {version.label} has no {builds.REQUIREMENTS_FILE}: there is nothing to build, "
+            "it runs in its environment as it is"
+        )
+    base = environments.find_version(session, None, version.base_environment_id, version.base_environment_version_id)
+    build = builds.start_build(
+        session,
+        caller,
+        images,
+        SUBJECT,
+        version_id,
+        base,
+        requirements,
+        result_path=f"{_path(version)}dependencyBuild/",
+    )
+    audit.record(session, caller, "build", SUBJECT, version_id)
+    return build
+
+
+def read_build(session: Session, caller: Caller, model_id: str, version_id: str) -> tuple[CustomModelVersion, Build]:
+    _, version = find_version(session, caller, version_id, Permission.VIEW, model_id=model_id)
+    return version, builds.read_build(session, SUBJECT, version_id)
+
+
+def cancel_build(session: Session, caller: Caller, model_id: str, version_id: str) -> None:
+    find_version(session, caller, version_id, Permission.EDIT, model_id=model_id)
+    builds.cancel_build(session, SUBJECT, version_id)
+    audit.record(session, caller, "cancel build", SUBJECT, version_id)
+
+
+def read_build_log(session: Session, caller: Caller, model_id: str, version_id: str) -> Download:
+    _, version = find_version(session, caller, version_id, Permission.VIEW, model_id=model_id)
+    log = builds.read_build_log(session, SUBJECT, version_id)
+    return Download(log, f"build-{version.label}.log", "text/plain; charset=utf-8")
+
+
+def view(version: CustomModelVersion, build: Build, request: RequestInfo) -> DependencyBuildResponse:
+    has_ended = build.status not in OPEN_BUILD
+    return DependencyBuildResponse(
+        build_start=moment(build.started_at),
+        build_end=moment(build.ended_at) if build.ended_at else None,
+        build_log_location=f"{request.api_url}{_path(version)}dependencyBuildLog/" if has_ended else None,
+        build_status=build.status,  # type: ignore[arg-type]
+        custom_model_id=version.model_id,
+        custom_model_version_id=version.id,
+    )
+
+
+def _path(version: CustomModelVersion) -> str:
+    return f"/customModels/{version.model_id}/versions/{version.id}/"
