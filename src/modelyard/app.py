@@ -155,7 +155,7 @@ def _built_image(images: ImageStore, digest: str) -> Path:
     found = images.find(digest)
     if found is None:
         raise Unavailable(
-            f"Image {digest[:12]} is not on this machine any more; start the service again to rebuild it."
+            f"Image {digest[:12]} is gone from this machine; start the service again to rebuild it."
         )
     return found
 

@@ -47,6 +47,10 @@ class Settings(BaseSettings):
     """SQLAlchemy URL; None is SQLite in the data directory."""
     blob_url: str | None = None
     """``s3://``, ``gs://`` or ``az://`` URL; None is a folder in the data directory."""
+    images_dir: Path | None = None
+    """Where built environments are kept; None is in the data directory."""
+    cache_dir: Path | None = None
+    """Downloads of builds; None is in the data directory."""
     runtime_dir: Path | None = None
     """Short path for Unix sockets; None chooses one from the data directory's name."""
 

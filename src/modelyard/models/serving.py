@@ -74,6 +74,12 @@ def load_servable(session: Session, version_id: str) -> Servable:
     environment = environments.find_version(
         session, None, version.base_environment_id, version.base_environment_version_id
     )
+    return servable_on(session, version, environment)
+
+
+def servable_on(session: Session, version: CustomModelVersion, environment: EnvironmentVersion) -> Servable:
+    """The version on an environment version that need not be its own, as a test may ask."""
+    model = session.get_one(CustomModel, version.model_id)
     workspace = session.get_one(Workspace, version.workspace_id)
     own = workspaces.find_file(session, workspace, START_SCRIPT) is not None
     return Servable(model, version, environment, workspace, own or environment.has_start_script)

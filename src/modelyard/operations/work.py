@@ -1,5 +1,6 @@
 """What a handler of an operation is given, and how handlers are registered."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -84,6 +85,12 @@ class Work:
     def cancelled(self) -> bool:
         """Whether the work should stop, for callees that poll instead of raising."""
         return self.lost or self.cancel_wanted
+
+    def pause(self, seconds: float) -> None:
+        """Waits between two looks at something outside; raises like ``checkpoint`` only when the lease is lost."""
+        time.sleep(seconds)
+        if self.lost:
+            raise LeaseLost(self.id)
 
     def say(self, message: str, description: str | None = None) -> None:
         """Shows ``message`` in ``/status/``: what is being done or waited for."""

@@ -1,0 +1,233 @@
+"""The checks: what each one asks of the model, and when it is content (supporting-endpoints C.10)."""
+
+import math
+import random
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from modelyard.models.testing.conversation import Conversation, ModelFailedError, Prediction
+
+CHUNK_ROWS = 10_000
+NULL_ROWS = 50
+SIDE_EFFECT_ROWS = 50
+PERFORMANCE_ROWS = 1_000
+RELATIVE_TOLERANCE = 1e-6
+ABSOLUTE_TOLERANCE = 1e-9
+SHOWN = 5
+PAUSE_S = 0.1
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a check is content, and why."""
+
+    passed: bool
+    message: str
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a check works with: the model, the rows to send it (without the target), and a way to be stopped.
+
+    ``checkpoint`` raises when the test was canceled; ``say`` writes to the test's log.
+    """
+
+    model: Conversation
+    rows: pl.DataFrame
+    target_name: str | None
+    positive_class_label: str | None
+    parameters: dict[str, Any]
+    seed: str
+    checkpoint: Callable[[], None]
+    say: Callable[[str], None]
+    verification_rows: pl.DataFrame | None = None
+
+
+def error_check(bench: Bench) -> Verdict:
+    """Every row of the dataset gets a prediction."""
+    total = 0
+    for part in _parts(bench.rows, CHUNK_ROWS):
+        scored = part.height
+        got = _together(bench, [lambda part=part: bench.model.score_csv(part)])[0]  # type: ignore[misc]
+        if got != scored:
+            return Verdict(False, f"{scored} rows were sent and {got} predictions came back.")
+        total += scored
+        bench.say(f"{total} of {bench.rows.height} rows scored")
+    return Verdict(True, f"All {total} rows were scored.")
+
+
+def null_value_imputation(bench: Bench) -> Verdict:
+    """The model still answers when all values of one feature are missing, one feature after another."""
+    sample = bench.rows.head(NULL_ROWS)
+    failed: list[str] = []
+    first_reason = ""
+    for name in sample.columns:
+        blank = sample.with_columns(pl.lit(None, dtype=sample.schema[name]).alias(name))
+        try:
+            _together(bench, [lambda blank=blank: bench.model.score_rows(blank.to_dicts())])  # type: ignore[misc]
+        except ModelFailedError as error:
+            failed.append(name)
+            first_reason = first_reason or str(error)
+            bench.say(f"with {name!r} missing: {error}")
+    if failed:
+        more = f" and {len(failed) - SHOWN} more" if len(failed) > SHOWN else ""
+        return Verdict(
+            False, f"The model cannot handle missing values in {', '.join(failed[:SHOWN])}{more}: {first_reason}"
+        )
+    return Verdict(True, f"Missing values are handled in each of {len(sample.columns)} features.")
+
+
+def side_effects(bench: Bench) -> Verdict:
+    """Each row gets the same prediction alone as among others, whatever the order."""
+    rows = bench.rows.head(SIDE_EFFECT_ROWS).to_dicts()
+    together, backwards = _together(
+        bench, [lambda: bench.model.score_rows(rows), lambda: bench.model.score_rows(rows[::-1])], users=1
+    )
+    alone = [
+        found[0]
+        for found in _together(
+            bench,
+            [lambda row=row: bench.model.score_rows([row]) for row in rows],  # type: ignore[misc]
+            users=1,
+        )
+    ]
+    pairs = zip(together, alone, backwards[::-1], strict=True)
+    different = [
+        number for number, (one, other, third) in enumerate(pairs) if not (is_same(one, other) and is_same(one, third))
+    ]
+    if different:
+        shown = ", ".join(str(number) for number in different[:SHOWN])
+        return Verdict(
+            False,
+            f"{len(different)} of {len(rows)} rows are predicted differently alone than among others (rows {shown}).",
+        )
+    return Verdict(True, f"{len(rows)} rows are predicted alike alone, together and in reverse order.")
+
+
+def prediction_verification(bench: Bench) -> Verdict:
+    """The predictions of a dataset are those that one of its columns holds."""
+    table, column = bench.verification_rows, bench.parameters["predictionsColumn"]
+    assert table is not None  # noqa: S101 # the step loaded it
+    expected = table[column]
+    dropped = [name for name in (column, bench.target_name) if name in table.columns]
+    precision = float(bench.parameters["comparisonPrecision"])
+    matching = 0
+    position = 0
+    for part in _parts(table.drop(dropped), PERFORMANCE_ROWS):
+        found = _together(bench, [lambda part=part: bench.model.score_rows(part.to_dicts())])[0]  # type: ignore[misc]
+        for prediction in found:
+            matching += matches(prediction, expected[position], precision, bench.positive_class_label)
+            position += 1
+    rate = matching / max(1, position)
+    wanted = float(bench.parameters["matchingRate"])
+    return Verdict(
+        rate >= wanted, f"{matching} of {position} predictions match column {column!r} ({rate:.4g}; {wanted:g} wanted)."
+    )
+
+
+def performance(bench: Bench) -> Verdict:
+    """Every request is answered in time, and all of them together, with several users at once."""
+    users = int(bench.parameters["numParallelUsers"])
+    longest_s, all_s = float(bench.parameters["maxResponseTime"]), float(bench.parameters["maxExecutionTime"])
+    times: list[float] = []
+
+    def ask(part: pl.DataFrame) -> None:
+        began = time.perf_counter()
+        bench.model.score_csv(part)
+        times.append(time.perf_counter() - began)
+
+    began = time.perf_counter()
+    parts = list(_parts(bench.rows, PERFORMANCE_ROWS))
+    _together(bench, [lambda part=part: ask(part) for _ in range(users) for part in parts], users=users)  # type: ignore[misc]
+    took = time.perf_counter() - began
+    rows = bench.rows.height * users
+    summary = (
+        f"{rows} rows of {users} parallel users in {took:.3g} s; the longest of {len(times)} requests took "
+        f"{max(times):.3g} s"
+    )
+    if max(times) > longest_s:
+        return Verdict(False, f"{summary}, over the limit of {longest_s:g} s.")
+    if took > all_s:
+        return Verdict(False, f"{summary}; the limit for all of them is {all_s:g} s.")
+    return Verdict(True, f"{summary}.")
+
+
+def stability(bench: Bench) -> Verdict:
+    """Of many requests with random numbers of rows enough succeed."""
+    chance = random.Random(bench.seed)  # noqa: S311 # repeatable, not secret
+    count, users = int(bench.parameters["numPredictions"]), int(bench.parameters["numParallelUsers"])
+    sizes = (int(bench.parameters["minPayloadSize"]), int(bench.parameters["maxPayloadSize"]))
+    failures: list[str] = []
+
+    def ask(size: int, start: int) -> None:
+        numbers = [(start + step) % bench.rows.height for step in range(size)]
+        try:
+            bench.model.score_csv(bench.rows[numbers])
+        except ModelFailedError as error:
+            failures.append(str(error))
+
+    asked = [(chance.randint(*sizes), chance.randrange(bench.rows.height)) for _ in range(count)]
+    _together(bench, [lambda s=size, b=start: ask(s, b) for size, start in asked], users=users)  # type: ignore[misc]
+    rate = (count - len(failures)) / count
+    wanted = float(bench.parameters["passingRate"])
+    text = f"{count - len(failures)} of {count} requests succeeded ({rate:.4g}; {wanted:g} wanted)"
+    return Verdict(rate >= wanted, f"{text}: {failures[0]}" if failures else f"{text}.")
+
+
+def is_same(one: Prediction, other: Prediction) -> bool:
+    """Whether two predictions agree, numbers within a relative tolerance of 1e-6."""
+    if one.by_label.keys() != other.by_label.keys():
+        return False
+    return _is_close(one.value, other.value) and all(
+        _is_close(one.by_label[label], other.by_label[label]) for label in one.by_label
+    )
+
+
+def matches(prediction: Prediction, expected: Any, precision: float, positive_class_label: str | None) -> bool:
+    """Whether a prediction is what a dataset says: a number within ``precision``, or the same label.
+
+    For a binary model a number is compared with the probability of the positive class.
+    """
+    if expected is None:
+        return prediction.value is None
+    if positive_class_label is not None and positive_class_label in prediction.by_label:
+        if isinstance(expected, float) or (isinstance(expected, int) and str(expected) not in prediction.by_label):
+            return abs(prediction.by_label[positive_class_label] - expected) <= precision
+        return str(prediction.value) == str(expected)
+    if isinstance(expected, int | float) and isinstance(prediction.value, int | float):
+        return abs(prediction.value - expected) <= precision
+    return str(prediction.value) == str(expected)
+
+
+def _is_close(one: Any, other: Any) -> bool:
+    if isinstance(one, float) or isinstance(other, float):
+        return math.isclose(one, other, rel_tol=RELATIVE_TOLERANCE, abs_tol=ABSOLUTE_TOLERANCE)
+    return bool(one == other)
+
+
+def _parts(table: pl.DataFrame, rows: int) -> Iterator[pl.DataFrame]:
+    return table.iter_slices(rows)
+
+
+def _together(bench: Bench, jobs: list[Callable[[], Any]], *, users: int = 1) -> list[Any]:
+    """Runs jobs on ``users`` threads and returns their results in order, looking out for a cancel meanwhile.
+
+    The first ``ModelFailedError`` ends it.
+    """
+    pool = ThreadPoolExecutor(users, thread_name_prefix="test-user")
+    try:
+        futures: list[Future[Any]] = [pool.submit(job) for job in jobs]
+        pending = set(futures)
+        while pending:
+            done, pending = wait(pending, timeout=PAUSE_S, return_when=FIRST_COMPLETED)
+            bench.checkpoint()
+            for future in done:
+                future.result()
+        return [future.result() for future in futures]
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
