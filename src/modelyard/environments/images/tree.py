@@ -22,29 +22,35 @@ def check_tree(root: Path) -> TreeSize:
     Everything becomes this process's own, readable for all, writable for nobody else. Raises ``BuildError``.
     """
     real_root = root.resolve()
-    _own(root, root.lstat())
+    _take_over(root, root.lstat())
+    _set_rights(root, root.lstat())
     files = size_bytes = 0
     for parent, folders, names in os.walk(root):
         for name in [*folders, *names]:
             path = Path(parent, name)
             status = path.lstat()
+            _take_over(path, status)
             if stat.S_ISLNK(status.st_mode):
                 if path.parent != root / "bin" and not path.resolve().is_relative_to(real_root):
                     raise BuildError(f"A package left {path.relative_to(root)}, a link that leads out of the image.")
                 continue
             if not stat.S_ISDIR(status.st_mode) and not stat.S_ISREG(status.st_mode):
                 raise BuildError(f"A package left {path.relative_to(root)}, which is neither a file nor a folder.")
-            _own(path, status)
+            _set_rights(path, status)
             if stat.S_ISREG(status.st_mode):
                 files += 1
                 size_bytes += status.st_size
     return TreeSize(files, size_bytes)
 
 
-def _own(path: Path, status: os.stat_result) -> None:
-    """Take a file or folder over from the user of the sandbox, and set its rights to 755 or 644."""
+def _take_over(path: Path, status: os.stat_result) -> None:
+    """Make a file, folder or link this process's own; the user of the sandbox had it."""
     if status.st_uid != os.geteuid():
         os.chown(path, os.geteuid(), os.getegid(), follow_symlinks=False)
+
+
+def _set_rights(path: Path, status: os.stat_result) -> None:
+    """755 for folders and programs, 644 for other files."""
     is_open = stat.S_ISDIR(status.st_mode) or status.st_mode & stat.S_IXUSR
     rights = 0o755 if is_open else 0o644
     if stat.S_IMODE(status.st_mode) != rights:
