@@ -74,10 +74,8 @@ def visible_ids(
             .limit(offset + limit)
             .subquery()
         )
-        for subject in _granting_subjects(session, caller, kind)
+        for subject in caller.subject_ids
     ]
-    if not tops:
-        return []
     ids = union(*tops).subquery().c.resource_id
     return list(session.scalars(select(ids).order_by(ids.desc() if newest_first else ids).offset(offset).limit(limit)))
 

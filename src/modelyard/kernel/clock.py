@@ -17,4 +17,4 @@ class SystemClock:
 def to_wire(moment: datetime) -> str:
     """ISO-8601 with microseconds and ``Z``: ``2026-01-31T12:00:00.000000Z``. Naive input is taken as UTC."""
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return aware.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return aware.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"

@@ -4,22 +4,23 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import delete, exists, select
+from sqlalchemy import exists, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from modelyard.environments import builds
 from modelyard.identity import audit, sharing
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import Permission
 from modelyard.identity.sharing import RoleChange
 from modelyard.identity.tables import ResourceKind
-from modelyard.kernel.errors import Conflict, Forbidden, NotFound
-from modelyard.kernel.ids import new_id
+from modelyard.kernel.errors import Conflict, Forbidden, NotFound, invalid
+from modelyard.kernel.ids import is_id, new_id
 from modelyard.kernel.paging import Page, PageQuery, of_items, page, slice_page
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import changes, read_bool
 from modelyard.models import usage
+from modelyard.models.deletion import purge
 from modelyard.models.rules import Target, raise_all, resource_errors, target_errors, target_type_of, with_defaults
 from modelyard.models.schemas import (
     CustomModelAccessControlResponse,
@@ -31,7 +32,7 @@ from modelyard.models.schemas import (
     CustomModelUpdate,
     SharingUpdateOrRemoveWithGrant,
 )
-from modelyard.models.tables import CustomModel, CustomModelVersion, ModelUse
+from modelyard.models.tables import CustomModel, CustomModelVersion
 from modelyard.models.usage import UserKind
 from modelyard.models.views import view_model, view_models
 from modelyard.workspaces import service as workspaces
@@ -61,6 +62,7 @@ LOCKED_WHEN_DEPLOYED = {
     "class_labels": "classLabels",
 }
 COLUMNS = {"desired_memory": "desired_memory_bytes", "maximum_memory": "maximum_memory_bytes"}
+ID_IS_TAKEN = "Cannot create a custom model with a user provided ID {!r}: one with that ID exists already"
 FLAGS = ("is_unstructured_model_kind", "is_proxy_model", "is_training_data_for_versions_permanently_enabled")
 
 
@@ -112,11 +114,7 @@ def create_model(session: Session, caller: Caller, settings: Settings, body: Cus
     if not body.name.strip():
         errors["name"] = "must not be blank"
     if _is_taken(session, caller, given.get("user_provided_id")):
-        text = (
-            f"Cannot create a custom model with a user provided ID {body.user_provided_id!r}, "
-            f"because one with that ID exists already"
-        )
-        errors["userProvidedId"] = text
+        errors["userProvidedId"] = ID_IS_TAKEN.format(body.user_provided_id)
     raise_all(errors)
     with_defaults(target)
     now = datetime.now(UTC)
@@ -138,7 +136,10 @@ def create_model(session: Session, caller: Caller, settings: Settings, body: Cus
     )
     _apply(model, given, target)
     session.add(model)
-    session.flush()
+    try:
+        session.flush()
+    except IntegrityError:  # somebody took the ID in this very moment
+        raise invalid(userProvidedId=ID_IS_TAKEN.format(body.user_provided_id)) from None
     sharing.grant_owner(session, caller, KIND, model.id)
     audit.record(session, caller, "create", KIND, model.id, {"name": model.name})
     session.flush()
@@ -167,6 +168,9 @@ def update_model(
         **{field: given.get(field, getattr(model, field)) for field in TARGET_FIELDS},
     )
     errors = target_errors(target) | resource_errors(_resources(model) | given, settings)
+    if ("positive_class_label" in given) != ("negative_class_label" in given):
+        missing = "negativeClassLabel" if "positive_class_label" in given else "positiveClassLabel"
+        errors[missing] = "is required, because the two class labels are set together"
     if "name" in given and not given["name"].strip():
         errors["name"] = "must not be blank"
     if (
@@ -187,7 +191,7 @@ def update_model(
 def delete_model(session: Session, caller: Caller, request: RequestInfo, model_id: str) -> None:
     """Deletes the model and its versions; ``Conflict`` while it is deployed or tested.
 
-    Versions that a model package holds stay, out of sight, until the package lets go of them (``purge``).
+    Versions that a model package holds stay, out of sight, until the package lets go of them (``models.deletion``).
     """
     model = find_model(session, caller, model_id, Permission.DELETE, lock=True)
     deployments = usage.users_of(session, model_id, UserKind.DEPLOYMENT)
@@ -207,26 +211,6 @@ def delete_model(session: Session, caller: Caller, request: RequestInfo, model_i
     model.user_provided_id = None
     session.flush()
     purge(session, model)
-
-
-def purge(session: Session, model: CustomModel) -> None:
-    """Drops what nobody holds any more of a deleted model: its versions, at last the model itself."""
-    held = usage.packaged_versions(session, model.id)
-    rows = session.execute(
-        select(CustomModelVersion.id, CustomModelVersion.workspace_id).where(CustomModelVersion.model_id == model.id)
-    ).all()
-    gone = [(version_id, workspace_id) for version_id, workspace_id in rows if version_id not in held]
-    for start in range(0, len(gone), 500):
-        some = [version_id for version_id, _ in gone[start : start + 500]]
-        session.execute(delete(ModelUse).where(ModelUse.version_id.in_(some)))
-        builds.remove_builds(session, builds.MODEL_VERSION, some)
-        session.execute(delete(CustomModelVersion).where(CustomModelVersion.id.in_(some)))
-    workspaces.remove(session, [workspace_id for _, workspace_id in gone])
-    if held:
-        model.latest_version_id = None
-    else:
-        session.delete(model)
-    session.flush()
 
 
 def copy_model(session: Session, caller: Caller, body: CustomModelCopy) -> CustomModelResponse:
@@ -304,13 +288,19 @@ def find_model(
     ``hide_forbidden`` answers ``NotFound`` for a missing right where the operation documents it so. ``lock`` keeps
     others from changing the model before this unit of work ends.
     """
+    missing = NotFound(f"There is no custom model {model_id} that you may see.")
+    if not is_id(model_id):
+        raise missing
     try:
         sharing.require(session, caller, KIND, model_id, permission, what="custom model")
     except Forbidden as error:
         if hide_forbidden:
             raise NotFound(error.message) from None
         raise
-    return session.get_one(CustomModel, model_id, with_for_update=lock, populate_existing=lock)
+    model = session.get(CustomModel, model_id, with_for_update=lock, populate_existing=lock)
+    if model is None:
+        raise missing
+    return model
 
 
 def find_version(
@@ -328,7 +318,7 @@ def find_version(
     """
     if caller is not None and model_id is not None:
         find_model(session, caller, model_id, permission, hide_forbidden=hide_forbidden)
-    version = session.get(CustomModelVersion, version_id)
+    version = session.get(CustomModelVersion, version_id) if is_id(version_id) else None
     if version is None or (model_id is not None and version.model_id != model_id):
         raise NotFound(
             f"There is no custom model version {version_id}" + (f" of model {model_id}." if model_id else ".")

@@ -7,6 +7,7 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, exists, func, select, update
 from sqlalchemy.orm import Session
 
+from modelyard.models.deletion import purge
 from modelyard.models.tables import CustomModel, CustomModelVersion, ModelUse
 
 
@@ -42,11 +43,21 @@ def add(session: Session, version_id: str, user_kind: UserKind, user_id: str) ->
 
 
 def remove(session: Session, user_kind: UserKind, user_id: str, version_id: str | None = None) -> None:
-    """Notes that the user no longer uses the version (``None``: any version). Unknown users are no error."""
+    """Notes that the user no longer uses the version (``None``: any version). Unknown users are no error.
+
+    What only this user still held of a deleted model goes.
+    """
     mine = [ModelUse.user_kind == user_kind.value, ModelUse.user_id == user_id]
     if version_id is not None:
         mine.append(ModelUse.version_id == version_id)
+    deleted = session.scalars(
+        select(CustomModel).where(
+            CustomModel.id.in_(select(ModelUse.model_id).where(*mine)), CustomModel.deleted_at.is_not(None)
+        )
+    ).all()
     session.execute(update(ModelUse).where(*mine).values(is_active=False))
+    for model in deleted:
+        purge(session, model)
 
 
 def users_of(session: Session, model_id: str, user_kind: UserKind) -> list[str]:
@@ -74,15 +85,6 @@ def deployment_counts(session: Session, model_ids: Collection[str]) -> dict[str,
 def is_deployed() -> ColumnElement[bool]:
     """The condition, on ``CustomModel``, that some deployment uses it."""
     return exists().where(ModelUse.model_id == CustomModel.id, *_active(UserKind.DEPLOYMENT))
-
-
-def packaged_versions(session: Session, model_id: str) -> set[str]:
-    """The versions of the model that a package holds."""
-    return set(
-        session.scalars(
-            select(ModelUse.version_id).where(ModelUse.model_id == model_id, *_active(UserKind.MODEL_PACKAGE))
-        )
-    )
 
 
 def _active(user_kind: UserKind) -> tuple[ColumnElement[bool], ...]:

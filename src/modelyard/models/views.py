@@ -1,7 +1,7 @@
 """Models and versions as the wire shows them, whole pages at once: a constant number of queries for any page."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import UNSET
@@ -23,6 +23,8 @@ from modelyard.workspaces import service as workspaces
 from modelyard.workspaces.items import items
 from modelyard.workspaces.runtime_parameters import Definition, Value, views
 from modelyard.workspaces.service import StoredFile
+
+T = TypeVar("T")
 
 
 def view_model(session: Session, model: CustomModel) -> CustomModelResponse:
@@ -70,7 +72,7 @@ def view_version(
         created=moment(version.created_at),
         description=version.description,
         items=items(version.workspace_id, files),
-        dependencies=msgspec.convert(version.dependencies, list[DependencyResponse]),
+        dependencies=_list_of(version.dependencies, list[DependencyResponse]),
         base_environment_id=version.base_environment_id,
         base_environment_version_id=version.base_environment_version_id,
         desired_memory=version.desired_memory_bytes,
@@ -83,8 +85,8 @@ def view_version(
         required_metadata=required,
         required_metadata_values=[RequiredMetadataValue(field_name=k, value=v) for k, v in required.items()],
         runtime_parameters=views(
-            msgspec.convert(version.parameter_definitions, list[Definition]),
-            msgspec.convert(version.parameter_values, list[Value]),
+            _list_of(version.parameter_definitions, list[Definition]),
+            _list_of(version.parameter_values, list[Value]),
         ),
     )
 
@@ -105,6 +107,10 @@ def _usernames(session: Session, user_ids: Iterable[str]) -> dict[str, str]:
 
 def _read(stored: Any, type_: Any) -> Any:
     return UNSET if stored is None else msgspec.convert(stored, type_)
+
+
+def _list_of(stored: list[dict[str, object]], type_: type[list[T]]) -> list[T]:
+    return msgspec.convert(stored, type_) if stored else []
 
 
 def _or_unset(value: Any) -> Any:

@@ -165,7 +165,9 @@ def _limit_faults(definition: Definition) -> list[str]:
         faults.append("minValue and maxValue must be finite")
     if low is not None and high is not None and low > high:
         faults.append(f"minValue {low} is above maxValue {high}")
-    if definition.default_value is not None:
+    if definition.type == "credential" and definition.default_value is not None:
+        faults.append(f"defaultValue: there is no credential {definition.default_value!r}")
+    elif definition.default_value is not None:
         fault = value_fault(definition.type, definition.default_value, definition)
         faults += [f"defaultValue {fault}"] if fault else []
     return faults
