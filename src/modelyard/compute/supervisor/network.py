@@ -1,0 +1,140 @@
+"""The network of a sandbox: its loopback, its routes, the way out, and the one door to the API.
+
+The network namespace belongs to a user namespace in which the workload has no rights, so the routes made here bind it.
+"""
+
+import contextlib
+import fcntl
+import os
+import select
+import socket
+import struct
+import threading
+
+_SIOCADDRT = 0x890B
+_SIOCSIFFLAGS = 0x8914
+_RTF_UP = 0x1
+_RTF_GATEWAY = 0x2
+_RTF_REJECT = 0x200
+_IFF_UP_RUNNING = 0x41
+_GATEWAY = "10.0.2.2"  # slirp4netns, by default
+_NOWHERE = "0.0.0.0"  # noqa: S104 - the kernel's word for no gateway
+_CONNECTIONS = 64
+_BLOCK_BYTES = 64 * 1024
+_CONNECT_TIMEOUT_S = 10
+
+
+def raise_loopback() -> None:
+    """Bring up `lo` in the namespace of this process."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", _IFF_UP_RUNNING))
+
+
+def reject(networks: list[str]) -> None:
+    """Make these IPv4 networks unreachable."""
+    for network in networks:
+        _add_route(network, _RTF_UP | _RTF_REJECT, None)
+
+
+def allow(networks: list[str]) -> None:
+    """Send these IPv4 networks out, although a wider one is rejected. The way out must be up."""
+    for network in networks:
+        _add_route(network, _RTF_UP | _RTF_GATEWAY, _GATEWAY)
+
+
+def _add_route(network: str, flags: int, gateway: str | None) -> None:
+    """See `struct rtentry` in linux/route.h."""
+    address, _, bits = network.partition("/")
+    mask = socket.inet_ntoa(struct.pack("!I", (0xFFFFFFFF << (32 - int(bits or 32))) & 0xFFFFFFFF))
+    request = struct.pack(
+        "L16s16s16sHhLPhPLLH",
+        0, _address(address), _address(gateway or _NOWHERE), _address(mask), flags, 0, 0, 0, 0, 0, 0, 0, 0,
+    )  # fmt: skip
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control, contextlib.suppress(FileExistsError):
+        fcntl.ioctl(control, _SIOCADDRT, request)
+
+
+def _address(address: str) -> bytes:
+    return struct.pack("=HH4s8x", socket.AF_INET, 0, socket.inet_aton(address))
+
+
+def listen(port: int) -> socket.socket:
+    """A listening socket on the loopback of this process's namespace; it stays there whoever holds it."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.bind(("127.0.0.1", port))
+    listener.listen(_CONNECTIONS)
+    return listener
+
+
+class WayOut:
+    """slirp4netns, carrying packets between a namespace and this machine's network. It ends when this process does."""
+
+    def __init__(self, program: str, process: int, *, is_in_own_user_namespace: bool) -> None:
+        ready_read, ready_write = os.pipe()
+        exit_read, self._exit_write = os.pipe()
+        command = [program, "--configure", "--mtu=65520", "--disable-host-loopback", "--enable-sandbox"]
+        if is_in_own_user_namespace:
+            command.append(f"--userns-path=/proc/{process}/ns/user")
+        command += [f"--ready-fd={ready_write}", f"--exit-fd={exit_read}", "--netns-type=path"]
+        command += [f"/proc/{process}/ns/net", "tap0"]
+        self.pid = os.fork()
+        if self.pid == 0:
+            for fd in (ready_write, exit_read):
+                os.set_inheritable(fd, True)
+            with contextlib.suppress(OSError):
+                os.execv(program, command)
+            os._exit(127)
+        os.close(ready_write)
+        os.close(exit_read)
+        self._ready = ready_read
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until packets can go; returns whether they can."""
+        with open(self._ready, "rb", buffering=0) as ready:
+            return bool(select.select([ready], [], [], timeout_s)[0] and ready.read(1))
+
+    def close(self) -> None:
+        """Let it end."""
+        os.close(self._exit_write)
+
+
+class Door:
+    """Carries connections to a listener inside to one address outside."""
+
+    def __init__(self, listener: socket.socket, address: str) -> None:
+        host, _, port = address.rpartition(":")
+        self._address = (host.strip("[]"), int(port))
+        self._listener = listener
+        self._places = threading.BoundedSemaphore(_CONNECTIONS)
+        threading.Thread(target=self._accept, name="door", daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            self._places.acquire()
+            try:
+                inside, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(inside,), daemon=True).start()
+
+    def _serve(self, inside: socket.socket) -> None:
+        try:
+            with inside, socket.create_connection(self._address, timeout=_CONNECT_TIMEOUT_S) as outside:
+                outside.settimeout(None)
+                back = threading.Thread(target=_carry, args=(outside, inside), daemon=True)
+                back.start()
+                _carry(inside, outside)
+                back.join()
+        except OSError:
+            return
+        finally:
+            self._places.release()
+
+
+def _carry(source: socket.socket, target: socket.socket) -> None:
+    """Carry bytes one way until the source ends, then say so to the target."""
+    with contextlib.suppress(OSError):
+        while block := source.recv(_BLOCK_BYTES):
+            target.sendall(block)
+    with contextlib.suppress(OSError):
+        target.shutdown(socket.SHUT_WR)

@@ -1,0 +1,63 @@
+"""What the server tells the supervisor: everything decided, nothing to look up.
+
+The plan goes through a memory file, never to disk, since it holds the values of secrets.
+"""
+
+from typing import TypedDict
+
+
+class Sandbox(TypedDict):
+    """How to enter the sandbox.
+
+    `arguments` are bubblewrap's options but for network and user namespaces, which `host_uid` and the network decide:
+    with a `host_uid` (the server is root) the workload runs as that user of the host, else as the server's own.
+    `launcher` is the command that, inside, gives up the last rights and becomes the workload's command.
+    """
+
+    bubblewrap: str
+    arguments: list[str]
+    launcher: list[str]
+    host_uid: int | None
+
+
+class NetworkPlan(TypedDict):
+    """What the workload may reach.
+
+    `policy` is a value of `workload.Network`; connections to `127.0.0.1:<api_port>` inside are carried to `api`.
+    `rejected` and `allowed` are IPv4 networks as `address/bits`; the allowed ones win.
+    """
+
+    policy: str
+    api: str | None
+    api_port: int
+    slirp4netns: str | None
+    rejected: list[str]
+    allowed: list[str]
+
+
+class LimitsPlan(TypedDict):
+    """See `workload.Limits`."""
+
+    memory_bytes: int | None
+    cpu_count: float | None
+    time_limit_s: float | None
+    grace_s: float
+    processes: int
+    file_bytes: int
+    disk_bytes: int
+    log_bytes: int
+
+
+class Plan(TypedDict):
+    """All of it. `lock_fd` is the open lock that proves, by being held, that the supervisor lives."""
+
+    id: str
+    lock_fd: int
+    command: list[str]
+    environment: dict[str, str]
+    masked: list[str]
+    work: str
+    counted: list[str]
+    limits: LimitsPlan
+    network: NetworkPlan
+    sandbox: Sandbox | None

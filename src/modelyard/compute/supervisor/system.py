@@ -1,0 +1,124 @@
+"""Calls to the kernel that the standard library does not have, and looking at processes through /proc."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import time
+
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWNET = 0x40000000
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, what: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def unshare(flags: int) -> None:
+    """Leave the given namespaces for new ones."""
+    _check(_libc.unshare(flags), "unshare")
+
+
+def enter_namespace(fd: int) -> None:
+    """Enter the namespace that `fd` is open on."""
+    _check(_libc.setns(fd, 0), "setns")
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends."""
+    _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
+
+
+def die_with_parent() -> None:
+    """Be killed when the parent ends."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0), "prctl")
+
+
+def read_text(path: str) -> str:
+    """The content of a small file, or nothing where it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def boot_id() -> str:
+    """Names this start of the machine."""
+    return read_text("/proc/sys/kernel/random/boot_id").strip()
+
+
+def start_ticks(pid: int) -> int | None:
+    """When the process started, in clock ticks since the boot; with its pid it names a process for good."""
+    fields = read_text(f"/proc/{pid}/stat").rpartition(") ")[2].split()
+    return int(fields[19]) if len(fields) > 19 else None
+
+
+def descendants(root: int) -> list[int]:
+    """Every living process below `root`, parents before children."""
+    children: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            fields = read_text(f"/proc/{name}/stat").rpartition(") ")[2].split(maxsplit=2)
+            if len(fields) > 1 and fields[0] not in "ZX":
+                children.setdefault(int(fields[1]), []).append(int(name))
+    found: list[int] = []
+    stack = [root]
+    while stack:
+        below = children.get(stack.pop(), [])
+        found += below
+        stack += below
+    return found
+
+
+def send(pid: int, signal_number: int) -> None:
+    """Send a signal to a process that may be gone."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signal_number)
+
+
+def kill_descendants(root: int, timeout_s: float = 5.0) -> bool:
+    """Kill everything below `root` until nothing is left, and say whether that worked."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        reap()
+        left = descendants(root)
+        if not left:
+            return True
+        for pid in left:
+            send(pid, signal.SIGKILL)
+        time.sleep(0.002)
+    return False
+
+
+def reap() -> None:
+    """Forget the children that have ended."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+
+
+def resident_bytes(pid: int) -> int:
+    """The memory of one process that no file backs, shared memory in full."""
+    total = 0
+    for line in read_text(f"/proc/{pid}/status").splitlines():
+        if line.startswith(("RssAnon:", "RssShmem:")):
+            total += int(line.split()[1]) * 1024
+    return total
+
+
+def proportional_bytes(pid: int) -> int:
+    """The same with pages shared between processes counted once, where the kernel tells; slower."""
+    total = 0
+    for line in read_text(f"/proc/{pid}/smaps_rollup").splitlines():
+        if line.startswith(("Pss_Anon:", "Pss_Shmem:")):
+            total += int(line.split()[1]) * 1024
+    return total or resident_bytes(pid)
