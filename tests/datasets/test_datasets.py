@@ -275,3 +275,14 @@ def test_a_controller_that_died_is_taken_over(installation: Installation) -> Non
     read = installation.api.get(f"/datasets/{answer['catalogId']}/").json()
     assert (read["processingState"], read["rowCount"]) == ("COMPLETED", 3)
     assert not left.exists()
+
+
+def test_a_shared_dataset_is_seen_and_not_changed(installation: Installation) -> None:
+    read, ann = a_dataset(installation, CSV), installation.a_user("ann")
+    path = f"/datasets/{read['datasetId']}/"
+    wanted = {"data": [{"username": "ann", "role": "OBSERVER"}]}
+    assert installation.api.patch(f"{path}accessControl/", json=wanted).status_code == 204
+    assert ann.get("/datasets/").json()["data"][0]["datasetId"] == read["datasetId"]
+    assert ann.get(f"{path}file/").content == CSV
+    assert ann.delete(path).status_code == 403
+    assert [line["username"] for line in ann.get(f"{path}accessControl/").json()["data"]] == ["admin", "ann"]

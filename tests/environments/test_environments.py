@@ -138,3 +138,25 @@ def test_a_base_environment_must_be_the_callers_and_built(installation: Installa
     installation.api.delete(f"/executionEnvironments/{made['id']}/")
     with application.database.read() as session:
         assert service.find_version(session, None, made["id"], version["id"]).id == version["id"]
+
+
+def test_an_environment_is_shared_and_its_last_owner_stays(installation: Installation) -> None:
+    api = installation.api
+    made = an_environment(api)
+    path = f"/executionEnvironments/{made['id']}/"
+    ann = installation.a_user("ann")
+    shared = api.patch(f"{path}accessControl/", json={"data": [{"username": "ann", "role": "READ_ONLY"}]})
+    assert (shared.status_code, shared.content) == (204, b"")
+    assert [(line["username"], line["role"]) for line in api.get(f"{path}accessControl/").json()["data"]] == [
+        ("admin", "OWNER"),
+        ("ann", "READ_ONLY"),
+    ]
+    assert ann.get(path).status_code == 200
+    assert made["id"] in [item["id"] for item in ann.get("/executionEnvironments/").json()["data"]]
+    assert ann.patch(path, json={"name": "Mine"}).status_code == 403
+    assert ann.patch(f"{path}accessControl/", json={"data": []}).status_code == 204
+    leave = api.patch(f"{path}accessControl/", json={"data": [{"username": "admin", "role": None}]})
+    assert leave.status_code == 409
+    taken = api.patch(f"{path}accessControl/", json={"data": [{"username": "ann", "role": "NO_ROLE"}]})
+    assert taken.status_code == 204
+    assert ann.get(path).status_code == 404

@@ -15,6 +15,8 @@ from modelyard.datasets.schemas import (
     UploadResponse,
 )
 from modelyard.datasets.tables import Dataset, DatasetVersion
+from modelyard.identity import access_lists
+from modelyard.identity.access_lists import AccessControlResponse, UserRoles
 from modelyard.identity.caller import Caller
 from modelyard.kernel.form_input import FormInput
 from modelyard.kernel.paging import Page, PageQuery, slice_page
@@ -94,6 +96,21 @@ def _view_latest(session: Session, caller: Caller, dataset: Dataset, request: Re
 def delete_dataset(session: Session, caller: Caller, dataset_id: str) -> None:
     """Delete a dataset with all its versions."""
     service.remove(session, caller, dataset_id)
+
+
+@endpoint("GET", "/datasets/{datasetId}/accessControl/", tag=TAG, errors=(404,))
+def list_access(
+    session: Session, caller: Caller, dataset_id: str, query: PageQuery, request: RequestInfo
+) -> Page[AccessControlResponse]:
+    """List the users that a dataset is shared with."""
+    service.find(session, caller, dataset_id)
+    return access_lists.list_access(session, service.KIND, dataset_id, query, request)
+
+
+@endpoint("PATCH", "/datasets/{datasetId}/accessControl/", status=204, tag=TAG, errors=(403, 404, 409, 422))
+def change_access(session: Session, caller: Caller, dataset_id: str, body: UserRoles, settings: Settings) -> None:
+    """Share a dataset, or take a user's role away."""
+    access_lists.change_access(session, caller, settings, service.KIND, dataset_id, body)
 
 
 @endpoint("GET", "/datasets/{datasetId}/versions/", tag=TAG, errors=(404,))

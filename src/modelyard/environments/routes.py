@@ -16,10 +16,13 @@ from modelyard.environments.schemas import (
     EnvironmentVersionResponse,
     PreparationResponse,
 )
+from modelyard.identity import access_lists
+from modelyard.identity.access_lists import AccessControlResponse, UserRoles
 from modelyard.identity.caller import Caller
 from modelyard.kernel.form_input import FormInput
 from modelyard.kernel.paging import Page, PageQuery
 from modelyard.kernel.routing import Answer, Download, RequestInfo, endpoint
+from modelyard.kernel.settings import Settings
 from modelyard.storage.blobs import BlobStore
 
 TAG = "ExecutionEnvironments"
@@ -57,6 +60,23 @@ def update_environment(
 def delete_environment(session: Session, caller: Caller, environment_id: str) -> None:
     """Delete an environment. What was made on it goes on working."""
     service.remove(session, caller, environment_id)
+
+
+@endpoint("GET", "/executionEnvironments/{environmentId}/accessControl/", tag=TAG, errors=(404,))
+def list_access(
+    session: Session, caller: Caller, environment_id: str, query: PageQuery, request: RequestInfo
+) -> Page[AccessControlResponse]:
+    """List the users that an environment is shared with."""
+    service.find(session, caller, environment_id)
+    return access_lists.list_access(session, service.KIND, environment_id, query, request)
+
+
+@endpoint(
+    "PATCH", "/executionEnvironments/{environmentId}/accessControl/", status=204, tag=TAG, errors=(403, 404, 409, 422)
+)
+def change_access(session: Session, caller: Caller, environment_id: str, body: UserRoles, settings: Settings) -> None:
+    """Share an environment, or take a user's role away."""
+    access_lists.change_access(session, caller, settings, service.KIND, environment_id, body)
 
 
 @endpoint("GET", "/executionEnvironments/{environmentId}/versions/", tag=TAG, errors=(404,))

@@ -63,10 +63,12 @@ def build_image(work: Work) -> None:
         version = session.get_one(EnvironmentVersion, build.environment_version_id)
         spec = builds.spec_of(version, build.requirements)
         digest = build.image_digest = images.digest(spec)
+        earlier = builds.log_of(session, build)
+        if build.status == BuildStatus.PROCESSING.value:
+            earlier += "The build was interrupted; it starts again.\n"
         build.status = BuildStatus.PROCESSING.value
         if build.subject_kind == builds.ENVIRONMENT_VERSION and version.build_status != BuildStatus.SUCCESS.value:
             version.build_status = BuildStatus.PROCESSING.value
-        earlier = builds.log_of(session, build)
         _touch(session, digest)
     show = _LogShow(work, _log_file(work), earlier)
     try:
@@ -141,7 +143,7 @@ class _LogShow:
     def __init__(self, work: Work, file: Path, earlier: str) -> None:
         self.file = file
         self._work = work
-        self._earlier = f"{earlier}The build was interrupted; it starts again.\n" if earlier else ""
+        self._earlier = earlier
         self._shown_bytes = 0
         self._shown_at = self._started_at = time.monotonic()
         self.timeout_s = work.parts.get(Settings).build_timeout_s

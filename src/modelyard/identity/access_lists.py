@@ -1,0 +1,55 @@
+"""``accessControl/`` of any kind of resource: who it is shared with, and sharing it."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+from sqlalchemy.orm import Session
+
+from modelyard.identity import audit
+from modelyard.identity.caller import Caller
+from modelyard.identity.roles import RoleName
+from modelyard.identity.sharing import RoleChange, change_user_roles, user_grants
+from modelyard.identity.tables import ResourceKind
+from modelyard.kernel.paging import Page, PageQuery, slice_page
+from modelyard.kernel.routing import RequestInfo
+from modelyard.kernel.settings import Settings
+from modelyard.kernel.wire import Body, Schema
+
+
+class AccessControlResponse(Schema):
+    can_share: bool
+    role: str
+    user_id: str
+    username: str
+
+
+class UserRole(Body):
+    """``role`` null or ``NO_ROLE`` takes the user's role away."""
+
+    role: RoleName | Literal["NO_ROLE"] | None
+    username: str
+    can_share: bool | None = None
+
+
+class UserRoles(Body):
+    data: Annotated[list[UserRole], Meta(max_length=100)]
+
+
+def list_access(
+    session: Session, kind: ResourceKind, resource_id: str, query: PageQuery, request: RequestInfo
+) -> Page[AccessControlResponse]:
+    """The users that a resource is shared with, oldest grant first. The caller's right to see it is checked before."""
+    lines = [
+        AccessControlResponse(can_share=line.can_share, role=line.role, user_id=user.id, username=user.username)
+        for line, user in user_grants(session, kind, resource_id)
+    ]
+    return slice_page(lines, query, request)
+
+
+def change_access(
+    session: Session, caller: Caller, settings: Settings, kind: ResourceKind, resource_id: str, body: UserRoles
+) -> None:
+    """Sets or takes away users' roles, all or none; raises as ``change_user_roles`` does."""
+    wanted = [RoleChange(line.username, line.role, line.can_share) for line in body.data]
+    change_user_roles(session, caller, settings, kind, resource_id, wanted)
+    audit.record(session, caller, "share", kind, resource_id, {"roles": {each.username: each.role for each in wanted}})
