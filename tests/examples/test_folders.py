@@ -31,6 +31,8 @@ TARGET_TYPES = {
     "c_server": "regression",
 }
 SHARED_REQUIREMENTS = ["house_prices", "iris_species", "sensor_anomaly", "transform_scaler"]
+BUILTIN = EXAMPLES.parent / "src/modelyard/environments/builtin"
+ENVIRONMENTS = {**dict.fromkeys([*SHARED_REQUIREMENTS, "churn_model"], "scikit-learn"), "text_generation": "python"}
 PINNED = ["churn_model", "house_prices", "text_generation"]
 
 
@@ -70,6 +72,22 @@ def test_pins_are_what_the_artifacts_were_trained_and_tested_with(example: str) 
     lines = (EXAMPLES / example / "requirements.txt").read_text().splitlines()
     for requirement in map(Requirement, lines):
         assert str(requirement.specifier) == f"=={version(requirement.name)}"
+
+
+def requirements(path: Path) -> list[Requirement]:
+    return [Requirement(line) for line in path.read_text().splitlines() if line and not line.startswith("#")]
+
+
+@pytest.mark.parametrize("example", ENVIRONMENTS)
+def test_pins_agree_with_the_environment_on_every_python(example: str) -> None:
+    """The environment's own pins may differ by Python version; an example must agree with each of them."""
+    given = requirements(BUILTIN / ENVIRONMENTS[example] / "requirements.txt")
+    asked = {
+        requirement.name: requirement.specifier for requirement in requirements(EXAMPLES / example / "requirements.txt")
+    }
+    shared = [requirement for requirement in given if requirement.name in asked]
+    assert shared
+    assert [str(requirement.specifier) for requirement in shared] == [str(asked[each.name]) for each in shared]
 
 
 def test_scikit_learn_examples_share_one_image() -> None:
