@@ -88,3 +88,10 @@ def installation(an_installation: Callable[..., Installation]) -> Installation:
 def api(installation: Installation) -> Api:
     """The API of a fresh installation, as its first administrator sees it."""
     return installation.api
+
+
+@pytest.fixture(scope="session")
+def shared_images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Settings that let installations share built images and downloads, so that each is built once for all tests."""
+    folder = tmp_path_factory.getbasetemp().parent / "modelyard-images"
+    return {"images_dir": folder / "images", "cache_dir": folder / "cache"}

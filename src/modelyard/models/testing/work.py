@@ -33,6 +33,7 @@ from modelyard.operations.work import Cancelled, Handler, OperationFailed, Step,
 from modelyard.storage.blobs import BlobStore, store_bytes
 
 LOOK_PAUSE_S = 0.05
+END_GRACE_S = 5.0
 CHECKS: dict[Check, Callable[[Bench], Verdict]] = {
     Check.ERROR_CHECK: checks.error_check,
     Check.NULL_VALUE_IMPUTATION: checks.null_value_imputation,
@@ -102,7 +103,7 @@ def conclude(work: Work) -> dict[str, Any] | None:
             test.overall_status = overall.value
             test.completed_at = datetime.now(UTC)
             usage.remove(session, usage.UserKind.TEST, test.id)
-        _save_log(work)
+        _save_log(work, grace_s=END_GRACE_S)
     return None
 
 
@@ -253,7 +254,7 @@ def _open_test(session: Session, work: Work) -> CustomModelTest:
     return test
 
 
-def _save_log(work: Work) -> None:
+def _save_log(work: Work, *, grace_s: float = 0) -> None:
     """Ends the workload, and keeps the log as a blob from then on."""
     executor = work.parts.get(Executor)  # type: ignore[type-abstract]
     blobs = work.parts.get(BlobStore)  # type: ignore[type-abstract]
@@ -261,7 +262,7 @@ def _save_log(work: Work) -> None:
         test = session.get(CustomModelTest, work.payload["test_id"])
         workload_id = test.workload_id if test else None
     if workload_id is not None:
-        executor.stop(workload_id, 0)
+        executor.stop(workload_id, grace_s)
         while executor.observe(workload_id).is_alive:
             work.pause(LOOK_PAUSE_S)
     with work.database.read() as session:
