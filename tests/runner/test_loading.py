@@ -1,5 +1,6 @@
 """Models that cannot be loaded, and what is served without a load_model hook."""
 
+import importlib.util
 import json
 import pickle
 from pathlib import Path
@@ -63,14 +64,26 @@ def test_wrong_artifacts(start_runner: StartRunner) -> None:
     assert "'one.pkl', 'two.joblib'" in message
     assert "load_model" in message
     assert "Loading m.pkl failed" in failure(start_runner, {"m.pkl": b"not a pickle"})
-    assert "package torch" in failure(start_runner, {"m.pth": b"x"})
-    assert "package onnxruntime" in failure(start_runner, {"m.onnx": b"x"})
-    assert "package xgboost" in failure(start_runner, {"m.json": '{"learner": {}}'})
-    assert "package lightgbm" in failure(start_runner, {"m.txt": "tree\nversion=v4\n"})
     assert "m.pmml cannot be served as it is" in failure(start_runner, {"m.pmml": b"x"})
     assert "nothing to serve" in failure(start_runner, {"config.json": "{}", "readme.txt": "tree of files"})
     assert "start_server.sh" in failure(start_runner, {"custom.R": "x"})
     assert "does not exist" in failure(start_runner, Path("/nowhere"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("package", "name", "content"),
+    [
+        ("torch", "m.pth", b"x"),
+        ("onnxruntime", "m.onnx", b"x"),
+        ("xgboost", "m.json", b'{"learner": {}}'),
+        ("lightgbm", "m.txt", b"tree\nversion=v4\n"),
+    ],
+)
+def test_missing_library(start_runner: StartRunner, package: str, name: str, content: bytes) -> None:
+    if importlib.util.find_spec(package) is not None:
+        pytest.skip(f"{package} is installed")
+    message = failure(start_runner, {name: content})
+    assert f"{name} needs the package {package}: add it to requirements.txt" in message
 
 
 def test_model_that_does_not_fit_the_target(start_runner: StartRunner) -> None:

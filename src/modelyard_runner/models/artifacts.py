@@ -65,7 +65,8 @@ def _load(path: Path) -> Any:
         with path.open("rb") as file:
             return importlib.import_module("pickle").load(file)
     if suffix in XGBOOST_FILES or suffix == ".json":
-        return _library("xgboost", path).Booster(model_file=str(path))
+        # By content, not by name: by name XGBoost knows only .json and .ubj and logs a warning.
+        return _library("xgboost", path).Booster(model_file=bytearray(path.read_bytes()))
     if suffix == ".txt":
         return _library("lightgbm", path).Booster(model_file=str(path))
     if suffix == ".onnx":

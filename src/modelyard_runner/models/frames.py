@@ -71,10 +71,11 @@ def frame_of_rows(rows: list[Row]) -> pd.DataFrame:
     for name in column_names(rows):
         values = [row.get(name) for row in rows]
         kinds = set(map(type, values))
-        if kinds <= {float, _NULL}:
+        if kinds <= {int, float, _NULL} and kinds != {int}:
             columns[name] = np.array(values, dtype=np.float64)
-        elif _NULL in kinds and not kinds <= {int, str, _NULL}:
-            columns[name] = pd.Series([np.nan if value is None else value for value in values], dtype=object)
+        elif _NULL in kinds:
+            present: list[Any] = [np.nan if value is None else value for value in values]
+            columns[name] = present if kinds == {str, _NULL} else pd.Series(present, dtype=object)
         else:
             columns[name] = values
     return pd.DataFrame(columns, index=range(len(rows)))
