@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from modelyard.compute.executor import Executor
 from tests.models.testing.conftest import CSV, Bench
 from tests.waiting import wait_until
 
@@ -72,8 +73,10 @@ BROKEN = {
         "cannot add up",
     ),
     "rows": (
-        "import pandas as pd\ndef load_model(d):\n    return 1\n"
-        "def score(data, model, **kw):\n    return pd.DataFrame({'Predictions': [1.0]})",
+        (
+            "import pandas as pd\ndef load_model(d):\n    return 1\n"
+            "def score(data, model, **kw):\n    return pd.DataFrame({'Predictions': [1.0]})"
+        ),
         "errorCheck",
         "rows",
     ),
@@ -83,8 +86,10 @@ BROKEN = {
         "exit code 3",
     ),
     "memory": (
-        "def load_model(d):\n    return 1\n"
-        "def score(data, model, **kw):\n    x = [bytearray(50_000_000) for _ in range(100)]\n    return x",
+        (
+            "def load_model(d):\n    return 1\n"
+            "def score(data, model, **kw):\n    x = [bytearray(50_000_000) for _ in range(100)]\n    return x"
+        ),
         "errorCheck",
         "memory",
     ),
@@ -219,8 +224,6 @@ def test_a_cancel_is_at_once_and_leaves_nothing_running(bench: Bench) -> None:
         assert found["testingStatus"]["longRunningService"]["status"] == "succeeded"
         assert bench.api.delete(test).status_code == 409
         wait_until(lambda: bench.api.get(started.headers["Location"]).json()["status"] == "ABORTED", 20, "the end")
-        from modelyard.compute.executor import Executor
-
         executor = bench.installation.application.parts.get(Executor)  # type: ignore[type-abstract]
         assert not [one for one in executor.ids() if executor.observe(one).is_alive]
     finally:

@@ -1,0 +1,129 @@
+"""The reconciler with real workloads: starting, dying, replacing, stopping, taking over."""
+
+from modelyard.compute.services.reconciler import START_ATTEMPTS
+from modelyard.compute.services.service import (
+    ServiceStatus,
+    remove_service,
+    revert_service,
+    scale_service,
+    stop_service,
+)
+from modelyard.compute.services.tables import Replica, ReplicaState, Service, ServiceState
+from modelyard.kernel.ids import new_id
+from tests.services.conftest import ServicesBench
+
+
+def is_ready(status: ServiceStatus | None) -> bool:
+    return status is not None and status.state is ServiceState.READY
+
+
+def test_it_comes_up_and_goes_down(bench: ServicesBench, service_id: str) -> None:
+    bench.put(service_id, replicas=2)
+    status = bench.until(service_id, is_ready)
+    assert (status.ready_replicas, status.serving_generation) == (2, 1)
+    assert bench.words(service_id) == ["hello", "hello"]
+    with bench.database.write() as session:
+        scale_service(session, service_id, 1)
+    bench.until(service_id, lambda status: bool(status and status.ready_replicas == 1 and len(bench.alive()) == 1))
+    with bench.database.write() as session:
+        stop_service(session, service_id)
+    bench.until(service_id, lambda status: bool(status and status.state is ServiceState.STOPPED))
+    assert bench.alive() == []
+    bench.put(service_id, "again")
+    bench.until(service_id, is_ready)
+    assert bench.words(service_id) == ["again"]
+    with bench.database.write() as session:
+        remove_service(session, service_id)
+    bench.until(service_id, lambda status: status is None)
+    assert bench.executor.ids() == []
+
+
+def test_a_replica_that_dies_is_replaced(bench: ServicesBench, service_id: str) -> None:
+    bench.put(service_id, replicas=2)
+    bench.until(service_id, is_ready)
+    victim, survivor = bench.ready(service_id)
+    bench.kill(victim.id)
+    bench.until(service_id, lambda status: bool(status and status.ready_replicas == 1))
+    bench.until(service_id, is_ready)
+    assert survivor.id in {replica.id for replica in bench.ready(service_id)}
+    assert len(bench.alive()) == 2
+    with bench.database.read() as session:
+        ended = session.get_one(Replica, victim.id)
+    assert ended.state == ReplicaState.ENDED.value
+    assert "killed" in str(ended.reason)
+
+
+def test_a_new_generation_takes_over_when_it_is_ready(bench: ServicesBench, service_id: str) -> None:
+    bench.put(service_id, "old")
+    bench.until(service_id, is_ready)
+    (old,) = bench.ready(service_id)
+    generation = bench.put(service_id, "new")
+    seen = set()
+
+    def is_done(status: ServiceStatus | None) -> bool:
+        assert status is not None
+        with bench.database.read() as session:
+            serving = session.get_one(Service, service_id).serving_generation
+        answering = [one for one in bench.ready(service_id) if one.generation == serving]
+        assert answering, "at every moment somebody answers"
+        seen.add(serving)
+        return status.state is ServiceState.READY and status.serving_generation == generation
+
+    bench.until(service_id, is_done)
+    assert seen == {1, 2}
+    assert bench.words(service_id) == ["new"]
+    bench.until(service_id, lambda _status: not bench.executor.observe(old.id).is_alive)
+
+
+def test_a_generation_that_does_not_come_up_leaves_the_old_one_alone(bench: ServicesBench, service_id: str) -> None:
+    bench.put(service_id, "old")
+    bench.until(service_id, is_ready)
+    bench.put(service_id, "broken")
+    status = bench.until(service_id, lambda status: bool(status and status.state is ServiceState.FAILED))
+    assert status.reason == "I am broken"
+    assert bench.words(service_id) == ["old"]
+    with bench.database.read() as session:
+        tried = session.query(Replica).filter_by(service_id=service_id, generation=2).count()
+    assert tried == START_ATTEMPTS
+    with bench.database.write() as session:
+        revert_service(session, service_id)
+    bench.until(service_id, is_ready)
+    assert bench.words(service_id) == ["old"]
+
+
+def test_what_never_gets_ready_is_given_up(bench: ServicesBench, service_id: str) -> None:
+    bench.put(service_id, start_timeout_s=0.3, health_path="/", socket_name="nowhere.sock")
+    status = bench.until(service_id, lambda status: bool(status and status.state is ServiceState.FAILED))
+    assert "not ready after 0 s" in str(status.reason) or "was not ready" in str(status.reason)
+    bench.until(service_id, lambda _status: not bench.alive())
+
+
+def test_a_replica_that_was_only_written_down_is_started_by_the_next_controller(
+    bench: ServicesBench, service_id: str
+) -> None:
+    bench.put(service_id)
+    with bench.database.write() as session:
+        service = session.get_one(Service, service_id)
+        session.add(
+            Replica(
+                id=new_id(),
+                service_id=service_id,
+                generation=service.generation,
+                state=ReplicaState.STARTING.value,
+                created_at=service.updated_at,
+            )
+        )
+    bench.until(service_id, is_ready)
+    assert len(bench.alive()) == 1
+
+
+def test_of_two_reconcilers_one_works(bench: ServicesBench, service_id: str) -> None:
+    bench.put(service_id)
+    bench.until(service_id, is_ready)
+    other = bench.a_reconciler("elsewhere/1/0.00")
+    before = bench.alive()
+    bench.kill(before[0])
+    for _ in range(5):
+        other.run()
+    assert bench.ready(service_id), "the other one did not look"
+    bench.until(service_id, is_ready)
