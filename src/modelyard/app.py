@@ -16,6 +16,11 @@ from modelyard.compute.services.workloads import Materials
 from modelyard.compute.workload import Limits
 from modelyard.datasets import routes as dataset_routes
 from modelyard.datasets import work as dataset_work
+from modelyard.deployments import custom_model_routes as custom_model_deployment_routes
+from modelyard.deployments import routes as deployment_routes
+from modelyard.deployments import work as deployment_work
+from modelyard.deployments.prediction_environments import routes as prediction_environment_routes
+from modelyard.deployments.prediction_environments.service import install_default
 from modelyard.environments import routes as environment_routes
 from modelyard.environments import work as environment_work
 from modelyard.environments.images.sandboxed import SandboxRunner
@@ -39,6 +44,8 @@ from modelyard.models.testing import work as model_test_work
 from modelyard.operations import routes as operation_routes
 from modelyard.operations.engine import Engine, Loop, lease_owner
 from modelyard.operations.work import Handler
+from modelyard.registry import routes as registry_routes
+from modelyard.registry import work as registry_work
 from modelyard.storage.blobs import Blob, BlobStore
 from modelyard.storage.locations import open_blob_store
 from modelyard.workspaces.checkout import Checkouts
@@ -52,6 +59,10 @@ ROUTES: tuple[ModuleType, ...] = (
     model_version_routes,
     model_build_routes,
     model_test_routes,
+    registry_routes,
+    prediction_environment_routes,
+    deployment_routes,
+    custom_model_deployment_routes,
 )
 
 
@@ -77,8 +88,16 @@ class Application:
                 stream, content_type, limits, lambda _field, _name: blobs.writer(), content_length=content_length
             )
 
+        forwarder = Forwarder(self.settings)
         return create_app(
-            endpoints(), database=self.database, parts=self.parts, authenticate=authenticate, read_form=read
+            endpoints(),
+            database=self.database,
+            parts=self.parts,
+            authenticate=authenticate,
+            read_form=read,
+            handlers=forwarder.handlers(),
+            on_startup=[forwarder.open],
+            on_shutdown=[forwarder.close],
         )
 
     def engine(self) -> Engine:
@@ -100,7 +119,13 @@ def endpoints() -> list[Endpoint]:
 
 def handlers() -> list[Handler]:
     """Every kind of asynchronous work."""
-    return [*dataset_work.handlers(), *environment_work.handlers(), *model_test_work.handlers()]
+    return [
+        *dataset_work.handlers(),
+        *environment_work.handlers(),
+        *model_test_work.handlers(),
+        *registry_work.handlers(),
+        *deployment_work.handlers(),
+    ]
 
 
 def loops(application: Application) -> list[Loop]:
@@ -123,6 +148,7 @@ def prepare(application: Application) -> None:
     """Puts what ships with this release into the database; to be called once, before anything serves."""
     with application.database.write() as session:
         install_builtin(session)
+        install_default(session)
 
 
 def build(settings: Settings, isolation: Isolation | None = None) -> Application:
@@ -154,9 +180,7 @@ def _built_image(images: ImageStore, digest: str) -> Path:
     """The image, which whoever asked for it has built before."""
     found = images.find(digest)
     if found is None:
-        raise Unavailable(
-            f"Image {digest[:12]} is gone from this machine; start the service again to rebuild it."
-        )
+        raise Unavailable(f"Image {digest[:12]} is gone from this machine; start the service again to rebuild it.")
     return found
 
 
@@ -173,4 +197,5 @@ def _open_images(settings: Settings, clock: Clock, executor: ProcessExecutor) ->
         clock=clock,
         index_url=settings.package_index_url,
         sandbox=SandboxRunner(executor, limits) if executor.isolation.is_sandboxed else None,
+        require_sandbox=settings.require_sandbox,
     )

@@ -1,0 +1,1 @@
+"""Deployments: packages that answer predictions, and what becomes of them."""

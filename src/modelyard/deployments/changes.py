@@ -1,0 +1,138 @@
+"""Changes of a running deployment: its model, its status and its settings. Each is an operation."""
+
+from typing import Any
+
+import msgspec
+from sqlalchemy.orm import Session
+
+from modelyard.compute.bundles import usable_bundle
+from modelyard.compute.services.service import stop_service
+from modelyard.deployments import operations as kinds
+from modelyard.deployments.schemas import ModelReplacement, ModelValidationResponse
+from modelyard.deployments.service import find_deployment, hold_model, read_parameters, start_operation, usable_package
+from modelyard.deployments.settings import (
+    DeploymentSettings,
+    DeploymentSettingsUpdate,
+    changes_service,
+    merge_settings,
+    read_settings,
+)
+from modelyard.deployments.tables import Deployment, DeploymentStatus
+from modelyard.deployments.views import KIND
+from modelyard.identity import audit
+from modelyard.identity.caller import Caller
+from modelyard.identity.roles import Permission
+from modelyard.kernel.errors import Conflict, Invalid, invalid
+from modelyard.kernel.settings import Settings
+from modelyard.models.serving import load_servable
+from modelyard.operations.tables import Operation
+from modelyard.registry.tables import ModelPackage
+from modelyard.workspaces.runtime_parameters import Value
+
+BUSY = frozenset(
+    {DeploymentStatus.LAUNCHING.value, DeploymentStatus.REPLACING_MODEL.value, DeploymentStatus.STOPPING.value}
+)
+REPLACEABLE = frozenset({DeploymentStatus.ACTIVE.value, DeploymentStatus.ERRORED.value})
+
+
+def validate_model(session: Session, caller: Caller, deployment_id: str, package_id: str) -> ModelValidationResponse:
+    """Whether a package may take the place of the deployment's model."""
+    row = find_deployment(session, caller, deployment_id)
+    try:
+        package = usable_package(session, caller, package_id)
+        load_servable(session, package.custom_model_version_id)
+    except Invalid as error:
+        return ModelValidationResponse(status="failing", message=error.message)
+    fault = _mismatch(session, row, package)
+    if fault is not None:
+        return ModelValidationResponse(status="failing", message=fault)
+    return ModelValidationResponse(status="passing", message="Model package can take the place of the current one.")
+
+
+def _mismatch(session: Session, row: Deployment, package: ModelPackage) -> str | None:
+    if package.id == row.package_id and row.status != DeploymentStatus.ERRORED.value:
+        return f"Model package {package.name!r} is what the deployment runs already."
+    if (package.target_type, package.target_name) != (row.target_type, row.target_name):
+        return (
+            f"The deployment predicts {row.target_name!r} ({row.target_type}), model package {package.name!r} "
+            f"predicts {package.target_name!r} ({package.target_type})."
+        )
+    current = session.get(ModelPackage, row.package_id)
+    if current is not None and sorted(current.class_labels or []) != sorted(package.class_labels or []):
+        return (
+            f"The deployment's classes are {current.class_labels}, those of model package {package.name!r} are "
+            f"{package.class_labels}."
+        )
+    return None
+
+
+def replace_model(session: Session, caller: Caller, deployment_id: str, body: ModelReplacement) -> Operation:
+    """Has another package answer; the one before answers until it is ready, and goes on when it does not start."""
+    row = find_deployment(session, caller, deployment_id, Permission.EDIT, lock=True)
+    _refuse_busy(row)
+    if row.status not in REPLACEABLE:
+        raise Conflict(f"Deployment {row.id} is {row.status}; start it before its model is replaced.")
+    package = usable_package(session, caller, body.model_package_id)
+    fault = _mismatch(session, row, package)
+    if fault is not None:
+        raise invalid(modelPackageId=fault)
+    servable = load_servable(session, package.custom_model_version_id)
+    current = msgspec.convert(row.parameter_values, list[Value])
+    values = read_parameters(servable, current, body.runtime_parameter_values)
+    hold_model(session, row.id, package)
+    was_active = row.status == DeploymentStatus.ACTIVE.value
+    row.status = (DeploymentStatus.REPLACING_MODEL if was_active else DeploymentStatus.LAUNCHING).value
+    row.error = None
+    audit.record(session, caller, "replace model", KIND, row.id, {"packageId": package.id, "reason": body.reason})
+    payload = {
+        "package_id": package.id,
+        "parameter_values": msgspec.to_builtins(values),
+        "reason": body.reason,
+    }
+    return start_operation(session, caller, row, kinds.REPLACE_MODEL, f"Replacing the model of {row.label}", payload)
+
+
+def change_status(session: Session, caller: Caller, deployment_id: str, status: str) -> Operation:
+    """Stops a deployment or starts it again. What is so already is no error."""
+    row = find_deployment(session, caller, deployment_id, Permission.EDIT, lock=True)
+    _refuse_busy(row)
+    audit.record(session, caller, "change status", KIND, row.id, {"status": status})
+    if status == DeploymentStatus.INACTIVE.value:
+        if row.status != DeploymentStatus.INACTIVE.value:
+            row.status = DeploymentStatus.STOPPING.value
+            stop_service(session, row.id)
+        return start_operation(session, caller, row, kinds.STOP, f"Stopping {row.label}", {})
+    if row.status != DeploymentStatus.ACTIVE.value:
+        row.status = DeploymentStatus.LAUNCHING.value
+        row.error = None
+    payload = {"package_id": row.package_id}
+    return start_operation(session, caller, row, kinds.START, f"Starting {row.label}", payload)
+
+
+def read_deployment_settings(session: Session, caller: Caller, deployment_id: str) -> DeploymentSettings:
+    """All settings, with the defaults of what was not set."""
+    return read_settings(find_deployment(session, caller, deployment_id).settings)
+
+
+def change_settings(
+    session: Session, caller: Caller, settings: Settings, deployment_id: str, body: DeploymentSettingsUpdate
+) -> Operation:
+    """Changes settings. Where they concern the service, it is replaced by one that has them."""
+    row = find_deployment(session, caller, deployment_id, Permission.EDIT, lock=True)
+    before: dict[str, Any] = dict(row.settings)
+    after = merge_settings(before, body)
+    bundle_id = read_settings(after).predictions_settings.resource_bundle_id
+    if bundle_id is not None:
+        usable_bundle(settings, bundle_id, "customModel", "predictionsSettings")
+    restarts = row.status == DeploymentStatus.ACTIVE.value and changes_service(before, after)
+    if changes_service(before, after):
+        _refuse_busy(row)
+    row.settings = after
+    audit.record(session, caller, "change settings", KIND, row.id, {"sections": sorted(after)})
+    payload = {"package_id": row.package_id, "restarts": restarts, "settings_before": before}
+    return start_operation(session, caller, row, kinds.APPLY_SETTINGS, f"Applying settings of {row.label}", payload)
+
+
+def _refuse_busy(row: Deployment) -> None:
+    if row.status in BUSY:
+        raise Conflict(f"Deployment {row.id} is {row.status}; wait until it is done.")

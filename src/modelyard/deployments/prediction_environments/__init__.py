@@ -1,0 +1,1 @@
+"""Prediction environments: where deployments run, and the prediction server that answers for them."""

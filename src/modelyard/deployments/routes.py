@@ -1,0 +1,166 @@
+"""``/deployments/`` and ``/deletedDeployments/`` (seed 004; supporting-endpoints.md, A.12)."""
+
+from sqlalchemy.orm import Session
+
+from modelyard.deployments import changes, deleted, listing, service
+from modelyard.deployments.schemas import (
+    DeletedDeploymentListQuery,
+    DeletedDeploymentListResponse,
+    DeploymentAccessControlResponse,
+    DeploymentCreateResponse,
+    DeploymentDeleteQuery,
+    DeploymentFromModelPackage,
+    DeploymentListQuery,
+    DeploymentPermanentDelete,
+    DeploymentRetrieveResponse,
+    DeploymentRoles,
+    DeploymentUpdate,
+    ModelReplacement,
+    ModelValidation,
+    ModelValidationResponse,
+    StatusChange,
+)
+from modelyard.deployments.settings import DeploymentSettings, DeploymentSettingsUpdate
+from modelyard.identity.caller import Caller
+from modelyard.kernel.paging import Page, PageQuery
+from modelyard.kernel.routing import Answer, RequestInfo, endpoint
+from modelyard.kernel.settings import Settings
+from modelyard.operations import service as operations
+
+TAG = "Deployments"
+
+
+@endpoint("POST", "/deployments/fromModelPackage/", status=202, errors=(403, 422), tag=TAG, location=True)
+def create_deployment(
+    session: Session, caller: Caller, body: DeploymentFromModelPackage, request: RequestInfo
+) -> DeploymentCreateResponse | Answer:
+    """Deploy a model package."""
+    row, operation = service.create_deployment(session, caller, body)
+    return operations.accepted(request, operation, DeploymentCreateResponse(id=row.id))
+
+
+@endpoint("GET", "/deployments/", tag=TAG)
+def list_deployments(
+    session: Session, caller: Caller, query: DeploymentListQuery, settings: Settings, request: RequestInfo
+) -> Page[DeploymentRetrieveResponse]:
+    """List deployments, those that predicted last first."""
+    return listing.list_deployments(session, caller, settings, query, request)
+
+
+@endpoint("GET", "/deployments/{deploymentId}/", errors=(404,), tag=TAG)
+def read_deployment(
+    session: Session, caller: Caller, deployment_id: str, settings: Settings
+) -> DeploymentRetrieveResponse:
+    """Read a deployment."""
+    return service.read_deployment(session, caller, settings, deployment_id)
+
+
+@endpoint("PATCH", "/deployments/{deploymentId}/", status=204, errors=(403, 404, 422), tag=TAG)
+def update_deployment(session: Session, caller: Caller, deployment_id: str, body: DeploymentUpdate) -> None:
+    """Change a deployment's label, description or importance."""
+    service.change_deployment(session, caller, deployment_id, body)
+
+
+@endpoint("DELETE", "/deployments/{deploymentId}/", status=204, errors=(403, 404), tag=TAG)
+def delete_deployment(
+    session: Session,
+    caller: Caller,
+    deployment_id: str,
+    query: DeploymentDeleteQuery,  # checked by its type; there is no agent to ignore
+) -> None:
+    """Delete a deployment: it stops, and nobody sees it any more."""
+    service.delete_deployment(session, caller, deployment_id)
+
+
+@endpoint("GET", "/deployments/{deploymentId}/settings/", errors=(403, 404), tag=TAG)
+def read_settings(session: Session, caller: Caller, deployment_id: str) -> DeploymentSettings:
+    """Read a deployment's settings."""
+    return changes.read_deployment_settings(session, caller, deployment_id)
+
+
+@endpoint(
+    "PATCH",
+    "/deployments/{deploymentId}/settings/",
+    status=202,
+    errors=(403, 404, 409, 422),
+    tag=TAG,
+    location=True,
+)
+def update_settings(
+    session: Session,
+    caller: Caller,
+    deployment_id: str,
+    body: DeploymentSettingsUpdate,
+    settings: Settings,
+    request: RequestInfo,
+) -> Answer:
+    """Change a deployment's settings."""
+    return operations.accepted(request, changes.change_settings(session, caller, settings, deployment_id, body))
+
+
+@endpoint("POST", "/deployments/{deploymentId}/model/validation/", errors=(403, 404, 422), tag=TAG)
+def validate_model(
+    session: Session, caller: Caller, deployment_id: str, body: ModelValidation
+) -> ModelValidationResponse:
+    """Ask whether a model package may take the place of a deployment's model."""
+    return changes.validate_model(session, caller, deployment_id, body.model_package_id)
+
+
+@endpoint(
+    "PATCH",
+    "/deployments/{deploymentId}/model/",
+    status=202,
+    errors=(403, 404, 409, 422),
+    tag=TAG,
+    location=True,
+)
+def replace_model(
+    session: Session, caller: Caller, deployment_id: str, body: ModelReplacement, request: RequestInfo
+) -> Answer:
+    """Replace a deployment's model. The one before answers until the new one is ready."""
+    return operations.accepted(request, changes.replace_model(session, caller, deployment_id, body))
+
+
+@endpoint(
+    "PATCH",
+    "/deployments/{deploymentId}/status/",
+    status=202,
+    errors=(403, 404, 409, 422),
+    tag=TAG,
+    location=True,
+)
+def change_status(
+    session: Session, caller: Caller, deployment_id: str, body: StatusChange, request: RequestInfo
+) -> Answer:
+    """Stop a deployment, or start it again."""
+    return operations.accepted(request, changes.change_status(session, caller, deployment_id, body.status))
+
+
+@endpoint("GET", "/deployments/{deploymentId}/accessControl/", errors=(403, 404), tag=TAG)
+def list_access(
+    session: Session, caller: Caller, deployment_id: str, query: PageQuery, request: RequestInfo
+) -> Page[DeploymentAccessControlResponse]:
+    """List the users that a deployment is shared with."""
+    return service.list_access(session, caller, deployment_id, query, request)
+
+
+@endpoint("PATCH", "/deployments/{deploymentId}/accessControl/", status=204, errors=(403, 404, 409, 422), tag=TAG)
+def change_access(
+    session: Session, caller: Caller, deployment_id: str, body: DeploymentRoles, settings: Settings
+) -> None:
+    """Share a deployment, or take it away again."""
+    service.change_access(session, caller, settings, deployment_id, body)
+
+
+@endpoint("GET", "/deletedDeployments/", errors=(403,), tag=TAG)
+def list_deleted(
+    session: Session, caller: Caller, query: DeletedDeploymentListQuery, request: RequestInfo
+) -> DeletedDeploymentListResponse:
+    """List deleted deployments, the last deleted first (administrators)."""
+    return deleted.list_deleted(session, caller, query, request)
+
+
+@endpoint("PATCH", "/deletedDeployments/", status=202, errors=(403, 422), tag=TAG, location=True)
+def erase_deleted(session: Session, caller: Caller, body: DeploymentPermanentDelete, request: RequestInfo) -> Answer:
+    """Have everything erased that is kept of deleted deployments (administrators)."""
+    return operations.accepted(request, deleted.erase_deleted(session, caller, body))

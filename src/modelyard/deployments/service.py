@@ -1,0 +1,252 @@
+"""Deployments: making, reading, changing, sharing and deleting them. Their model and status change in ``changes``."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from modelyard.compute.services.service import remove_service
+from modelyard.deployments import operations as kinds
+from modelyard.deployments.prediction_environments import service as prediction_environments
+from modelyard.deployments.prediction_environments.service import OWN_PLATFORMS, SERVER_ID
+from modelyard.deployments.prediction_environments.tables import PredictionEnvironment
+from modelyard.deployments.schemas import (
+    DeploymentAccessControlResponse,
+    DeploymentFromModelPackage,
+    DeploymentRetrieveResponse,
+    DeploymentRoles,
+    DeploymentUpdate,
+)
+from modelyard.deployments.tables import IMPORTANCE_RANKS, Deployment, DeploymentStatus, DeploymentTag
+from modelyard.deployments.views import KIND, view_deployments
+from modelyard.identity import audit, sharing
+from modelyard.identity.caller import Caller
+from modelyard.identity.roles import Permission
+from modelyard.identity.sharing import RoleChange
+from modelyard.kernel.errors import Forbidden, NotFound, invalid
+from modelyard.kernel.ids import new_id
+from modelyard.kernel.paging import Page, PageQuery, slice_page
+from modelyard.kernel.routing import RequestInfo
+from modelyard.kernel.settings import Settings
+from modelyard.kernel.wire import changes
+from modelyard.models import usage
+from modelyard.models.serving import Servable, check_parameters, load_servable
+from modelyard.models.usage import UserKind
+from modelyard.operations import service as operations
+from modelyard.operations.tables import Operation
+from modelyard.registry import packages
+from modelyard.registry.tables import BuildState, ModelPackage
+from modelyard.workspaces.runtime_parameters import Definition, Value, check_values, merge, read_values
+
+
+def find_deployment(
+    session: Session,
+    caller: Caller,
+    deployment_id: str,
+    permission: Permission = Permission.VIEW,
+    *,
+    lock: bool = False,
+) -> Deployment:
+    """The deployment, if the caller's role allows ``permission``."""
+    sharing.require(session, caller, KIND, deployment_id, permission)
+    return session.get_one(Deployment, deployment_id, with_for_update=lock)
+
+
+def read_deployment(
+    session: Session, caller: Caller, settings: Settings, deployment_id: str
+) -> DeploymentRetrieveResponse:
+    """One deployment, for everybody who may at least predict with it."""
+    row = find_deployment(session, caller, deployment_id, Permission.USE)
+    return view_deployments(session, caller, settings, [row], datetime.now(UTC))[0]
+
+
+def create_deployment(
+    session: Session, caller: Caller, body: DeploymentFromModelPackage
+) -> tuple[Deployment, Operation]:
+    """A deployment of the caller's that is being launched."""
+    package = usable_package(session, caller, body.model_package_id)
+    prediction_environment = _prediction_environment(session, caller, body)
+    _refuse_taken(session, caller, body.user_provided_id)
+    servable = load_servable(session, package.custom_model_version_id)
+    values = read_parameters(servable, [], body.runtime_parameter_values)
+    row = Deployment(
+        id=new_id(),
+        organization_id=caller.organization_id,
+        created_by_id=caller.user_id,
+        created_at=datetime.now(UTC),
+        label=body.label,
+        description=body.description,
+        search_text=_search_text(body.label, body.description),
+        importance_rank=IMPORTANCE_RANKS[body.importance or "LOW"],
+        user_provided_id=body.user_provided_id,
+        status=DeploymentStatus.LAUNCHING.value,
+        prediction_environment_id=prediction_environment.id,
+        settings={},
+        parameter_values=msgspec.to_builtins(values),
+    )
+    set_model(row, package, servable)
+    session.add(row)
+    session.flush()
+    for tag in body.tags or []:
+        session.add(DeploymentTag(deployment_id=row.id, name=tag.name, value=tag.value))
+    sharing.grant_owner(session, caller, KIND, row.id)
+    hold_model(session, row.id, package)
+    audit.record(session, caller, "create", KIND, row.id, {"label": row.label, "packageId": package.id})
+    operation = start_operation(
+        session, caller, row, kinds.DEPLOY, f"Deploying {row.label}", {"package_id": package.id}
+    )
+    return row, operation
+
+
+def start_operation(
+    session: Session, caller: Caller, row: Deployment, kind: str, description: str, payload: dict[str, Any]
+) -> Operation:
+    """Puts the work of a change of a deployment in line."""
+    return operations.start(
+        session,
+        caller,
+        kind,
+        status_type="LongRunningServiceControllerOperation",
+        payload={"deployment_id": row.id, **payload},
+        resource_id=row.id,
+        result_path=f"/deployments/{row.id}/",
+        description=description,
+    )
+
+
+def usable_package(session: Session, caller: Caller, package_id: str) -> ModelPackage:
+    """The package to deploy; raises ``Invalid`` for one that is not the caller's or could not be built."""
+    try:
+        package = packages.find_package(session, caller, package_id, lock=True)
+    except (NotFound, Forbidden) as error:
+        raise invalid(modelPackageId=error.message) from None
+    if package.build_state == BuildState.FAILED.value:
+        raise invalid(modelPackageId=f"model package {package.name!r} could not be built: {package.build_error}")
+    return package
+
+
+def read_parameters(servable: Servable, current: list[Value], text: str | None) -> list[Value]:
+    """A deployment's own values of runtime parameters; raises ``Invalid`` for wrong and for missing ones."""
+    field = "runtimeParameterValues"
+    wanted = read_values(text, field) if text else []
+    definitions = msgspec.convert(servable.version.parameter_definitions, list[Definition])
+    check_values(definitions, wanted, field)
+    values = merge(current, wanted)
+    check_parameters(servable.parameters(values))
+    return values
+
+
+def set_model(row: Deployment, package: ModelPackage, servable: Servable) -> None:
+    """Makes ``package`` the model that the deployment speaks of."""
+    row.package_id = package.id
+    row.custom_model_id = package.custom_model_id
+    row.custom_model_version_id = package.custom_model_version_id
+    row.environment_id = servable.environment.environment_id
+    row.environment_version_id = servable.environment.id
+    row.target_type = package.target_type
+    row.target_name = package.target_name
+    row.build_environment_type = package.build_environment_type
+
+
+def hold_model(session: Session, deployment_id: str, package: ModelPackage) -> None:
+    """Keeps the package and its version from being deleted while the deployment runs it."""
+    packages.hold(session, package.id, deployment_id)
+    usage.add(session, package.custom_model_version_id, UserKind.DEPLOYMENT, deployment_id)
+
+
+def release_model(session: Session, deployment_id: str, package: ModelPackage, kept_version_id: str | None) -> None:
+    """Lets go of a package; its version too, unless the deployment still runs it by another package."""
+    packages.release(session, deployment_id, package.id)
+    if package.custom_model_version_id != kept_version_id:
+        usage.remove(session, UserKind.DEPLOYMENT, deployment_id, package.custom_model_version_id)
+
+
+def _prediction_environment(
+    session: Session, caller: Caller, body: DeploymentFromModelPackage
+) -> PredictionEnvironment:
+    if body.default_prediction_server_id not in {None, SERVER_ID}:
+        raise invalid(defaultPredictionServerId=f"there is one prediction server, {SERVER_ID}")
+    if body.prediction_environment_id is None:
+        return session.scalars(select(PredictionEnvironment).where(PredictionEnvironment.is_default)).one()
+    field = "predictionEnvironmentId"
+    try:
+        row = prediction_environments.find_environment(session, caller, body.prediction_environment_id, Permission.USE)
+    except (NotFound, Forbidden) as error:
+        raise invalid(**{field: error.message}) from None
+    if "customModel" not in row.supported_model_formats:
+        formats = ", ".join(row.supported_model_formats)
+        raise invalid(**{field: f"{row.name!r} takes no custom models; its supportedModelFormats are {formats}"})
+    if row.platform not in OWN_PLATFORMS:
+        raise invalid(
+            **{field: f"{row.name!r} is on {row.platform}; models run here, on a datarobotServerless environment"}
+        )
+    return row
+
+
+def _refuse_taken(session: Session, caller: Caller, user_provided_id: str | None) -> None:
+    if user_provided_id is None:
+        return
+    taken = session.scalar(
+        select(Deployment.id).where(
+            Deployment.organization_id == caller.organization_id, Deployment.user_provided_id == user_provided_id
+        )
+    )
+    if taken is not None:
+        raise invalid(userProvidedId=f"{user_provided_id!r} is already in use by another deployment")
+
+
+def change_deployment(session: Session, caller: Caller, deployment_id: str, body: DeploymentUpdate) -> None:
+    """Changes label, description or importance. A null label leaves the label as it is."""
+    row = find_deployment(session, caller, deployment_id, Permission.EDIT, lock=True)
+    wanted = changes(body)
+    row.label = wanted.get("label") or row.label
+    row.description = wanted.get("description", row.description)
+    if "importance" in wanted:
+        row.importance_rank = IMPORTANCE_RANKS[wanted["importance"]]
+    row.search_text = _search_text(row.label, row.description)
+    audit.record(session, caller, "update", KIND, deployment_id, wanted)
+
+
+def delete_deployment(session: Session, caller: Caller, deployment_id: str) -> None:
+    """Stops the deployment and takes it away from everybody; what it did is kept until it is erased."""
+    row = find_deployment(session, caller, deployment_id, Permission.DELETE, lock=True)
+    for operation in operations.open_operations(session, deployment_id):
+        operations.request_cancel(session, operation.id)
+    remove_service(session, deployment_id)
+    usage.remove(session, UserKind.DEPLOYMENT, deployment_id)
+    packages.release(session, deployment_id)
+    sharing.forget(session, KIND, deployment_id)
+    row.deleted_at = datetime.now(UTC)
+    row.user_provided_id = None
+    row.status = DeploymentStatus.ARCHIVED.value
+    audit.record(session, caller, "delete", KIND, deployment_id, {"label": row.label})
+
+
+def list_access(
+    session: Session, caller: Caller, deployment_id: str, query: PageQuery, request: RequestInfo
+) -> Page[DeploymentAccessControlResponse]:
+    """The users that the deployment is shared with."""
+    find_deployment(session, caller, deployment_id)
+    lines = [
+        DeploymentAccessControlResponse(
+            can_share=line.can_share, role=line.role, user_id=user.id, username=user.username
+        )
+        for line, user in sharing.user_grants(session, KIND, deployment_id)
+    ]
+    return slice_page(lines, query, request)
+
+
+def change_access(
+    session: Session, caller: Caller, settings: Settings, deployment_id: str, body: DeploymentRoles
+) -> None:
+    """Sets or takes away users' roles, all or none."""
+    find_deployment(session, caller, deployment_id, Permission.USE)
+    wanted = [RoleChange(line.username, line.role, line.can_share) for line in body.data]
+    sharing.change_user_roles(session, caller, settings, KIND, deployment_id, wanted)
+    audit.record(session, caller, "share", KIND, deployment_id, {"roles": {one.username: one.role for one in wanted}})
+
+
+def _search_text(label: str, description: str | None) -> str:
+    return f"{label}\n{description or ''}".casefold()
