@@ -26,6 +26,7 @@ from modelyard.environments import work as environment_work
 from modelyard.environments.images.sandboxed import SandboxRunner
 from modelyard.environments.images.store import ImageStore
 from modelyard.environments.installation import install_builtin
+from modelyard.gateway.forwarding import Forwarder
 from modelyard.identity.caller import authenticate
 from modelyard.kernel.clock import Clock, SystemClock
 from modelyard.kernel.database import Database
