@@ -20,7 +20,7 @@
 
 #include "model.h"
 
-enum { MAX_HEAD_BYTES = 16 * 1024, MAX_CONNECTIONS = 128, IDLE_TIMEOUT_S = 75, SEND_TIMEOUT_S = 30 };
+enum { MAX_HEAD_BYTES = 16 * 1024, MAX_CONNECTIONS = 256, IDLE_TIMEOUT_S = 75, SEND_TIMEOUT_S = 30 };
 static const size_t MAX_BODY_BYTES = 50u * 1024 * 1024;
 
 typedef struct {

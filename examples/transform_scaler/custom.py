@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 
-def transform(data: pd.DataFrame, model: Any) -> pd.DataFrame:
+def score(data: pd.DataFrame, model: Any, **kwargs: Any) -> pd.DataFrame:
     """Return the scaled columns, gaps filled; other columns are left out.
 
     Raises ValueError when a column is missing.
