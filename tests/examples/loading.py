@@ -1,7 +1,9 @@
 """Loads the hooks and scripts of an example as the runner would: each as a module of its own."""
 
 import importlib.util
+import socket
 import sys
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 from types import ModuleType
@@ -28,6 +30,13 @@ def load(path: Path) -> ModuleType:
         sys.path[:] = import_path
         sys.modules.pop("custom", None)
     return module
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on just now."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 class Example:

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from tests.examples.loading import EXAMPLES
+from tests.examples.loading import EXAMPLES, free_port
 from tests.waiting import wait_until
 
 FOLDER = EXAMPLES / "c_server"
@@ -29,12 +29,6 @@ SANITIZERS = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
 GOOD: dict[str, Any] = json.loads((FOLDER / "sample.json").read_text())
 ROW = {"distance_km": [1], "stops_before": [1], "parcel_weight_kg": [1], "rain": [0]}
 URL_PREFIX = "/models/65f0/v1"
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def build(folder: Path, *settings: str) -> Path:
