@@ -212,6 +212,9 @@ def test_a_built_in_environment_is_prepared_on_request(installation: Installatio
     answer = user.post(path_of(version, "prepare/"))
     assert answer.status_code == 202
     assert answer.json()["buildStatus"] == "submitted"
+    other = installation.api.post(path_of(version, "prepare/"))
+    assert other.json() == {"statusId": None, "buildStatus": "submitted"}
+    assert other.headers["Location"].endswith(path_of(version))
     installation.run_operations()
     assert user.get(answer.headers["Location"]).status_code == 303
     assert user.get(path_of(version)).json()["buildStatus"] == "success"

@@ -15,7 +15,7 @@ MEAN_TEXT_CHARACTERS = 60
 
 
 class Column(msgspec.Struct, frozen=True):
-    """One column. ``unique_count`` is an estimate (HyperLogLog) within a few percent; numbers have the rest."""
+    """One column. ``unique_count`` is an estimate (HyperLogLog) within some ten percent; numbers have the rest."""
 
     name: str
     type: ColumnType
@@ -56,13 +56,13 @@ def _measures(number: int, name: str, kind: pl.DataType) -> list[pl.Expr]:
     measures = {"missing": column.null_count(), "unique": column.drop_nulls().approx_n_unique()}
     if kind.is_float():
         known = column.fill_nan(None)
-        measures["missing"] = known.null_count()
+        measures = {"missing": known.null_count(), "unique": known.drop_nulls().approx_n_unique()}
         measures |= {"min": known.min(), "max": known.max(), "mean": known.mean(), "std": known.std()}
     elif kind.is_numeric():
         measures |= {"min": column.min(), "max": column.max(), "mean": column.mean(), "std": column.std()}
     elif kind.is_temporal():
         measures |= {"min": column.min(), "max": column.max()}
-    elif kind in {pl.String, pl.Categorical, pl.Enum}:
+    elif kind in (pl.String, pl.Categorical, pl.Enum):
         text = column.cast(pl.String)
         measures["unique"] = text.drop_nulls().approx_n_unique()
         measures["length"] = text.str.len_chars().mean()
@@ -75,7 +75,7 @@ def _column(name: str, kind: pl.DataType, found: dict[str, Any], head: pl.Series
         type=_type(kind, found, head),
         data_type=str(kind),
         missing_count=found["missing"],
-        unique_count=found["unique"],
+        unique_count=0 if kind == pl.Null else found["unique"],
         min=_plain(found.get("min")),
         max=_plain(found.get("max")),
         mean=_number(found.get("mean")),
@@ -86,13 +86,14 @@ def _column(name: str, kind: pl.DataType, found: dict[str, Any], head: pl.Series
 def _type(kind: pl.DataType, found: dict[str, Any], head: pl.Series) -> ColumnType:
     if kind == pl.Boolean:
         return "Boolean"
-    if kind.is_numeric():
+    if kind.is_numeric() or kind == pl.Duration:
         return "Numeric"
-    if kind.is_temporal():
+    # A tuple, not a set: a type with parameters equals its class but has another hash.
+    if kind in (pl.Date, pl.Datetime):
         return "Date"
     if kind == pl.String and _looks_like_dates(head):
         return "Date"
-    is_text = found["unique"] > CATEGORIES and (found["length"] or 0) > MEAN_TEXT_CHARACTERS
+    is_text = found["unique"] > CATEGORIES and (found.get("length") or 0) > MEAN_TEXT_CHARACTERS
     return "Text" if is_text else "Categorical"
 
 

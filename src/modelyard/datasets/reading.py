@@ -143,6 +143,8 @@ def _checked(table: pl.LazyFrame) -> pl.LazyFrame:
         raise NotATableError("The table has no columns.")
     if len(schema) > MAX_COLUMNS:
         raise NotATableError(f"The table has {len(schema)} columns; at most {MAX_COLUMNS} are read.")
+    if any("\0" in name for name in schema):
+        raise NotATableError("The name of a column holds a NUL character.")
     nested = [name for name, kind in schema.items() if kind.is_nested() or kind in {pl.Binary, pl.Object}]
     if nested:
         raise NotATableError(f"Columns hold lists, structures or bytes: {_quoted(nested)}; a cell must be one value.")

@@ -149,10 +149,12 @@ def prepare_version(
 ) -> Answer:
     """Make the image of a version now, instead of when something first needs it.
 
-    The Location leads to the build; where the image is there already, to the version itself.
+    The Location leads to the build; to the version itself where the image is there already, or where somebody else
+    has it made just now.
     """
     build = service.prepare_version(session, caller, images, environment_id, version_id)
     done = f"{request.api_url}/executionEnvironments/{environment_id}/versions/{version_id}/"
-    location = f"{request.api_url}/status/{build.operation_id}/" if build.operation_id else done
-    body = PreparationResponse(status_id=build.operation_id, build_status=build.status)  # type: ignore[arg-type]
+    status_id = build.operation_id if build.created_by == caller.user_id else None
+    location = f"{request.api_url}/status/{status_id}/" if status_id else done
+    body = PreparationResponse(status_id=status_id, build_status=build.status)  # type: ignore[arg-type]
     return Answer(body, 202, {"Location": location})

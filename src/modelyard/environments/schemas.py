@@ -75,7 +75,7 @@ class BuildLogResponse(Schema):
 
 
 class PreparationResponse(Schema):
-    """``status_id`` is null where the image is there already."""
+    """``status_id`` is null where the image is there already, or where somebody else has it made."""
 
     status_id: str | None
     build_status: BuildStatusName
