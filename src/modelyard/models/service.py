@@ -170,6 +170,7 @@ def update_model(
     errors = target_errors(target) | resource_errors(_resources(model) | given, settings)
     if ("positive_class_label" in given) != ("negative_class_label" in given):
         missing = "negativeClassLabel" if "positive_class_label" in given else "positiveClassLabel"
+        errors = {field: text for field, text in errors.items() if not field.endswith("ClassLabel")}
         errors[missing] = "is required, because the two class labels are set together"
     if "name" in given and not given["name"].strip():
         errors["name"] = "must not be blank"
