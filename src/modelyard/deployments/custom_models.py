@@ -89,7 +89,7 @@ def _testing_statuses(session: Session, version_ids: set[str]) -> dict[str, str]
         .group_by(CustomModelTest.version_id)
     )
     statement = select(CustomModelTest.version_id, CustomModelTest.overall_status)
-    return dict(session.execute(statement.where(CustomModelTest.id.in_(newest))).tuples())
+    return dict(session.execute(statement.where(CustomModelTest.id.in_(newest))).tuples().all())
 
 
 def read_launch_log(session: Session, caller: Caller, deployment_id: str) -> Download:

@@ -50,7 +50,7 @@ def view_registered_models(session: Session, models: Sequence[RegisteredModel]) 
 
 def usernames(session: Session, user_ids: set[str]) -> dict[str, str]:
     """Names of users by their ids."""
-    return dict(session.execute(select(User.id, User.username).where(User.id.in_(user_ids))).tuples())
+    return dict(session.execute(select(User.id, User.username).where(User.id.in_(user_ids))).tuples().all())
 
 
 def _deployment_counts(session: Session, package_ids: list[str]) -> dict[str, int]:
@@ -59,7 +59,7 @@ def _deployment_counts(session: Session, package_ids: list[str]) -> dict[str, in
             select(PackageUse.package_id, func.count())
             .where(PackageUse.package_id.in_(package_ids))
             .group_by(PackageUse.package_id)
-        ).tuples()
+        ).tuples().all()
     )
 
 
