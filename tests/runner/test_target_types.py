@@ -288,3 +288,16 @@ def test_options_from_the_environment(start_runner: StartRunner) -> None:
     assert row["prediction"] == "stayed"
     assert row["predictionThreshold"] == 0.9
     assert row["predictionValues"][0] == {"label": "left", "value": 0.75}
+
+
+def test_a_transform_hook_is_a_whole_transform(start_runner: StartRunner) -> None:
+    code = """
+        def load_model(code_dir):
+            return 10
+
+        def transform(data, model):
+            return data[["x"]] * model
+    """
+    runner = start_runner({"custom.py": code}, ("--target-type", "Transform"))
+    rows = runner.predict([{"x": 1}, {"x": 2}]).rows()
+    assert [row["predictionValues"] for row in rows] == [[{"label": "x", "value": 10}], [{"label": "x", "value": 20}]]

@@ -24,7 +24,11 @@ class StructuredModel:
         self.hooks = hooks
         self._model = model
         self._predictor: Predictor | None = None
-        if hooks.score is None:
+        self._hook_transforms = (
+            target.kind is TargetType.TRANSFORM and hooks.transform is not None and hooks.score is None
+        )
+        """The transform hook is the whole model: its answer is the answer (C.8)."""
+        if hooks.score is None and not self._hook_transforms:
             self._predictor = predictor_of(model, target)
             target = _with_labels(target, self._predictor.labels)
         self.target = target
@@ -68,7 +72,9 @@ class StructuredModel:
             frame = frame.drop(columns=[target.name])
         if hooks.transform is not None:
             frame = hooks.transform(frame, self._model)
-        if self._predictor is not None:
+        if self._hook_transforms:
+            output = output_of(frame)
+        elif self._predictor is not None:
             if not isinstance(frame, pd.DataFrame):
                 raise Refusal(422, f"transform returned a {type(frame).__name__}; it has to return a DataFrame.")
             output = self._predictor.predict(frame)
