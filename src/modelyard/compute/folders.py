@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import stat
 import subprocess
 from pathlib import Path
 
@@ -22,19 +21,8 @@ def remove_folder(path: Path) -> None:
     if not path.is_dir():
         return
     try:
-        shutil.rmtree(path, onerror=_open_and_retry)
+        shutil.rmtree(path)
     except (OSError, RecursionError):
-        # Folders thousands deep are more than Python's recursion, or a path, can hold; rm goes down step by step.
+        # Folders without rights for their owner, or thousands deep: these programs go down step by step.
         subprocess.run(["chmod", "-R", "u+rwX", "--", str(path)], check=False, capture_output=True)
         subprocess.run(["rm", "-rf", "--", str(path)], check=True, capture_output=True)
-
-
-def _open_and_retry(function: object, name: str, _error: object) -> None:
-    """Give the owner back the rights to a folder, and to the one around it, and delete it again."""
-    path = Path(name)
-    path.parent.chmod(stat.S_IRWXU)
-    if path.is_dir() and not path.is_symlink():
-        path.chmod(stat.S_IRWXU)
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
