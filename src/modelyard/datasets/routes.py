@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 from modelyard.datasets import service
 from modelyard.datasets.profile import Column
 from modelyard.datasets.schemas import (
+    DatasetFromUrl,
     DatasetListQuery,
     DatasetUpdate,
     DatasetVersionResponse,
@@ -41,6 +42,15 @@ def create_dataset(
     wanted = form.read(UploadForm).categories
     categories = [] if wanted is UNSET else wanted if isinstance(wanted, list) else [str(wanted)]
     version, operation = service.create(session, caller, settings, form.form, categories)
+    return _accepted(request, version, operation)
+
+
+@endpoint("POST", "/datasets/fromURL/", status=202, tag=TAG, errors=(422,), location=True)
+def create_dataset_from_url(
+    session: Session, caller: Caller, body: DatasetFromUrl, settings: Settings, request: RequestInfo
+) -> Answer:
+    """Make a dataset from a file of a public web server."""
+    version, operation = service.create_from_url(session, caller, settings, body)
     return _accepted(request, version, operation)
 
 

@@ -31,9 +31,9 @@ class DatasetVersionResponse(Schema):
     created_by: str
     creation_date: Moment
     uri: Uri
+    data_source_type: Literal["file", "url"]
     is_snapshot: bool = True
     data_persisted: bool = True
-    data_source_type: str = "file"
     data_source_id: str | None = None
     sample_size: None = None
     is_data_engine_eligible: bool = False
@@ -46,6 +46,16 @@ class UploadForm(Body):
     """The multipart body of an upload, beside its one part ``file``."""
 
     categories: list[Category] | Category | UnsetType = UNSET
+
+
+class DatasetFromUrl(Body):
+    """A dataset is always a snapshot of the whole file, which is kept: what says otherwise is refused."""
+
+    url: Annotated[str, Meta(min_length=1, max_length=8000)]
+    do_snapshot: bool | None = None
+    persist_data_after_ingestion: bool | None = None
+    sample_size: dict[str, str | int] | None = None
+    categories: list[Category] | UnsetType = UNSET
 
 
 class UploadResponse(Schema):

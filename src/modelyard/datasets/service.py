@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 import polars as pl
@@ -11,7 +12,7 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from modelyard.datasets.profile import Column
-from modelyard.datasets.schemas import DatasetListQuery, DatasetUpdate, DatasetVersionResponse
+from modelyard.datasets.schemas import DatasetFromUrl, DatasetListQuery, DatasetUpdate, DatasetVersionResponse
 from modelyard.datasets.tables import Dataset, DatasetVersion, ProcessingState
 from modelyard.datasets.unpacking import local_file
 from modelyard.identity import audit
@@ -25,10 +26,11 @@ from modelyard.kernel.multipart import Form
 from modelyard.kernel.paging import Page, PageQuery, page
 from modelyard.kernel.routing import Download, RequestInfo
 from modelyard.kernel.settings import Settings
-from modelyard.kernel.wire import changes, moment
+from modelyard.kernel.wire import UNSET, changes, moment
 from modelyard.operations import service as operations
 from modelyard.operations.tables import Operation
 from modelyard.storage.blobs import Blob, BlobStore
+from modelyard.storage.web_fetch import FetchError, parse_url
 
 KIND = ResourceKind.DATASET
 PROCESS = "dataset.process"
@@ -40,20 +42,54 @@ def create(
 ) -> tuple[DatasetVersion, Operation]:
     """A dataset with its first version from an uploaded file; the operation reads it."""
     file_name, blob = _one_file(form, settings)
+    version = _create(session, caller, categories, _version(caller, file_name, blob))
+    return version, _start(session, caller, version, f"/datasets/{version.dataset_id}/")
+
+
+def create_from_url(
+    session: Session, caller: Caller, settings: Settings, body: DatasetFromUrl
+) -> tuple[DatasetVersion, Operation]:
+    """A dataset with its first version from a file of the web; the operation fetches and reads it.
+
+    Raises ``Invalid`` for what is no URL of a public host, as far as can be told at once.
+    """
+    errors: dict[str, str] = {}
+    try:
+        target = parse_url(body.url, settings.allowed_private_hosts)
+    except FetchError as error:
+        errors["url"] = error.message
+    if body.do_snapshot is False:
+        errors["doSnapshot"] = "must be true: a dataset is a snapshot of the file"
+    if body.persist_data_after_ingestion is False:
+        errors["persistDataAfterIngestion"] = "must be true: the file is kept"
+    if body.sample_size is not None:
+        errors["sampleSize"] = "is not supported: the whole file is read"
+    if errors:
+        raise invalid(**errors)
+    name = unquote(urlsplit(body.url).path.rsplit("/", 1)[-1]).replace("\0", "") or target.host
+    row = _version(caller, name[-255:], None)
+    row.source_url = body.url
+    version = _create(session, caller, [] if body.categories is UNSET else body.categories, row)
+    return version, _start(session, caller, version, f"/datasets/{version.dataset_id}/")
+
+
+def _create(session: Session, caller: Caller, categories: Sequence[str], version: DatasetVersion) -> DatasetVersion:
     dataset = Dataset(
         id=new_id(),
-        name=file_name,
+        name=version.file_name,
         categories=list(categories) or list(DEFAULT_CATEGORIES),
-        latest_version_id=new_id(),
+        latest_version_id=version.id,
         created_by=caller.user_id,
-        created_at=datetime.now(UTC),
+        created_at=version.created_at,
     )
     session.add(dataset)
     session.flush()
+    version.dataset_id, version.number = dataset.id, 1
+    session.add(version)
+    session.flush()
     grant_owner(session, caller, KIND, dataset.id)
-    audit.record(session, caller, "create", KIND, dataset.id, {"fileName": file_name})
-    version = _add_version(session, caller, dataset, dataset.latest_version_id, 1, file_name, blob)
-    return version, _start(session, caller, version, f"/datasets/{dataset.id}/")
+    audit.record(session, caller, "create", KIND, dataset.id, {"fileName": version.file_name})
+    return version
 
 
 def add_version(
@@ -64,8 +100,11 @@ def add_version(
     file_name, blob = _one_file(form, settings)
     dataset = session.get_one(Dataset, dataset_id, with_for_update=True)
     dataset.version_count += 1
+    version = _version(caller, file_name, blob)
+    version.dataset_id, version.number = dataset_id, dataset.version_count
+    session.add(version)
+    session.flush()
     audit.record(session, caller, "add version", KIND, dataset_id, {"fileName": file_name})
-    version = _add_version(session, caller, dataset, new_id(), dataset.version_count, file_name, blob)
     return version, _start(session, caller, version, f"/datasets/{dataset_id}/versions/{version.id}/")
 
 
@@ -79,23 +118,16 @@ def _one_file(form: Form[Blob], settings: Settings) -> tuple[str, Blob]:
     return (files[0].base_name.replace("\0", "") or "dataset")[-255:], blob
 
 
-def _add_version(
-    session: Session, caller: Caller, dataset: Dataset, version_id: str, number: int, file_name: str, blob: Blob
-) -> DatasetVersion:
-    version = DatasetVersion(
-        id=version_id,
-        dataset_id=dataset.id,
-        number=number,
+def _version(caller: Caller, file_name: str, blob: Blob | None) -> DatasetVersion:
+    return DatasetVersion(
+        id=new_id(),
         file_name=file_name,
-        digest=blob.digest,
-        size_bytes=blob.size_bytes,
+        digest=blob.digest if blob else None,
+        size_bytes=blob.size_bytes if blob else 0,
         processing_state=ProcessingState.RUNNING.value,
         created_by=caller.user_id,
         created_at=datetime.now(UTC),
     )
-    session.add(version)
-    session.flush()
-    return version
 
 
 def _start(session: Session, caller: Caller, version: DatasetVersion, result_path: str) -> Operation:
@@ -108,6 +140,15 @@ def _start(session: Session, caller: Caller, version: DatasetVersion, result_pat
         resource_id=version.dataset_id,
         result_path=result_path,
         description=f"Reading {version.file_name}",
+    )
+
+
+def store_fetched(session: Session, version_id: str, blob: Blob, file_name: str) -> None:
+    """Records that the file of a version has been fetched."""
+    session.execute(
+        update(DatasetVersion)
+        .where(DatasetVersion.id == version_id)
+        .values(digest=blob.digest, size_bytes=blob.size_bytes, file_name=file_name[-255:])
     )
 
 
@@ -205,6 +246,8 @@ def download(
 ) -> Download:
     """The file as it was uploaded."""
     version = find_version(session, caller, dataset_id, version_id)
+    if version.digest is None:
+        raise Conflict(f"The file of dataset {dataset_id} was not fetched: {version.error or 'it is on its way'}")
     return Download(
         blobs.iter_chunks(version.digest), version.file_name, headers={"Content-Length": str(version.size_bytes)}
     )
@@ -265,5 +308,6 @@ def view(dataset: Dataset, version: DatasetVersion, request: RequestInfo) -> Dat
         categories=dataset.categories,  # type: ignore[arg-type]
         created_by=version.created_by,
         creation_date=moment(version.created_at),
-        uri=f"{request.api_url}/datasets/{dataset.id}/versions/{version.id}/file/",
+        data_source_type="url" if version.source_url else "file",
+        uri=version.source_url or f"{request.api_url}/datasets/{dataset.id}/versions/{version.id}/file/",
     )

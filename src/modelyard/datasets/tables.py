@@ -32,10 +32,11 @@ class Dataset(Base):
 
 
 class DatasetVersion(Base):
-    """One uploaded file.
+    """One file, uploaded or fetched from ``source_url``.
 
-    ``digest`` names the blob as it was sent, ``table_digest`` the same rows as Parquet, once they were read. The two
-    are one when Parquet was sent. ``columns`` is what ``profile.describe`` found, in the order of the table.
+    ``digest`` names the blob as it came (None until it is fetched), ``table_digest`` the same rows as Parquet, once
+    they were read. The two are one when Parquet came. ``columns`` is what ``profile.describe`` found, in the order of
+    the table.
     """
 
     __tablename__ = "dataset_versions"
@@ -45,7 +46,8 @@ class DatasetVersion(Base):
     dataset_id: Mapped[str] = mapped_column(Id, ForeignKey("datasets.id", ondelete="CASCADE"))
     number: Mapped[int]
     file_name: Mapped[str] = mapped_column(String(255))
-    digest: Mapped[str] = mapped_column(String(64), index=True)
+    source_url: Mapped[str | None] = mapped_column(Text)
+    digest: Mapped[str | None] = mapped_column(String(64), index=True)
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     processing_state: Mapped[str] = mapped_column(String(16), default=ProcessingState.RUNNING.value)
     error: Mapped[str | None] = mapped_column(Text)

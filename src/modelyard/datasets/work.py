@@ -14,6 +14,32 @@ from modelyard.datasets.unpacking import NotATableError, local_file, plain_file
 from modelyard.kernel.settings import Settings
 from modelyard.operations.work import Handler, OperationFailed, Work
 from modelyard.storage.blobs import BlobStore, store_stream
+from modelyard.storage.web_fetch import FetchError, fetch
+
+
+def fetch_file(work: Work) -> None:
+    """Stores the file of a version that is to come from a URL."""
+    version_id = work.payload["version_id"]
+    with work.database.read() as session:
+        version = session.get(DatasetVersion, version_id)
+    if version is None or version.source_url is None or version.digest is not None:
+        return
+    settings = work.parts.get(Settings)
+    blobs = work.parts.get(BlobStore)  # type: ignore[type-abstract]
+    with blobs.writer() as writer:
+        try:
+            name = fetch(
+                version.source_url,
+                writer.write,
+                max_bytes=settings.max_dataset_bytes,
+                allowed_private_hosts=settings.allowed_private_hosts,
+                check=work.checkpoint,
+            )
+        except FetchError as error:
+            raise OperationFailed(error.message) from error
+        blob = writer.finish()
+    with work.unit() as session:
+        service.store_fetched(session, version_id, blob, name.replace("\0", "") or version.file_name)
 
 
 def process(work: Work) -> dict[str, Any] | None:
@@ -21,7 +47,7 @@ def process(work: Work) -> dict[str, Any] | None:
     version_id = work.payload["version_id"]
     with work.database.read() as session:
         version = session.get(DatasetVersion, version_id)
-    if version is None:
+    if version is None or version.digest is None:
         return None  # deleted meanwhile
     settings = work.parts.get(Settings)
     blobs = work.parts.get(BlobStore)  # type: ignore[type-abstract]
@@ -66,4 +92,4 @@ def _cancel(work: Work) -> None:
 
 
 def handlers() -> list[Handler]:
-    return [Handler(service.PROCESS, (process,), on_failure=_fail, on_cancel=_cancel)]
+    return [Handler(service.PROCESS, (fetch_file, process), on_failure=_fail, on_cancel=_cancel)]

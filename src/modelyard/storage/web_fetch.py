@@ -1,0 +1,179 @@
+"""Fetching a file from a URL that a user gave, without reaching anything that only the server can reach.
+
+Hosts must resolve to public addresses, checked after name resolution, and again for each redirect; the connection goes
+to the very address that was checked. Proxies of the environment are not used: they would resolve names themselves.
+"""
+
+import http.client
+import ipaddress
+import socket
+import ssl
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote, urljoin, urlsplit
+
+CHUNK_BYTES: Final = 1 << 20
+MAX_REDIRECTS: Final = 5
+TIMEOUT_S: Final = 30.0
+TOTAL_TIMEOUT_S: Final = 3600.0
+REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class FetchError(Exception):
+    """The file cannot be had; ``message`` says why, to whoever gave the URL."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+@dataclass(frozen=True)
+class Target:
+    """A URL taken apart: what to connect to and what to ask for."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    url: str
+
+
+def parse_url(url: str, allowed_private_hosts: Collection[str] = ()) -> Target:
+    """The URL, if it is one that may be fetched as far as can be told without resolving names.
+
+    Raises ``FetchError`` for other schemes than http and https, for user names and passwords, and for private hosts.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise FetchError(f"'{url}' is not a URL: {error}.") from error
+    if parts.scheme not in {"http", "https"} or not host or not url.isprintable() or " " in url or not url.isascii():
+        raise FetchError(f"'{url}' must be an http:// or https:// URL, without blanks.")
+    if parts.username is not None or parts.password is not None:
+        raise FetchError("The URL must not hold a user name or password.")
+    if host not in allowed_private_hosts:
+        literal = _address(host)
+        if host == "localhost" or host.endswith(".localhost") or (literal is not None and not is_public(literal)):
+            raise _private(host)
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return Target(parts.scheme, host, port or {"http": 80, "https": 443}[parts.scheme], path, url)
+
+
+def fetch(
+    url: str,
+    write: Callable[[bytes], object],
+    *,
+    max_bytes: int,
+    allowed_private_hosts: Collection[str] = (),
+    check: Callable[[], None] = lambda: None,
+) -> str:
+    """Hands the content of ``url`` to ``write`` in pieces, and returns the name of the file.
+
+    ``check`` is called before each piece and may raise. Raises ``FetchError``.
+    """
+    target = parse_url(url, allowed_private_hosts)
+    for _ in range(MAX_REDIRECTS + 1):
+        connection = _connect(target, allowed_private_hosts)
+        try:
+            connection.request("GET", target.path, headers={"User-Agent": "modelyard", "Accept": "*/*"})
+            response = connection.getresponse()
+            if response.status in REDIRECTS:
+                location = response.headers.get("Location", "")
+                target = parse_url(urljoin(target.url, location), allowed_private_hosts)
+                continue
+            if response.status != 200:
+                raise FetchError(f"{target.host} answers {response.status} {response.reason} to '{target.url}'.")
+            _copy(response, write, max_bytes, check)
+            return unquote(urlsplit(target.url).path.rsplit("/", 1)[-1]) or target.host
+        except (OSError, http.client.HTTPException) as error:
+            raise FetchError(f"'{target.url}' cannot be fetched: {error or type(error).__name__}.") from error
+        finally:
+            connection.close()
+    raise FetchError(f"'{url}' redirects more than {MAX_REDIRECTS} times.")
+
+
+def is_public(address: Address) -> bool:
+    """Whether an address is one of the public internet, also when it only wraps another one."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return is_public(address.ipv4_mapped)
+        if address.sixtofour is not None or address.teredo is not None or address in _NAT64:
+            return False
+    return address.is_global and not address.is_multicast
+
+
+def _copy(
+    response: http.client.HTTPResponse, write: Callable[[bytes], object], max_bytes: int, check: Callable[[], None]
+) -> None:
+    too_large = FetchError(f"The file has more than the {max_bytes} bytes that are allowed.")
+    total, wanted = 0, response.length
+    if wanted is not None and wanted > max_bytes:
+        raise too_large
+    deadline = time.monotonic() + TOTAL_TIMEOUT_S
+    while chunk := response.read1(CHUNK_BYTES):
+        check()
+        if time.monotonic() > deadline:
+            raise FetchError(f"The file did not come within {TOTAL_TIMEOUT_S:.0f} s.")
+        total += len(chunk)
+        if total > max_bytes:
+            raise too_large
+        write(chunk)
+    if wanted is not None and total != wanted:
+        raise FetchError(f"The connection ended after {total} of {wanted} bytes.")
+
+
+def _connect(target: Target, allowed_private_hosts: Collection[str]) -> http.client.HTTPConnection:
+    try:
+        found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise FetchError(f"The host {target.host} cannot be found: {error}.") from error
+    addresses = [str(entry[4][0]) for entry in found]
+    if target.host not in allowed_private_hosts and not all(_is_public_text(address) for address in addresses):
+        raise _private(target.host)
+    plain = _first_connection(target, addresses)
+    if target.scheme == "http":
+        connection = http.client.HTTPConnection(target.host, target.port, timeout=TIMEOUT_S)
+        connection.sock = plain
+        return connection
+    try:
+        secured = ssl.create_default_context().wrap_socket(plain, server_hostname=target.host)
+    except OSError as error:
+        plain.close()
+        raise FetchError(f"{target.host} cannot be reached safely: {error}.") from error
+    connection = http.client.HTTPSConnection(target.host, target.port, timeout=TIMEOUT_S)
+    connection.sock = secured
+    return connection
+
+
+def _first_connection(target: Target, addresses: list[str]) -> socket.socket:
+    reason: OSError | None = None
+    for address in addresses:
+        try:
+            return socket.create_connection((address, target.port), TIMEOUT_S)
+        except OSError as error:
+            reason = error
+    raise FetchError(f"{target.host} cannot be reached: {reason}.") from reason
+
+
+def _is_public_text(text: str) -> bool:
+    address = _address(text)
+    return address is not None and is_public(address)
+
+
+def _address(host: str) -> Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def _private(host: str) -> FetchError:
+    return FetchError(
+        f"The host {host} is private; only public hosts are fetched from, and those that allowed_private_hosts names."
+    )
