@@ -1,6 +1,15 @@
 """From a package to an active deployment that answers, with real images, sandboxes and replicas."""
 
+import json
+
+import pytest
+
+from modelyard.compute.services.service import service_status
 from tests.deployments.serving import ECHO, METADATA, Workshop
+from tests.waiting import wait_until
+
+BROKEN = "print('here we go')\nraise ValueError('no luck')"
+SHOUTING = ECHO.replace("{data}", "{data}!")
 
 
 def test_a_deployed_model_answers(workshop: Workshop) -> None:
@@ -17,7 +26,7 @@ def test_a_model_that_cannot_start_leaves_the_deployment_errored_with_the_reason
     workshop: Workshop,
 ) -> None:
     with workshop.working():
-        made = workshop.a_deployment(workshop.a_package_of("print('here we go')\nraise ValueError('no luck')"))
+        made = workshop.a_deployment(workshop.a_package_of(BROKEN))
         ended = workshop.await_end(made["location"]).json()
         assert ended["status"] == "ERROR"
         assert "no luck" in ended["message"]
@@ -28,3 +37,148 @@ def test_a_model_that_cannot_start_leaves_the_deployment_errored_with_the_reason
         assert log.status_code == 200
         assert "here we go" in log.text
         assert "no luck" in log.text
+
+
+def test_a_runtime_parameter_reaches_the_model(workshop: Workshop) -> None:
+    package = workshop.a_package_of(files={"model-metadata.yaml": METADATA})
+    values = json.dumps([{"fieldName": "GREETING", "type": "string", "value": "{code} good day"}])
+    with workshop.working():
+        made = workshop.a_deployment(package, runtimeParameterValues=values)
+        workshop.await_success(made["location"])
+        assert workshop.ask(made["id"], "world").body == b"{code} good day world"
+
+
+def test_a_server_of_its_own_answers_through_the_runner(workshop: Workshop) -> None:
+    script = """#!/bin/sh
+exec python3 - <<'END'
+from http.server import BaseHTTPRequestHandler, HTTPServer
+import os
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.answer(b"{}")
+
+    def do_POST(self):
+        self.answer(b"own server got " + self.rfile.read(int(self.headers["Content-Length"])))
+
+    def answer(self, body):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+END
+"""
+    with workshop.working():
+        made = workshop.a_deployment(workshop.a_package_of(files={"start_server.sh": script}))
+        workshop.await_success(made["location"])
+        assert workshop.ask(made["id"], "this").body == b"own server got this"
+
+
+def test_replacing_switches_only_to_a_model_that_is_ready(workshop: Workshop) -> None:
+    model = workshop.a_model()
+    first = workshop.a_package(workshop.a_version(model["id"]))
+    broken = workshop.a_package(workshop.a_version(model["id"], BROKEN))
+    second = workshop.a_package(workshop.a_version(model["id"], SHOUTING))
+    with workshop.working():
+        made = workshop.a_deployment(first)
+        workshop.await_success(made["location"])
+        failed = workshop.await_end(_replace(workshop, made["id"], broken)).json()
+        assert failed["status"] == "ERROR"
+        assert "no luck" in failed["message"]
+        deployment = workshop.read(made["id"])
+        assert (deployment["status"], deployment["hasError"]) == ("active", False)
+        assert deployment["modelPackage"]["id"] == first["id"]
+        assert workshop.ask(made["id"], "world").body == b"hello world"
+        assert "no luck" in workshop.api.get(f"/customModelDeployments/{made['id']}/logs/").text
+
+        replaced = workshop.await_success(_replace(workshop, made["id"], second)).json()
+        assert (replaced["status"], replaced["modelPackage"]["id"]) == ("active", second["id"])
+        assert replaced["model"]["customModelImage"]["customModelVersionLabel"] == "3.0"
+
+        def answered() -> bool:
+            return workshop.ask(made["id"], "world").body == b"hello world!"
+
+        wait_until(answered, what="the new model's answer")
+    counts = [
+        workshop.api.get(f"/modelPackages/{one['id']}/").json()["activeDeploymentCount"]
+        for one in (first, broken, second)
+    ]
+    assert counts == [0, 0, 0]
+
+
+def _replace(workshop: Workshop, deployment_id: str, package: dict[str, str]) -> str:
+    body = {"modelPackageId": package["id"]}
+    checked = workshop.api.post(f"/deployments/{deployment_id}/model/validation/", json=body).json()
+    assert checked["status"] == "passing", checked
+    asked = workshop.api.patch(f"/deployments/{deployment_id}/model/", json=body | {"reason": "OTHER"})
+    assert asked.status_code == 202, asked.text
+    return str(asked.headers["Location"])
+
+
+def test_a_deployment_stops_and_starts_again(workshop: Workshop) -> None:
+    with workshop.working():
+        made = workshop.a_deployment()
+        workshop.await_success(made["location"])
+        stopped = workshop.api.patch(f"/deployments/{made['id']}/status/", json={"status": "inactive"})
+        assert workshop.await_success(stopped.headers["Location"]).json()["status"] == "inactive"
+        with pytest.raises(AssertionError):
+            workshop.ask(made["id"], "anybody?")
+        refused = workshop.api.patch(
+            f"/deployments/{made['id']}/model/", json={"modelPackageId": "0" * 24, "reason": "OTHER"}
+        )
+        assert refused.status_code == 409
+        started = workshop.api.patch(f"/deployments/{made['id']}/status/", json={"status": "active"})
+        assert workshop.await_success(started.headers["Location"]).json()["status"] == "active"
+        assert workshop.ask(made["id"], "world").body == b"hello world"
+
+
+def test_settings_that_concern_the_service_start_it_anew(workshop: Workshop) -> None:
+    with workshop.working():
+        made = workshop.a_deployment()
+        workshop.await_success(made["location"])
+        path = f"/deployments/{made['id']}/settings/"
+        plain = workshop.api.patch(path, json={"challengerModels": {"enabled": True}})
+        assert plain.status_code == 202, plain.text
+        workshop.await_success(plain.headers["Location"])
+        wanted = workshop.api.patch(path, json={"predictionsSettings": {"minComputes": 2}})
+        workshop.await_success(wanted.headers["Location"])
+        with workshop.installation.application.database.read() as session:
+            status = service_status(session, made["id"])
+        assert status is not None
+        assert (status.generation, status.ready_replicas) == (2, 2)
+        settings = workshop.api.get(path).json()
+        assert settings["challengerModels"] == {"enabled": True}
+        assert settings["predictionsSettings"]["minComputes"] == 2
+
+
+def test_the_logs_of_healthy_replicas_have_no_alarming_words(workshop: Workshop) -> None:
+    with workshop.working():
+        made = workshop.a_deployment()
+        workshop.await_success(made["location"])
+        workshop.ask(made["id"], "world")
+        asked = workshop.api.post(f"/customModelDeployments/{made['id']}/logs/")
+        assert asked.status_code == 202
+        log = workshop.await_success(asked.headers["Location"])
+        assert "the model was loaded" in log.text
+        launch = workshop.api.get(f"/customModelDeployments/{made['id']}/logs/")
+        for text in (log.text, launch.text):
+            assert "WARNING" not in text
+            assert "ERROR" not in text
+
+
+def test_deleting_while_it_is_launched_leaves_nothing_running(workshop: Workshop) -> None:
+    slow = "import time\nprint('loading')\ntime.sleep(3600)"
+    with workshop.working():
+        made = workshop.a_deployment(workshop.a_package_of(slow))
+
+        def launching() -> bool:
+            with workshop.installation.application.database.read() as session:
+                return service_status(session, made["id"]) is not None
+
+        wait_until(launching, what="the service")
+        assert workshop.api.delete(f"/deployments/{made['id']}/").status_code == 204
+        assert workshop.api.get(f"/deployments/{made['id']}/").status_code == 404
+        ended = workshop.await_end(made["location"]).json()
+        assert ended["status"] in {"ABORTED", "ERROR"}

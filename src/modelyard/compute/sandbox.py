@@ -86,7 +86,7 @@ def plan_workload(
         id=workload.id,
         lock_fd=lock_fd,
         command=[_fill(argument, places) for argument in workload.command],
-        environment={**_base_environment(workload, places), **environment, **workload.secrets},
+        environment={**_base_environment(workload, places), **environment, **workload.literals, **workload.secrets},
         masked=list(workload.secrets.values()),
         work=str(work),
         counted=[str(run), *(str(mount.source) for mount in workload.mounts if mount.counted)],
@@ -154,6 +154,7 @@ def _plan_sandbox(
             arguments += ["--cap-add", capability]
     else:
         arguments += ["--unshare-user", "--uid", "1000", "--gid", "1000"]
+        arguments += ["--disable-userns"] if isolation.can_forbid_namespaces else []
     arguments += _show_system(folders, etc, with_names=workload.network is Network.PUBLIC)
     arguments += ["--dev", "/dev", "--perms", "1777", "--size", str(_SHARED_MEMORY_BYTES), "--tmpfs", "/dev/shm"]  # noqa: S108 - the sandbox's own
     arguments += ["--remount-ro", "/dev", "--proc", "/proc"]

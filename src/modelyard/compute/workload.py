@@ -71,8 +71,8 @@ class Workload:
 
     The placeholders `{image}`, `{code}`, `{work}`, `{run}` and `{api}` are replaced in the command, in the values of
     `environment` and in the targets of mounts, by the paths (and the `host:port` of the API) that hold where the
-    command runs. Values of `secrets` are taken as they are, reach only the environment of the process, and are masked
-    in its log.
+    command runs. Values of `literals` are variables whose values are taken as they are. So are those of `secrets`,
+    which reach only the environment of the process and are masked in its log.
     """
 
     id: str
@@ -82,6 +82,7 @@ class Workload:
     code: Path | None = None
     mounts: tuple[Mount, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
+    literals: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
     limits: Limits = field(default_factory=Limits)
     network: Network = Network.NONE
@@ -98,7 +99,7 @@ class Workload:
         check_id(self.id)
         if not self.command:
             raise ValueError(f"workload {self.id}: the command is empty; it needs at least a program")
-        for name, value in {**self.environment, **self.secrets}.items():
+        for name, value in {**self.environment, **self.literals, **self.secrets}.items():
             if not _VARIABLE.fullmatch(name):
                 raise ValueError(f"workload {self.id}: {name!r} is not a name for an environment variable")
             if "\0" in value:

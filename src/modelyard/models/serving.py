@@ -127,7 +127,8 @@ def service_spec(
         command=_command(settings, servable, threshold, batches=batches),
         image_digest=image_digest,
         workspace_id=servable.folder(),
-        environment=_environment(settings, servable, parameters, deployment_id, policy),
+        environment=_environment(settings, servable, deployment_id, policy),
+        literals=parameter_variables(parameters),
         memory_bytes=memory or settings.default_model_memory_bytes,
         cpu_count=float(bundle.cpu_count) if bundle else None,
         network=NETWORKS[policy].value,
@@ -153,10 +154,12 @@ def parameter_variables(parameters: Iterable[RuntimeParameterUnified]) -> dict[s
     variables: dict[str, str] = {}
     for one in parameters:
         value = None if one.current_value is UNSET else one.current_value
-        payload = json.dumps(value).replace("{", "\\u007b")  # a value is no place for the executor's placeholders
-        variables[PARAMETER_PREFIX + one.field_name] = f'{{"type": "{one.type}", "payload": {payload}}}'
-        if value is not None and not _RESERVED.fullmatch(one.field_name):
-            variables[one.field_name] = value if isinstance(value, str) else json.dumps(value)
+        variables[PARAMETER_PREFIX + one.field_name] = json.dumps({"type": one.type, "payload": value})
+        if value is None or _RESERVED.fullmatch(one.field_name):
+            continue
+        plain = value if isinstance(value, str) else json.dumps(value)
+        if "\0" not in plain:  # which no environment can hold
+            variables[one.field_name] = plain
     return variables
 
 
@@ -197,14 +200,8 @@ def _is_unstructured(model: CustomModel) -> bool:
     return model.is_unstructured_model_kind or model.target_type == "Unstructured"
 
 
-def _environment(
-    settings: Settings,
-    servable: Servable,
-    parameters: Sequence[RuntimeParameterUnified],
-    deployment_id: str | None,
-    policy: str,
-) -> dict[str, str]:
-    environment = parameter_variables(parameters)
+def _environment(settings: Settings, servable: Servable, deployment_id: str | None, policy: str) -> dict[str, str]:
+    environment: dict[str, str] = {}
     if servable.model.class_labels:
         environment["MODELYARD_CLASS_LABELS"] = json.dumps(servable.model.class_labels)
     environment["MODELYARD_CUSTOM_MODEL_ID"] = servable.model.id

@@ -18,6 +18,7 @@ class ServiceSpec(msgspec.Struct, kw_only=True):
 
     ``image_digest`` is an image that is built; ``workspace_id`` may join several by ``+``, whose files
     are then laid over each other.
+    ``environment`` is filled with places such as ``{code}``, ``literals`` are variables that are not.
     ``health_path`` answers 200 on the socket ``socket_name`` when the replica is ready.
     """
 
@@ -25,6 +26,7 @@ class ServiceSpec(msgspec.Struct, kw_only=True):
     image_digest: str | None = None
     workspace_id: str | None = None
     environment: dict[str, str] = {}
+    literals: dict[str, str] = {}
     memory_bytes: int | None = None
     cpu_count: float | None = None
     network: str = "none"

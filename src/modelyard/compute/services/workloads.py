@@ -25,6 +25,7 @@ def workload_of(spec: ServiceSpec, workload_id: str, materials: Materials, label
         image=materials.image(spec.image_digest) if spec.image_digest else None,
         code=materials.folder(spec.workspace_id) if spec.workspace_id else None,
         environment=dict(spec.environment),
+        literals=dict(spec.literals),
         limits=_limits(spec),
         network=Network(spec.network),
         api_address=spec.api_address,
