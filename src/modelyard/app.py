@@ -26,6 +26,7 @@ from modelyard.environments import work as environment_work
 from modelyard.environments.images.sandboxed import SandboxRunner
 from modelyard.environments.images.store import ImageStore
 from modelyard.environments.installation import install_builtin
+from modelyard.garbage import collect
 from modelyard.gateway.forwarding import Forwarder
 from modelyard.identity.caller import authenticate
 from modelyard.kernel.clock import Clock, SystemClock
@@ -44,12 +45,15 @@ from modelyard.models.testing import routes as model_test_routes
 from modelyard.models.testing import work as model_test_work
 from modelyard.operations import routes as operation_routes
 from modelyard.operations.engine import Engine, Loop, lease_owner
+from modelyard.operations.leases import hold
 from modelyard.operations.work import Handler
 from modelyard.registry import routes as registry_routes
 from modelyard.registry import work as registry_work
 from modelyard.storage.blobs import Blob, BlobStore
 from modelyard.storage.locations import open_blob_store
 from modelyard.workspaces.checkout import Checkouts
+
+COLLECT_EVERY_S = 3600.0
 
 ROUTES: tuple[ModuleType, ...] = (
     operation_routes,
@@ -142,7 +146,13 @@ def loops(application: Application) -> list[Loop]:
     return [
         *environment_work.loops(database, images, application.settings),
         Loop("services", reconciler.run, period_s=1.0),
+        Loop("garbage", lambda: _collect(application), period_s=COLLECT_EVERY_S, on_commit=False),
     ]
+
+
+def _collect(application: Application) -> None:
+    if hold(application.database, "garbage", lease_owner(), COLLECT_EVERY_S):
+        collect(application.database, application.parts, application.settings)
 
 
 def prepare(application: Application) -> None:

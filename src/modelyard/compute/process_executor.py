@@ -23,7 +23,7 @@ from modelyard.compute.isolation import SUPERVISOR, WORKLOAD_UID, Isolation
 from modelyard.compute.logs import LogFile
 from modelyard.compute.sandbox import ETC_FILES, plan_workload
 from modelyard.compute.supervisor.system import boot_id, start_ticks
-from modelyard.compute.workload import Workload, check_id, to_json
+from modelyard.compute.workload import Workload, check_id, from_json, to_json
 from modelyard.kernel.errors import Conflict, Unavailable
 
 _ETC = ".etc"
@@ -132,6 +132,13 @@ class ProcessExecutor:
     def work(self, workload_id: str) -> Path:
         """The folder that was its working directory. Everything in it was written by user code."""
         return self.root / check_id(workload_id) / "work"
+
+    def describe(self, workload_id: str) -> Workload | None:
+        """The workload as it was started, without the values of its secrets."""
+        try:
+            return from_json((self.root / check_id(workload_id) / "workload.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
 
     def ids(self) -> list[str]:
         """Every workload that is or was here."""

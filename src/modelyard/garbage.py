@@ -1,0 +1,157 @@
+"""Collecting what nothing refers to any more: blobs, checked out folders, workloads, old operations."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from sqlalchemy import delete, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from modelyard.compute.executor import Executor
+from modelyard.compute.services.tables import LIVE, Replica
+from modelyard.datasets.tables import DatasetVersion
+from modelyard.environments.images.store import ImageStore
+from modelyard.environments.tables import EnvironmentVersion
+from modelyard.environments.work import collect_images
+from modelyard.kernel.database import Database
+from modelyard.kernel.errors import Conflict
+from modelyard.kernel.parts import Parts
+from modelyard.kernel.settings import Settings
+from modelyard.models.testing.tables import OPEN as OPEN_TEST
+from modelyard.models.testing.tables import CustomModelTest
+from modelyard.operations.tables import Operation
+from modelyard.storage.blobs import BlobStore
+from modelyard.workspaces.checkout import Checkouts
+from modelyard.workspaces.tables import File
+
+log = structlog.get_logger(__name__)
+
+BLOB_COLUMNS: tuple[InstrumentedAttribute[str] | InstrumentedAttribute[str | None], ...] = (
+    File.digest,
+    DatasetVersion.digest,
+    DatasetVersion.table_digest,
+    CustomModelTest.log_digest,
+    EnvironmentVersion.context_digest,
+)
+"""Every column that names a blob. A test finds those that are forgotten here."""
+
+OPERATION_DAYS = 30
+BATCH = 500
+
+
+@dataclass(frozen=True)
+class Collected:
+    """How much of each kind was removed (``stopped``: workloads that nobody wanted any more)."""
+
+    blobs: int = 0
+    images: int = 0
+    checkouts: int = 0
+    workloads: int = 0
+    stopped: int = 0
+    operations: int = 0
+
+
+def collect(database: Database, parts: Parts, settings: Settings, *, age_s: float | None = None) -> Collected:
+    """One round of collection. What is younger than ``age_s`` (the setting's value by default) is left alone."""
+    limit = datetime.now(UTC) - timedelta(seconds=settings.garbage_age_s if age_s is None else age_s)
+    executor = parts.get(Executor)  # type: ignore[type-abstract]
+    stopped = _stop_unwanted(database, executor)
+    collected = Collected(
+        stopped=stopped,
+        workloads=_remove_ended(database, executor, limit),
+        checkouts=parts.get(Checkouts).collect(_folders_in_use(executor), limit.timestamp()),
+        images=len(collect_images(database, parts.get(ImageStore), settings)),
+        blobs=_delete_blobs(database, parts.get(BlobStore), limit),  # type: ignore[type-abstract]
+        operations=_delete_operations(database),
+    )
+    log.info("collected garbage", **vars(collected))
+    return collected
+
+
+def is_blob_used(session: Session, digest: str) -> bool:
+    """Whether any row refers to the blob."""
+    return any(session.scalar(select(column).where(column == digest).limit(1)) is not None for column in BLOB_COLUMNS)
+
+
+def _delete_blobs(database: Database, blobs: BlobStore, limit: datetime) -> int:
+    removed = 0
+    for digest in blobs.digests_older_than(limit):
+        with database.read() as session:
+            used = is_blob_used(session, digest)
+        if not used and blobs.delete(digest, unused_since=limit):
+            removed += 1
+    blobs.delete_unfinished(limit)
+    return removed
+
+
+def _wanted_workloads(session: Session) -> tuple[set[str], set[str]]:
+    """The workloads that should live, and those whose remains a row still speaks of."""
+    replicas = dict(session.execute(select(Replica.id, Replica.state)).tuples().all())
+    tests = session.scalars(
+        select(CustomModelTest.workload_id).where(
+            CustomModelTest.overall_status.in_([status.value for status in OPEN_TEST]),
+            CustomModelTest.workload_id.is_not(None),
+        )
+    )
+    living = {one for one, state in replicas.items() if state in LIVE} | {one for one in tests if one}
+    return living, living | set(replicas)
+
+
+def _stop_unwanted(database: Database, executor: Executor) -> int:
+    """Stops services and tests' workloads that no row wants; builds and runs belong to operations that end them."""
+    candidates = [
+        one
+        for one in executor.ids()
+        if executor.observe(one).is_alive and (workload := executor.describe(one)) and workload.labels.keys() & _OWNED
+    ]
+    if not candidates:
+        return 0
+    with database.read() as session:
+        living, _ = _wanted_workloads(session)
+    unwanted = [one for one in candidates if one not in living]
+    for one in unwanted:
+        executor.stop(one)
+    return len(unwanted)
+
+
+_OWNED = frozenset({"service", "test"})
+
+
+def _remove_ended(database: Database, executor: Executor, limit: datetime) -> int:
+    with database.read() as session:
+        _, spoken_of = _wanted_workloads(session)
+    removed = 0
+    for one in executor.ids():
+        seen = executor.observe(one)
+        ended_at = seen.ended_at or seen.started_at
+        if seen.is_alive or one in spoken_of or (ended_at is not None and ended_at > limit):
+            continue
+        try:
+            executor.remove(one)
+            removed += 1
+        except Conflict:
+            continue  # it is just ending; the next round takes it
+    return removed
+
+
+def _folders_in_use(executor: Executor) -> set[str]:
+    """The names of the checkouts that living workloads have mounted."""
+    used = set()
+    for one in executor.ids():
+        workload = executor.describe(one)
+        if workload is not None and workload.code is not None and executor.observe(one).is_alive:
+            used.add(workload.code.name)
+    return used
+
+
+def _delete_operations(database: Database) -> int:
+    """Forgets operations that ended a month ago."""
+    limit = datetime.now(UTC) - timedelta(days=OPERATION_DAYS)
+    removed = 0
+    while True:
+        with database.write() as session:
+            ids = list(session.scalars(select(Operation.id).where(Operation.finished_at < limit).limit(BATCH)))
+            session.execute(delete(Operation).where(Operation.id.in_(ids)))
+        removed += len(ids)
+        if len(ids) < BATCH:
+            return removed
