@@ -1,0 +1,1 @@
+"""The command line: a client of the REST API like any other. Imports nothing of the server."""

@@ -1,0 +1,40 @@
+"""Every command of ``modelyard`` by name. What a command needs is imported when it is used, never before."""
+
+from dataclasses import dataclass
+
+STORY = "From a folder to predictions"
+ACCOUNT = "Account"
+SERVER = "Server"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the help: ``target`` is ``module:attribute``, a function or a Typer application."""
+
+    target: str
+    help: str
+    panel: str
+
+
+COMMANDS: dict[str, Entry] = {
+    "env": Entry("modelyard.cli.environments:app", "Execution environments: what models run in.", STORY),
+    "dataset": Entry("modelyard.cli.datasets:app", "Datasets: tables to test and score with.", STORY),
+    "model": Entry("modelyard.cli.models:app", "Custom models: push, build, test and share them.", STORY),
+    "registry": Entry("modelyard.cli.registry:app", "Registered models and their versions.", STORY),
+    "deploy": Entry("modelyard.cli.deploy:deploy", "Deploy a model and wait until it answers.", STORY),
+    "deployment": Entry("modelyard.cli.deployments:app", "Deployments: look at, replace, stop and start them.", STORY),
+    "predict": Entry("modelyard.cli.predict:predict", "Score a file with a deployment.", STORY),
+    "status": Entry("modelyard.cli.status:status", "What the server is doing for you.", STORY),
+    "login": Entry("modelyard.cli.account:login", "Remember a server and your token for it.", ACCOUNT),
+    "whoami": Entry("modelyard.cli.account:whoami", "Who you are, and on which server.", ACCOUNT),
+    "logout": Entry("modelyard.cli.account:logout", "Forget the server and the token.", ACCOUNT),
+    "admin": Entry("modelyard.cli.admin:app", "Users, groups, organizations and API tokens.", ACCOUNT),
+    "up": Entry("modelyard.processes.commands:up", "Run everything on this machine.", SERVER),
+    "api": Entry("modelyard.processes.commands:api", "Run the REST API alone.", SERVER),
+    "gateway": Entry("modelyard.processes.commands:gateway", "Run the prediction gateway alone.", SERVER),
+    "controller": Entry("modelyard.processes.commands:controller", "Run the controller alone.", SERVER),
+    "doctor": Entry("modelyard.processes.commands:doctor", "Say what this machine can isolate and limit.", SERVER),
+    "ps": Entry("modelyard.processes.commands:ps", "List what runs: roles, workloads, process ids.", SERVER),
+    "gc": Entry("modelyard.processes.commands:gc", "Collect what nothing refers to any more.", SERVER),
+    "openapi": Entry("modelyard.processes.commands:openapi", "Print the OpenAPI document of the REST API.", SERVER),
+}

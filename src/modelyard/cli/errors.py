@@ -1,0 +1,50 @@
+"""How a command tells that it could not do what it was asked."""
+
+import json
+import sys
+from enum import IntEnum
+from typing import Any
+
+
+class ExitCode(IntEnum):
+    """What ``modelyard`` ends with."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    NOT_ALLOWED = 4
+
+
+class CommandError(Exception):
+    """A command failed. ``hint`` says what to do next; ``errors`` names wrong fields as the API does."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        code: ExitCode = ExitCode.FAILED,
+        errors: dict[str, Any] | None = None,
+        status: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.code = code
+        self.errors = errors or {}
+        self.status = status
+
+
+def report(error: CommandError, *, as_json: bool) -> None:
+    """Prints an error to stderr, for people or as one line of JSON."""
+    if as_json:
+        body = {"message": error.message, "code": int(error.code)}
+        optional = {"errors": error.errors, "hint": error.hint, "status": error.status}
+        print(json.dumps(body | {name: value for name, value in optional.items() if value}), file=sys.stderr)
+        return
+    print(f"error: {error.message}", file=sys.stderr)
+    for field, text in error.errors.items():
+        print(f"  {field}: {text}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr)
