@@ -85,8 +85,10 @@ def test_fork_bomb_stays_small(workshop: Workshop) -> None:
         "for n in range(10**6): open(f'f{n}', 'wb').write(bytes(2**20))",
         "import os\nf = open('f', 'wb'); os.unlink('f')\nwhile True: f.write(bytes(2**20)); f.flush()",
         "for n in range(10**6): open(f'f{n}', 'wb')",
-        "import os\nos.mkdir('d'); os.chdir('d'); os.chmod('.', 0o300)\n"
-        "for n in range(10**6): open(f'f{n}', 'wb').write(bytes(2**20))",
+        (
+            "import os\nos.mkdir('d'); os.chdir('d'); os.chmod('.', 0o300)\n"
+            "for n in range(10**6): open(f'f{n}', 'wb').write(bytes(2**20))"
+        ),
         "for n in range(10**6): open(f'/run/modelyard/f{n}', 'wb').write(bytes(2**20))",
     ],
     ids=["many files", "a deleted file", "empty files", "a hidden folder", "the socket folder"],

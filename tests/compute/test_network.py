@@ -155,7 +155,8 @@ def test_door_to_an_api_that_is_down_is_closed_again(workshop: Workshop) -> None
         port = server.getsockname()[1]
     ended, text = workshop.run(
         "import os, socket\nh, p = os.environ['API'].split(':')\n"
-        "for _ in range(200):\n    with socket.create_connection((h, int(p)), timeout=5) as s: assert s.recv(1) == b''\n"
+        "for _ in range(200):\n"
+        "    with socket.create_connection((h, int(p)), timeout=5) as s: assert s.recv(1) == b''\n"
         "print('closed')",
         environment={"API": "{api}"},
         network=Network.DR_API_ACCESS,

@@ -15,7 +15,6 @@ from modelyard.compute.process_executor import ProcessExecutor
 from modelyard.compute.workload import Kind, Limits, Mount, Network, Workload, from_json, to_json
 from modelyard.kernel.errors import Conflict, Unavailable
 from tests.compute.workshop import Workshop
-from tests.waiting import wait_until
 
 STAMPED = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z ")
 
@@ -70,7 +69,9 @@ def test_first_output_comes_quickly(workshop: Workshop) -> None:
     for _ in range(5):
         begun = time.monotonic()
         workload_id = workshop.start_command("/bin/echo", "hello")
-        wait_until(lambda i=workload_id: workshop.executor.logs(i).size)
+        log = workshop.executor.logs(workload_id)
+        while not log.size:
+            assert time.monotonic() - begun < 10
         times_s.append(time.monotonic() - begun)
     assert min(times_s) < 0.2  # 0.07 measured; other work of the machine is allowed for
 

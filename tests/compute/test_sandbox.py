@@ -179,7 +179,7 @@ def test_socket_inside_is_reached_outside(workshop: Workshop) -> None:
     )
     address = workshop.executor.address(workload_id)
     assert address is not None
-    wait_until(lambda: (address / "server.sock").exists())
+    wait_until((address / "server.sock").exists)
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(5)
         wait_until(lambda: client.connect_ex(str(address / "server.sock")) == 0)

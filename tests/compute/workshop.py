@@ -1,7 +1,6 @@
 """Short builders for workloads that run Python code, and what the tests ask about them."""
 
 import itertools
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,11 +78,11 @@ def marked_processes(mark: str) -> list[str]:
 
 def command_lines() -> list[str]:
     """The command lines of all processes of this machine."""
-    return [_read(f"/proc/{pid}/cmdline") for pid in os.listdir("/proc") if pid.isdigit()]
+    return [_read(path / "cmdline") for path in Path("/proc").iterdir() if path.name.isdigit()]
 
 
-def _read(path: str) -> str:
+def _read(path: Path) -> str:
     try:
-        return Path(path).read_bytes().decode("utf-8", "replace").replace("\0", " ")
+        return path.read_bytes().decode("utf-8", "replace").replace("\0", " ")
     except OSError:
         return ""

@@ -12,6 +12,7 @@ WORKLOAD_UID = 1_900_001_000
 """The host's user that sandboxed workloads run as when the server is root; no system gives out ids of this range."""
 
 SUPERVISOR = Path(__file__).parent / "supervisor"
+_TUNNEL = "/dev/net/tun"
 _TIMEOUT_S = 5
 
 
@@ -40,6 +41,8 @@ class Isolation:
     memory: Ability
     processes: Ability
     cpu: Ability
+    can_forbid_namespaces: bool = False
+    """Whether bubblewrap can forbid user namespaces inside (it does so where the workload is the server's own user)."""
 
     @property
     def is_sandboxed(self) -> bool:
@@ -56,7 +59,7 @@ def probe() -> Isolation:
 
     Costs about a tenth of a second; ask once per process.
     """
-    bubblewrap, why_no_sandbox = _try_bubblewrap()
+    bubblewrap, why_no_sandbox = _try_bubblewrap([])
     slirp4netns, setpriv, prlimit = (_program(name) for name in ("slirp4netns", "setpriv", "prlimit"))
     found = _ask_supervisor()
     own_user_why = str(found.get("own_user", "the supervisor could not be asked"))
@@ -74,8 +77,9 @@ def probe() -> Isolation:
         own_user=_own_user(own_user_why),
         internet=_ability(
             "internet access for sandboxes",
-            network_why or ("" if slirp4netns else "the program slirp4netns is missing"),
-            "install slirp4netns (Debian, Ubuntu, Fedora: the package of that name)",
+            network_why or _why_no_way_out(slirp4netns),
+            "install slirp4netns (Debian, Ubuntu, Fedora: the package of that name), and let the server's user open "
+            f"{_TUNNEL}",
         ),
         api_only=_ability(
             "network access limited to the Modelyard API",
@@ -89,6 +93,7 @@ def probe() -> Isolation:
         cpu=_controlled(
             "shares of the CPU", "cpu", controllers, "a workload with less than one CPU is only made nicer"
         ),
+        can_forbid_namespaces=bubblewrap is not None and not _try_bubblewrap(["--disable-userns"])[1],
     )
 
 
@@ -128,13 +133,22 @@ def _program(name: str) -> Path | None:
     return None if found is None else Path(found)
 
 
-def _try_bubblewrap() -> tuple[Path | None, str]:
+def _why_no_way_out(slirp4netns: Path | None) -> str:
+    if slirp4netns is None:
+        return "the program slirp4netns is missing"
+    if not os.access(_TUNNEL, os.R_OK | os.W_OK):
+        return f"{_TUNNEL} is missing, or the server's user may not open it"
+    return ""
+
+
+def _try_bubblewrap(options: list[str]) -> tuple[Path | None, str]:
     """The program, if a sandbox with all of its namespaces can be built with it; else the reason."""
     program = _program("bwrap")
     if program is None:
         return None, "the program bwrap (bubblewrap) is missing"
     true = shutil.which("true") or "/bin/true"
     command = [str(program), "--unshare-all", "--unshare-user", "--uid", "1000", "--gid", "1000", "--die-with-parent"]
+    command += options
     command += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--size", "4096", "--tmpfs", "/tmp"]  # noqa: S108 - the sandbox's own
     try:
         done = subprocess.run([*command, "--", true], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)

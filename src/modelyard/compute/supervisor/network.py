@@ -72,9 +72,11 @@ class WayOut:
     def __init__(self, program: str, process: int, *, is_in_own_user_namespace: bool) -> None:
         ready_read, ready_write = os.pipe()
         exit_read, self._exit_write = os.pipe()
-        command = [program, "--configure", "--mtu=65520", "--disable-host-loopback", "--enable-sandbox"]
+        command = [program, "--configure", "--mtu=65520", "--disable-host-loopback"]
         if is_in_own_user_namespace:
             command.append(f"--userns-path=/proc/{process}/ns/user")
+        else:  # it is root: let it give that up, and its view of the files, once it has begun
+            command.append("--enable-sandbox")
         command += [f"--ready-fd={ready_write}", f"--exit-fd={exit_read}", "--netns-type=path"]
         command += [f"/proc/{process}/ns/net", "tap0"]
         self.pid = os.fork()
