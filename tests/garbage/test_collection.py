@@ -45,7 +45,9 @@ def test_blobs_go_when_their_last_version_does(installation: Installation) -> No
     api = installation.api
     model = {"name": "m", "customModelType": "inference", "targetType": "Regression", "targetName": "y"}
     model_id = api.post("/customModels/", json=model).json()["id"]
-    files = {"file": ("custom.py", b"x = 1"), "filePath": (None, "custom.py"), "isMajorUpdate": (None, "false")}
+    environment = api.get("/executionEnvironments/").json()["data"][0]["id"]
+    files = {"file": ("custom.py", b"x = 1"), "isMajorUpdate": (None, "false")}
+    files |= {"filePath": (None, "custom.py"), "baseEnvironmentId": (None, environment)}
     version = api.post(f"/customModels/{model_id}/versions/", files=files)
     assert version.status_code == 201, version.text
     kept = store_bytes(blobs, b"x = 1").digest
