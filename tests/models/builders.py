@@ -38,8 +38,9 @@ def refused_model(api: Api, **fields: Any) -> dict[str, str]:
 
 
 def an_environment_id(api: Api) -> str:
-    found: str = api.get("/executionEnvironments/").json()["data"][0]["id"]
-    return found
+    """A built-in environment's."""
+    found = api.get("/executionEnvironments/").json()["data"]
+    return next(str(environment["id"]) for environment in found if environment["isBuiltIn"])
 
 
 def parts(files: Mapping[str, bytes]) -> list[tuple[str, Any]]:
