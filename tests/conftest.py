@@ -17,8 +17,13 @@ from modelyard.kernel.database import Base
 from modelyard.kernel.ids import new_id
 from modelyard.kernel.settings import Settings
 from tests.api_client import Api, in_process
+from tests.postgres import Cluster, programs, running_cluster
 
 ADMIN_TOKEN = "my_admin-token-of-the-tests"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--database", choices=("sqlite", "postgresql"), default="sqlite", help="what installations use")
 
 
 @dataclass(frozen=True)
@@ -54,14 +59,48 @@ def isolation() -> Isolation:
     return probe()
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """A PostgreSQL of the tests' own."""
+    bin_dir = programs()
+    if bin_dir is None:
+        pytest.skip("PostgreSQL is not installed here: 'apt-get install postgresql' (no server needs to run)")
+    with running_cluster(bin_dir) as cluster:
+        yield cluster
+
+
 @pytest.fixture
-def an_installation(tmp_path: Path, isolation: Isolation) -> Iterator[Callable[..., Installation]]:
+def a_postgres_url(request: pytest.FixtureRequest) -> Iterator[Callable[[], str]]:
+    """Makes empty PostgreSQL databases, which are gone after the test."""
+    made: list[str] = []
+
+    def make() -> str:
+        made.append(request.getfixturevalue("postgres").new_database())
+        return made[-1]
+
+    yield make
+    for url in made:
+        request.getfixturevalue("postgres").drop(url)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def each_database(request: pytest.FixtureRequest, tmp_path: Path, a_postgres_url: Callable[[], str]) -> str:
+    """The URL of an empty database; a test that asks for it runs once for each kind."""
+    return f"sqlite:///{tmp_path / 'each.db'}" if request.param == "sqlite" else a_postgres_url()
+
+
+@pytest.fixture
+def an_installation(
+    tmp_path: Path, isolation: Isolation, pytestconfig: pytest.Config, a_postgres_url: Callable[[], str]
+) -> Iterator[Callable[..., Installation]]:
     """Makes installations, each with the settings it is given."""
     opened: list[tuple[Any, Application]] = []
 
     def make(**settings: Any) -> Installation:
         data_dir = settings.pop("data_dir", tmp_path / f"data{len(opened)}")
         runtime_dir = tmp_path / f"run{len(opened)}"
+        if pytestconfig.getoption("--database") == "postgresql":
+            settings.setdefault("database_url", a_postgres_url())
         application = build(Settings(data_dir=data_dir, runtime_dir=runtime_dir, **settings), isolation)
         Base.metadata.create_all(application.database.engine)
         with application.database.write() as session:

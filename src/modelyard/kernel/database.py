@@ -1,13 +1,14 @@
 """The database: SQLite in WAL mode on one machine, PostgreSQL on several. Units of work, nothing else."""
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import JSON, DateTime, Dialect, MetaData, String, TypeDecorator, create_engine, event
+from sqlalchemy import JSON, DateTime, Dialect, MetaData, String, TypeDecorator, create_engine, event, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -32,6 +33,9 @@ class UtcDateTime(TypeDecorator[datetime]):
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
+
+BUSY_TIMEOUT_S = 60
+SCHEMA_LOCK = 0x6D6F6465  # any number that nothing else in the same database locks
 
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 Id = String(24)
@@ -67,41 +71,78 @@ class Database:
         options: dict[str, Any] = {"json_serializer": lambda value: msgspec.json.encode(value).decode()}
         options["json_deserializer"] = msgspec.json.decode
         if self.is_sqlite:
-            options["connect_args"] = {"timeout": 60, "check_same_thread": False}
+            options["connect_args"] = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
         else:
             options["pool_pre_ping"] = True
         self.engine: Engine = create_engine(url, pool_size=pool_size, max_overflow=pool_size, **options)
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
-            event.listen(self.engine, "begin", _begin_deferred)
-        self._writing = self.engine.execution_options(modelyard_write=True)
-        self._write = sessionmaker(self._writing, expire_on_commit=False)
-        self._read = sessionmaker(self.engine, class_=ReadSession, expire_on_commit=False, autoflush=False)
+            event.listen(self.engine, "begin", _begin_sqlite)
+            reading = self.engine.execution_options(modelyard_read_only=True)
+        else:
+            reading = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self._write = sessionmaker(self.engine, expire_on_commit=False)
+        self._read = sessionmaker(reading, class_=ReadSession, expire_on_commit=False, autoflush=False)
+        self._turn = threading.Lock()
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """One unit of work: commits at the end, rolls back on any exception. SQLite takes its write lock at once."""
-        with self._write() as session, session.begin():
+        with self._one_writer(), self._write() as session, session.begin():
             yield session
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """One consistent view, never written to."""
+        """One consistent view; the database refuses to write in it."""
         with self._read() as session:
             yield session
+
+    @contextmanager
+    def alone(self) -> Iterator[Connection]:
+        """One transaction that never overlaps with another ``alone()``, of any process: for changing the schema.
+
+        SQLite checks foreign keys at its end and not on the way, since it changes tables by replacing them.
+        """
+        with self._one_writer(), self.engine.connect() as connection:
+            if self.is_sqlite:
+                _set_foreign_keys(connection, on=False)
+            try:
+                with connection.begin():
+                    if self.is_sqlite:
+                        yield connection
+                        _check_foreign_keys(connection)
+                    else:
+                        connection.execute(text(f"SELECT pg_advisory_xact_lock({SCHEMA_LOCK})"))
+                        yield connection
+            finally:
+                if self.is_sqlite:
+                    _set_foreign_keys(connection, on=True)
 
     def dispose(self) -> None:
         self.engine.dispose()
 
+    @contextmanager
+    def _one_writer(self) -> Iterator[None]:
+        """SQLite has one writer at a time: threads of one process take turns here, at once and not by polling."""
+        if not self.is_sqlite:
+            yield
+            return
+        if not self._turn.acquire(timeout=BUSY_TIMEOUT_S):
+            raise TimeoutError(f"another unit of work of this process has been writing for {BUSY_TIMEOUT_S} s")
+        try:
+            yield
+        finally:
+            self._turn.release()
+
 
 def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
     assert isinstance(connection, sqlite3.Connection)  # noqa: S101
-    connection.isolation_level = None  # transactions are begun by _begin_deferred, not by the driver
+    connection.isolation_level = None  # transactions are begun by _begin_sqlite, not by the driver
     for pragma in (
+        f"busy_timeout={BUSY_TIMEOUT_S * 1000}",
         "journal_mode=WAL",
         "synchronous=NORMAL",
         "foreign_keys=ON",
-        "busy_timeout=60000",
         "cache_size=-16000",
         "temp_store=MEMORY",
         "mmap_size=268435456",
@@ -109,6 +150,25 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin_deferred(connection: Connection) -> None:
-    write = connection.get_execution_options().get("modelyard_write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+def _begin_sqlite(connection: Connection) -> None:
+    """Writers take the lock at once. Readers cannot write: one that tried would fail when somebody else has."""
+    read_only = connection.get_execution_options().get("modelyard_read_only", False)
+    driver = _driver(connection)
+    driver.execute(f"PRAGMA query_only={'ON' if read_only else 'OFF'}")
+    driver.execute("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def _set_foreign_keys(connection: Connection, *, on: bool) -> None:
+    _driver(connection).execute(f"PRAGMA foreign_keys={'ON' if on else 'OFF'}")
+
+
+def _check_foreign_keys(connection: Connection) -> None:
+    broken = _driver(connection).execute("PRAGMA foreign_key_check").fetchall()
+    if broken:
+        raise RuntimeError(f"the new schema leaves rows without what they refer to: {broken[:10]}")
+
+
+def _driver(connection: Connection) -> sqlite3.Connection:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)  # noqa: S101
+    return driver
