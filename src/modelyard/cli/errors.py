@@ -1,7 +1,9 @@
 """How a command tells that it could not do what it was asked."""
 
+import difflib
 import json
 import sys
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import Any
 
@@ -48,3 +50,8 @@ def report(error: CommandError, *, as_json: bool) -> None:
         print(f"  {field}: {text}", file=sys.stderr)
     if error.hint:
         print(f"hint: {error.hint}", file=sys.stderr)
+
+
+def near_matches(text: str, known: Iterable[str], limit: int = 3) -> str:
+    """Names close to ``text``, joined by "or"; empty where none is."""
+    return " or ".join(difflib.get_close_matches(text, list(known), limit, cutoff=0.5))

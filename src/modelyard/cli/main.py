@@ -3,14 +3,14 @@
 import importlib
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from modelyard.cli.commands import COMMANDS, Entry
-from modelyard.cli.errors import CommandError, ExitCode, report
+from modelyard.cli.errors import CommandError, ExitCode, near_matches, report
+from modelyard.cli.groups import CONTEXT
 
 HELP = """Push a folder with a model; get live predictions.
 
@@ -28,7 +28,7 @@ class LazyGroup(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:
         del ctx
         entry = COMMANDS.get(cmd_name)
-        return entry and TyperCommand(cmd_name, help=entry.help, rich_help_panel=entry.panel)
+        return entry and TyperCommand(cmd_name, help=entry.help)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name = args[0]
@@ -37,9 +37,17 @@ class LazyGroup(TyperGroup):
             return name, load(name, entry), args[1:]
         if ctx.resilient_parsing:
             return None, None, args[1:]
-        near = get_close_matches(name, COMMANDS)
-        hint = f"did you mean {' or '.join(near)}?" if near else "modelyard --help lists the commands"
+        near = near_matches(name, COMMANDS)
+        hint = f"did you mean {near}?" if near else "modelyard --help lists the commands"
         raise CommandError(f"there is no command {name!r}", hint=hint, code=ExitCode.USAGE)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        del ctx
+        width = max(map(len, COMMANDS))
+        for panel in dict.fromkeys(entry.panel for entry in COMMANDS.values()):
+            with formatter.section(panel):
+                rows = [(name.ljust(width), each.help) for name, each in COMMANDS.items() if each.panel == panel]
+                formatter.write_dl(rows)
 
 
 def load(name: str, entry: Entry) -> Any:
@@ -52,17 +60,15 @@ def load(name: str, entry: Entry) -> Any:
             raise
         raise CommandError(f"this installation has no command {name!r} ({entry.target})") from error
     if not isinstance(found, typer.Typer):
-        single = typer.Typer(add_completion=False)
-        single.command(name)(found)
+        single = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=CONTEXT)
+        single.command(name, context_settings=CONTEXT)(found)
         found = single
     command = typer.main.get_command(found)
     command.name = name
     return command
 
 
-app = typer.Typer(
-    cls=LazyGroup, help=HELP, no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]}
-)
+app = typer.Typer(cls=LazyGroup, help=HELP, no_args_is_help=True, rich_markup_mode=None, context_settings=CONTEXT)
 
 
 @app.callback()
@@ -82,10 +88,13 @@ def run(arguments: Sequence[str]) -> int:
         if as_json:
             report(CommandError(error.format_message(), code=ExitCode.USAGE), as_json=True)
         else:
-            error.show()  # type: ignore[attr-defined]
+            error.show()  # type: ignore[attr-defined] # what a command line raises is shown by itself
         return error.exit_code
     except (typer.Abort, KeyboardInterrupt):
         return 130
+    except BrokenPipeError:  # the reader of our output has seen enough
+        sys.stdout = None  # type: ignore[assignment]
+        return ExitCode.FAILED
     return result if isinstance(result, int) else ExitCode.DONE
 
 
