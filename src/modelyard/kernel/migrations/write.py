@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> None:
         written = _write("The first tables", FIRST)
     else:
         written = _write(options.message, f"{len(known) + 1:04}")
-    for ruff in (["check", "--fix"], ["format"]):
+    for ruff in (["format"], ["check", "--fix"], ["format"]):
         subprocess.run([sys.executable, "-m", "ruff", *ruff, "--quiet", written], check=True)
     print(written)
 
