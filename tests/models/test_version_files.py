@@ -178,7 +178,8 @@ def test_metadata_that_unfolds_or_nests_without_end_is_refused(api: Api, model_i
     bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(
         f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 20)
     )
-    for text in (bomb.encode(), b"[" * 20_000, b"a: &a [*a]\n", b"x: " + b"y" * 70_000, b"n: " + b"9" * 5_000):
+    many = b"a: [" + b"x," * 10_000 + b"]"
+    for text in (bomb.encode(), many, b"[" * 20_000, b"a: &a [*a]\n", b"x: " + b"y" * 70_000, b"n: " + b"9" * 5_000):
         refused = post_version(api, model_id, {"model-metadata.yaml": text})
         assert refused.status_code == 422, text[:20]
         assert "model-metadata.yaml" in refused.json()["message"]

@@ -5,11 +5,26 @@ from typing import Any
 import yaml
 
 MAX_BYTES = 64 * 1024
-MAX_NODES = 10_000
+MAX_NODES = 5_000
 
 
 class MetadataError(ValueError):
     """Why the file is refused; the text names line and column where there are any."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Stops at a file of too many values as soon as it meets them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._met = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self._met += 1
+        if self._met > MAX_NODES:
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call] # untyped in types-pyyaml
+            raise yaml.MarkedYAMLError(problem=f"more than {MAX_NODES} values", problem_mark=mark)
+        return super().compose_node(parent, index)
 
 
 def read_metadata(content: bytes, file_name: str) -> dict[str, Any]:
@@ -22,11 +37,14 @@ def read_metadata(content: bytes, file_name: str) -> dict[str, Any]:
         raise MetadataError(f"{file_name} has {len(content)} bytes; at most {MAX_BYTES} are read")
     text = _decoded(content, file_name)
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        loader = _Loader(text)
+        node = loader.get_single_node()
         if node is None:
             return {}
         _refuse_growth(node, file_name)
-        values = yaml.load(text, Loader=yaml.SafeLoader)
+        values = loader.construct_document(node)
+    except MetadataError:
+        raise
     except yaml.MarkedYAMLError as error:
         raise MetadataError(_at(file_name, error)) from error
     except yaml.reader.ReaderError as error:

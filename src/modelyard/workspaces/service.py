@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
+from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import ColumnElement, and_, delete, exists, insert, or_, select, update
@@ -48,6 +49,7 @@ class StoredFile(NamedTuple):
 
 
 _COLUMNS = tuple(getattr(File, name) for name in StoredFile._fields)
+_path = attrgetter("path")  # sorted here, because databases differ in how they order text
 
 
 def create(session: Session, files: Sequence[NewFile], *, max_files: int) -> Workspace:
@@ -99,7 +101,7 @@ def derive(
     else:
         tree = _new_tree(session, 1)
         kept = _copy_files(session, tree, kept)
-    result = sorted([*kept, *_add(session, tree, added)], key=lambda file: file.path)
+    result = sorted([*kept, *_add(session, tree, added)], key=_path)
     size_bytes = sum(file.size_bytes for file in result)
     return _record(session, tree, len(result), size_bytes), result
 
@@ -141,15 +143,13 @@ def copy_trees(session: Session, workspace_ids: Collection[str]) -> dict[str, st
 def files_in(session: Session, workspace: Workspace) -> list[StoredFile]:
     """The files of a workspace, by path."""
     rows = session.execute(
-        select(*_COLUMNS)
-        .where(
+        select(*_COLUMNS).where(
             File.tree_id == workspace.tree_id,
             File.added_revision <= workspace.revision,
             or_(File.removed_revision.is_(None), File.removed_revision > workspace.revision),
         )
-        .order_by(File.path)
     )
-    return [StoredFile._make(row) for row in rows]
+    return sorted((StoredFile._make(row) for row in rows), key=_path)
 
 
 def files_of(session: Session, workspaces: Iterable[Workspace]) -> dict[str, list[StoredFile]]:
@@ -163,14 +163,11 @@ def files_by_id(session: Session, workspace_ids: Iterable[str]) -> dict[str, lis
     found: dict[str, list[StoredFile]] = defaultdict(list)
     for some in _batches(wanted):
         rows = session.execute(
-            select(Workspace.id, *_COLUMNS)
-            .join(File, _in_workspace())
-            .where(Workspace.id.in_(some))
-            .order_by(File.path)
+            select(Workspace.id, *_COLUMNS).join(File, _in_workspace()).where(Workspace.id.in_(some))
         )
         for workspace_id, *columns in rows:
             found[workspace_id].append(StoredFile._make(columns))
-    return {workspace_id: found[workspace_id] for workspace_id in wanted}
+    return {workspace_id: sorted(found[workspace_id], key=_path) for workspace_id in wanted}
 
 
 def find_file(session: Session, workspace: Workspace, path: str) -> StoredFile | None:
@@ -183,7 +180,7 @@ def find_file(session: Session, workspace: Workspace, path: str) -> StoredFile |
 
 def tree_digest(files: Iterable[StoredFile]) -> str:
     """A name for the content: SHA-256 over the sorted paths and the digests of their blobs."""
-    text = "".join(f"{file.path}\0{file.digest}\n" for file in sorted(files, key=lambda file: file.path))
+    text = "".join(f"{file.path}\0{file.digest}\n" for file in sorted(files, key=_path))
     return sha256(text.encode()).hexdigest()
 
 
