@@ -28,7 +28,9 @@ from modelyard.environments.images.store import ImageStore
 from modelyard.environments.installation import install_builtin
 from modelyard.garbage import collect
 from modelyard.gateway.forwarding import Forwarder
+from modelyard.identity import routes as identity_routes
 from modelyard.identity.caller import authenticate
+from modelyard.identity.token_use import TokenUse
 from modelyard.kernel.clock import Clock, SystemClock
 from modelyard.kernel.database import Database
 from modelyard.kernel.errors import Unavailable
@@ -56,6 +58,7 @@ from modelyard.workspaces.checkout import Checkouts
 COLLECT_EVERY_S = 3600.0
 
 ROUTES: tuple[ModuleType, ...] = (
+    identity_routes,
     operation_routes,
     dataset_routes,
     bundle_routes,
@@ -94,15 +97,16 @@ class Application:
             )
 
         forwarder = Forwarder(self.settings)
+        token_use = TokenUse(self.database)
         return create_app(
             endpoints(),
             database=self.database,
             parts=self.parts,
-            authenticate=authenticate,
+            authenticate=token_use.noting(authenticate),
             read_form=read,
             handlers=forwarder.handlers(),
-            on_startup=[forwarder.open],
-            on_shutdown=[forwarder.close],
+            on_startup=[forwarder.open, token_use.start],
+            on_shutdown=[forwarder.close, token_use.stop],
         )
 
     def engine(self) -> Engine:
