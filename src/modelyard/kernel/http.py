@@ -121,7 +121,7 @@ class _Runner:
                 arguments["caller"] = self.authenticator(session, headers)
             for name in self.endpoint.path_names.values():
                 arguments[name] = unquote(request.path_params[name])
-            info = _info(request, headers)
+            info = _info(request, headers, self.endpoint)
             if "query" in wanted:
                 arguments["query"] = _read_query(wanted["query"], info.query_string)
             if "body" in wanted:
@@ -145,13 +145,13 @@ class _Runner:
         return Response(content, status_code=status, headers=dict(answer.headers), media_type="application/json")
 
 
-def _info(request: Request[Any, Any, Any], headers: dict[str, str]) -> RequestInfo:
+def _info(request: Request[Any, Any, Any], headers: dict[str, str], endpoint: Endpoint) -> RequestInfo:
     host = headers.get("host", "localhost")
     scheme = headers.get("x-forwarded-proto", request.scope["scheme"])
     return RequestInfo(
         method=request.method,
         base_url=f"{scheme}://{host}",
-        path=request.scope["path"],
+        path=request.scope["path"].rstrip("/") + ("/" if endpoint.path.endswith("/") else ""),  # as documented
         query_string=request.scope["query_string"].decode("latin-1"),
         headers=headers,
     )
