@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from modelyard.kernel.wire import Moment, Schema, moment
-from modelyard.storage.blobs import blob_key
 from modelyard.workspaces.service import StoredFile
 
 
@@ -35,7 +34,7 @@ def items(workspace_id: str, files: Iterable[StoredFile]) -> list[WorkspaceItemR
             file_path=file.path,
             file_source=file.source,
             created=written.get(file.created_at) or written.setdefault(file.created_at, moment(file.created_at)),
-            storage_path=blob_key(file.digest),
+            storage_path=f"{file.digest[:2]}/{file.digest}",
             workspace_id=workspace_id,
             commit_sha=file.commit_sha,
             ref=file.ref,
