@@ -28,7 +28,7 @@ class LazyGroup(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:
         del ctx
         entry = COMMANDS.get(cmd_name)
-        return entry and TyperCommand(cmd_name, help=entry.help)
+        return TyperCommand(cmd_name, help=entry.help) if entry else None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name = args[0]
@@ -85,15 +85,15 @@ def run(arguments: Sequence[str]) -> int:
         report(error, as_json=as_json)
         return error.code
     except typer.TyperException as error:
-        if as_json:
-            report(CommandError(error.format_message(), code=ExitCode.USAGE), as_json=True)
+        if as_json or not hasattr(error, "show"):
+            report(CommandError(error.format_message(), code=ExitCode.USAGE), as_json=as_json)
         else:
-            error.show()  # type: ignore[attr-defined] # what a command line raises is shown by itself
+            error.show()
         return error.exit_code
     except (typer.Abort, KeyboardInterrupt):
         return 130
     except BrokenPipeError:  # the reader of our output has seen enough
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return ExitCode.FAILED
     return result if isinstance(result, int) else ExitCode.DONE
 
@@ -101,3 +101,7 @@ def run(arguments: Sequence[str]) -> int:
 def main() -> None:
     """The program ``modelyard``."""
     sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""Waiting with the user: what is going on, since when, and how to come back to it."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TransferSpeedColumn,
+)
+
+from modelyard.cli.client import Api, Json
+from modelyard.cli.errors import CommandError
+from modelyard.cli.screen import note
+
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 1.0
+UNFINISHED = ("INITIALIZED", "RUNNING")
+
+
+def stderr_console() -> Console:
+    """Where progress goes: stderr, silent unless it is a terminal."""
+    return Console(stderr=True, quiet=not sys.stderr.isatty())
+
+
+@contextmanager
+def interruptible(come_back: str) -> Iterator[None]:
+    """Says on Ctrl-C that the server goes on, and how to come back to it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        note(f"\nStopped waiting; the server goes on. {come_back}")
+        raise
+
+
+@contextmanager
+def spinner(title: str) -> Iterator[Callable[[str], None]]:
+    """A line that turns and counts seconds while the block runs; the yielded function changes its text."""
+    with Progress(
+        SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=stderr_console(), transient=True
+    ) as progress:
+        task = progress.add_task(title, total=None)
+        yield lambda text: progress.update(task, description=text)
+
+
+@contextmanager
+def upload_bar(title: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
+    """A bar of bytes sent; the yielded function takes how many more have gone."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+        console=stderr_console(),
+        transient=True,
+    ) as progress:
+        task = progress.add_task(title, total=total_bytes)
+        yield lambda count: progress.update(task, advance=count)
+
+
+def pauses() -> Iterator[None]:
+    """One turn of a loop that looks again and again: soon at first, then once a second."""
+    pause_s = FIRST_PAUSE_S
+    while True:
+        yield
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 1.5, LONGEST_PAUSE_S)
+
+
+def wait_for(api: Api, location: str, title: str, on_turn: Callable[[], None] | None = None) -> str | None:
+    """Waits for an operation's end; returns the path of what it made.
+
+    ``on_turn`` is called before each look, so that what it shows is complete when the wait ends. Raises
+    ``CommandError`` with the server's reason where the operation failed.
+    """
+    status_id = location.rstrip("/").rpartition("/")[2]
+    with interruptible(f"See how it goes: modelyard status {status_id} --wait"), spinner(title) as say:
+        for _ in pauses():
+            response = api.request("GET", location, follow_redirects=False)
+            if on_turn:
+                on_turn()
+            if response.status_code == 303:
+                return response.headers.get("Location")
+            status = response.json()
+            if "status" not in status:  # the location was that of the result itself: it was there already
+                return location
+            if status["status"] == "COMPLETED":
+                return None
+            if status["status"] not in UNFINISHED:
+                raise failed(status)
+            say(f"{title}: {status['message']}" if status["message"] else title)
+    raise AssertionError
+
+
+def failed(status: Json) -> CommandError:
+    """A failed operation as an error."""
+    text = status["message"] or status["description"] or f"it ended as {status['status']}"
+    return CommandError(text)
+
+
+class LogFollower:
+    """Prints a growing log, each line once, as its lines become complete."""
+
+    def __init__(self, read: Callable[[], str], *, quiet: bool) -> None:
+        self.read = read
+        self.quiet = quiet
+        self.text = ""
+        self.shown = 0
+
+    def look(self) -> None:
+        """Prints the lines that are new and whole."""
+        self.text = self.read()
+        self._show(self.text.rfind("\n") + 1)
+
+    def finish(self) -> None:
+        """Prints what is left."""
+        self.look()
+        self._show(len(self.text))
+
+    def _show(self, end: int) -> None:
+        if end > self.shown and not self.quiet:
+            sys.stderr.write(self.text[self.shown : end])
+            sys.stderr.flush()
+        self.shown = max(self.shown, end)

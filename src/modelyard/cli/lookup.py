@@ -1,0 +1,93 @@
+"""Finding what the user named: by id or by exact name."""
+
+import re
+from dataclasses import dataclass
+
+from modelyard.cli.client import Api, Json
+from modelyard.cli.errors import CommandError, ExitCode, near_matches
+
+_ID = re.compile(r"[0-9a-f]{24}")
+_NEAR = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of resource that has names: where it is listed, and how its list is searched."""
+
+    noun: str
+    path: str
+    search: str
+    name: str = "name"
+    id: str = "id"
+    page: int = 1000
+    command: str = ""
+    """The command that lists it, for hints."""
+
+
+ENVIRONMENT = Kind("environment", "/executionEnvironments/", "searchFor", command="env list")
+DATASET = Kind("dataset", "/datasets/", "searchFor", id="datasetId", command="dataset list")
+MODEL = Kind("model", "/customModels/", "searchFor", command="model list")
+REGISTERED_MODEL = Kind("registered model", "/registeredModels/", "search", command="registry list")
+DEPLOYMENT = Kind("deployment", "/deployments/", "search", name="label", page=100, command="deployment list")
+USER = Kind("user", "/users/", "search", name="username", command="admin user list")
+GROUP = Kind("group", "/groups/", "search", command="admin group list")
+ORGANIZATION = Kind("organization", "/organizations/", "", command="admin org list")
+PREDICTION_ENVIRONMENT = Kind("prediction environment", "/predictionEnvironments/", "search")
+
+
+def find(api: Api, kind: Kind, text: str) -> Json:
+    """The resource with this id or exact name; ``CommandError`` where there is none, or more than one."""
+    found = find_if_any(api, kind, text)
+    if found is None:
+        raise _not_found(api, kind, text)
+    return found
+
+
+def find_if_any(api: Api, kind: Kind, text: str) -> Json | None:
+    """The resource with this id or exact name, or None; ``CommandError`` where several have the name."""
+    if _ID.fullmatch(text):
+        try:
+            return api.get(f"{kind.path}{text}/")
+        except CommandError as error:
+            if error.code is not ExitCode.NOT_FOUND:
+                raise
+    query: Json = {kind.search: text} if kind.search else {}
+    same = [entry for entry in api.pages(kind.path, page=kind.page, **query) if entry[kind.name] == text]
+    if len(same) > 1:
+        ids = ", ".join(str(entry[kind.id]) for entry in same)
+        raise CommandError(
+            f"{len(same)} {kind.noun}s are called {text!r}: {ids}", hint="name the one you mean by its id"
+        )
+    return same[0] if same else None
+
+
+def _not_found(api: Api, kind: Kind, text: str) -> CommandError:
+    names = [str(entry[kind.name]) for entry in api.pages(kind.path, page=kind.page, limit=_NEAR)]
+    lower = {name.lower(): name for name in names}
+    near = " or ".join(repr(lower[name]) for name in near_matches(text.lower(), lower).split(" or ") if name)
+    listing = f"modelyard {kind.command} shows what there is" if kind.command else None
+    hint = f"did you mean {near}?" if near else listing
+    return CommandError(f"there is no {kind.noun} with the id or name {text!r}", hint=hint, code=ExitCode.NOT_FOUND)
+
+
+def find_model_version(api: Api, model: Json, text: str | None) -> Json:
+    """A version of a model by its id or label; None is the latest."""
+    if text is None:
+        if model["latestVersion"] is None:
+            raise CommandError(
+                f"model {model['name']!r} has no version yet",
+                hint=f"modelyard model push DIR --model {model['id']}",
+                code=ExitCode.NOT_FOUND,
+            )
+        latest: Json = model["latestVersion"]
+        return latest
+    labels = []
+    for version in api.pages(f"/customModels/{model['id']}/versions/"):
+        if text in {version["id"], version["label"]}:
+            return version
+        labels.append(version["label"])
+    raise CommandError(
+        f"model {model['name']!r} has no version {text!r}",
+        hint=f"it has {', '.join(labels[:10])}" if labels else "it has none yet",
+        code=ExitCode.NOT_FOUND,
+    )
