@@ -139,7 +139,6 @@ def handlers() -> list[Handler]:
 
 def loops(application: Application) -> list[Loop]:
     """What the controller does again and again."""
-    images = application.parts.get(ImageStore)
     database, parts = application.database, application.parts
     reconciler = Reconciler(
         database,
@@ -148,7 +147,6 @@ def loops(application: Application) -> list[Loop]:
         lease_owner(),
     )
     return [
-        *environment_work.loops(database, images, application.settings),
         Loop("services", reconciler.run, period_s=1.0),
         Loop("garbage", lambda: _collect(application), period_s=COLLECT_EVERY_S, on_commit=False),
     ]

@@ -60,7 +60,9 @@ def collect(database: Database, parts: Parts, settings: Settings, *, age_s: floa
         stopped=stopped,
         workloads=_remove_ended(database, executor, limit),
         checkouts=parts.get(Checkouts).collect(_folders_in_use(executor), limit.timestamp()),
-        images=len(collect_images(database, parts.get(ImageStore), settings)),
+        images=len(
+            collect_images(database, parts.get(ImageStore), age_s=settings.garbage_age_s if age_s is None else age_s)
+        ),
         blobs=_delete_blobs(database, parts.get(BlobStore), limit),  # type: ignore[type-abstract]
         operations=_delete_operations(database),
     )

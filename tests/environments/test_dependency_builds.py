@@ -238,6 +238,7 @@ def test_a_controller_killed_in_the_middle_of_a_build_loses_nothing(
     variables = {
         "MODELYARD_DATA_DIR": str(settings.data_dir),
         "MODELYARD_RUNTIME_DIR": str(settings.runtime_dir),
+        "MODELYARD_DATABASE_URL": settings.database(),
         "MODELYARD_PACKAGE_INDEX_URL": index.url,
     }
     program = "from modelyard.app import build; from modelyard.kernel.settings import Settings; "
@@ -296,14 +297,13 @@ def test_images_are_collected_when_nothing_refers_to_them(installation: Installa
     installation.run_operations()
     base = api.get(f"/executionEnvironments/{environment['id']}/").json()["latestVersion"]["imageId"]
     own = stored_build(installation, version).image_digest
-    no_age = settings.model_copy(update={"garbage_age_s": 0.0})
-    assert collect_images(application.database, images, no_age) == []
+    assert collect_images(application.database, images, age_s=0) == []
     api.delete(f"/customModels/{version['customModelId']}/")
-    assert collect_images(application.database, images, settings) == [], "it was used lately"
-    assert collect_images(application.database, images, no_age) == [own]
+    assert collect_images(application.database, images, age_s=settings.garbage_age_s) == [], "it was used lately"
+    assert collect_images(application.database, images, age_s=0) == [own]
     assert images.find(base) is not None
     api.delete(f"/executionEnvironments/{environment['id']}/")
-    assert collect_images(application.database, images, no_age) == [base]
+    assert collect_images(application.database, images, age_s=0) == [base]
     with application.database.read() as session:
         assert session.scalars(select(ImageUse)).all() == []
 

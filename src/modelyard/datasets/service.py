@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 import polars as pl
-from sqlalchemy import or_, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from modelyard.datasets.profile import Column
@@ -284,12 +284,6 @@ def open_table(blobs: BlobStore, version: DatasetVersion, folder: Path) -> Itera
         raise Conflict(f"Dataset {version.dataset_id} has no table.")
     with local_file(blobs, version.table_digest, folder) as path:
         yield pl.scan_parquet(path)
-
-
-def is_blob_used(session: Session, digest: str) -> bool:
-    """Whether a dataset is stored in this blob: it must not be collected then."""
-    used = or_(DatasetVersion.digest == digest, DatasetVersion.table_digest == digest)
-    return session.scalar(select(DatasetVersion.id).where(used).limit(1)) is not None
 
 
 def view(dataset: Dataset, version: DatasetVersion, request: RequestInfo) -> DatasetVersionResponse:

@@ -19,7 +19,6 @@ from modelyard.environments.service import CONTEXT_LIMITS
 from modelyard.environments.tables import OPEN_BUILD, Build, BuildStatus, Environment, EnvironmentVersion, ImageUse
 from modelyard.kernel.database import Database
 from modelyard.kernel.settings import Settings
-from modelyard.operations.engine import Loop
 from modelyard.operations.work import Cancelled, Handler, OperationFailed, Work
 from modelyard.storage.blobs import BlobStore, store_stream
 from modelyard.workspaces import service as workspaces
@@ -28,7 +27,6 @@ from modelyard.workspaces.service import NewFile
 SHOW_LOG_EVERY_S = 0.3
 MAX_LOG_BYTES = 4 << 20
 TOUCH_EVERY_S = 600
-COLLECT_EVERY_S = 600
 
 
 def unpack(work: Work) -> None:
@@ -216,21 +214,14 @@ def live_image_digests(session: Session, *, used_since: datetime) -> set[str]:
     return {digest for digest in live if digest}
 
 
-def collect_images(database: Database, images: ImageStore, settings: Settings) -> list[str]:
-    """Removes the images that nothing refers to and that are older than ``garbage_age_s``; their digests."""
-    used_since = datetime.now(UTC) - timedelta(seconds=settings.garbage_age_s)
+def collect_images(database: Database, images: ImageStore, *, age_s: float) -> list[str]:
+    """Removes the images that nothing refers to and that were not built or used for ``age_s``; their digests."""
+    used_since = datetime.now(UTC) - timedelta(seconds=age_s)
     with database.read() as session:
         live = live_image_digests(session, used_since=used_since)
-    removed = images.collect(live, min_age_s=settings.garbage_age_s)
+    removed = images.collect(live, min_age_s=age_s)
     if removed:
         with database.write() as session:
             for use in session.scalars(select(ImageUse).where(ImageUse.digest.in_(removed))):
                 session.delete(use)
     return removed
-
-
-def loops(database: Database, images: ImageStore, settings: Settings) -> list[Loop]:
-    def collect() -> None:
-        collect_images(database, images, settings)
-
-    return [Loop("images", collect, COLLECT_EVERY_S, on_commit=False)]
