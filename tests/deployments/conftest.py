@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import Installation
 from tests.deployments.serving import Workshop
+from tests.deployments.shelf import Shelf
 
 
 @pytest.fixture
@@ -19,3 +20,9 @@ def workshop(an_installation: Callable[..., Installation], shared_images: dict[s
     found = installation.api.get("/executionEnvironments/").json()["data"]
     plain = [one["id"] for one in found if re.search(r"Python [\d.]+ Drop-In", one["name"])]
     return Workshop(installation, plain[0])
+
+
+@pytest.fixture
+def shelf(installation: Installation) -> Shelf:
+    """A fresh installation for deployments that are only looked at."""
+    return Shelf(installation)

@@ -124,9 +124,11 @@ def change_settings(
     bundle_id = read_settings(after).predictions_settings.resource_bundle_id
     if bundle_id is not None:
         usable_bundle(settings, bundle_id, "customModel", "predictionsSettings")
-    restarts = row.status == DeploymentStatus.ACTIVE.value and changes_service(before, after)
     if changes_service(before, after):
         _refuse_busy(row)
+    restarts = row.status == DeploymentStatus.ACTIVE.value and changes_service(before, after)
+    if restarts:
+        row.status = DeploymentStatus.REPLACING_MODEL.value
     row.settings = after
     audit.record(session, caller, "change settings", KIND, row.id, {"sections": sorted(after)})
     payload = {"package_id": row.package_id, "restarts": restarts, "settings_before": before}

@@ -126,6 +126,8 @@ def finish(work: Work) -> None:
 
 def launch_failed(work: Work, message: str) -> None:
     """Puts back what answered before; where nothing did, the deployment is errored, with the reason."""
+    if not _restarts(work):
+        return
     output = _output(work)
     with work.unit() as session:
         row = session.get(Deployment, work.payload["deployment_id"], with_for_update=True)
@@ -143,7 +145,7 @@ def launch_failed(work: Work, message: str) -> None:
             row.status = DeploymentStatus.ACTIVE.value
             row.error = None
             logs.write(session, work.id, "The deployment goes on with what it ran before.")
-        elif _restarts(work):
+        else:
             row.status = DeploymentStatus.ERRORED.value
             row.error = message
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 
 from sqlalchemy import ColumnElement, delete, exists, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import OWNING_ROLES
@@ -33,11 +33,12 @@ def holds_role(
     caller: Caller, kind: ResourceKind, id_column: InstrumentedAttribute[str], roles: Collection[str]
 ) -> ColumnElement[bool]:
     """The condition that the caller has one of ``roles`` on the resource, for the filters of a list."""
+    held = aliased(Grant)  # the list that this is put on has the grants in it already
     return exists().where(
-        Grant.resource_kind == kind.value,
-        Grant.resource_id == id_column,
-        Grant.subject_id.in_(caller.subject_ids),
-        Grant.role.in_(list(roles)),
+        held.resource_kind == kind.value,
+        held.resource_id == id_column,
+        held.subject_id.in_(caller.subject_ids),
+        held.role.in_(list(roles)),
     )
 
 

@@ -18,7 +18,6 @@ from modelyard.kernel.paging import Page, PageQuery, page, slice_page
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import changes, read_bool
-from modelyard.models import service as models
 from modelyard.models import usage
 from modelyard.models.tables import CustomModel
 from modelyard.models.usage import UserKind
@@ -167,7 +166,6 @@ def delete_registered_model(session: Session, caller: Caller, request: RequestIn
             extra={"deploymentIds": list(deployments)},
         )
     packages = session.scalars(select(ModelPackage).where(ModelPackage.registered_model_id == model_id)).all()
-    custom_model_ids = {package.custom_model_id for package in packages}
     for package in packages:
         usage.remove(session, UserKind.MODEL_PACKAGE, package.id)
         session.delete(package)
@@ -175,11 +173,6 @@ def delete_registered_model(session: Session, caller: Caller, request: RequestIn
     session.delete(row)
     sharing.forget(session, KIND, model_id)
     audit.record(session, caller, "delete", KIND, model_id, {"name": row.name})
-    session.flush()
-    for model in session.scalars(
-        select(CustomModel).where(CustomModel.id.in_(custom_model_ids), CustomModel.deleted_at.is_not(None))
-    ).all():
-        models.purge(session, model)
 
 
 def list_access(

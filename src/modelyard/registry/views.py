@@ -59,7 +59,9 @@ def _deployment_counts(session: Session, package_ids: list[str]) -> dict[str, in
             select(PackageUse.package_id, func.count())
             .where(PackageUse.package_id.in_(package_ids))
             .group_by(PackageUse.package_id)
-        ).tuples().all()
+        )
+        .tuples()
+        .all()
     )
 
 
