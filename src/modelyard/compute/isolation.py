@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 WORKLOAD_UID = 1_900_001_000
@@ -106,9 +106,19 @@ _BUBBLEWRAP_REMEDY = (
 
 def without_sandbox(reason: str = "the sandbox is switched off") -> Isolation:
     """The isolation of a server that is told to use none."""
-    off = [_ability(name, reason, "set sandbox to auto") for name in ("sandbox", "own user", "internet", "API only")]
     found = probe()
-    return Isolation(None, None, None, None, off[0], off[1], off[2], off[3], found.memory, found.processes, found.cpu)
+
+    def switched_off(ability: Ability) -> Ability:
+        return _ability(ability.name, reason, "set MODELYARD_SANDBOX to auto")
+
+    return replace(
+        found,
+        bubblewrap=None,
+        sandbox=switched_off(found.sandbox),
+        own_user=switched_off(found.own_user),
+        internet=switched_off(found.internet),
+        api_only=switched_off(found.api_only),
+    )
 
 
 def _ability(name: str, why: str, remedy: str) -> Ability:

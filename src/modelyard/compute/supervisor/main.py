@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import time
+import traceback
 
 from . import probe, system
 from .cgroups import Groups, make_groups
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .plan import Plan
 
 _TICK_S = 0.25
+_CALM_TICK_S = 0.5  # where the kernel keeps the limits
 _DRAIN_S = 5.0
 _PIPE_BYTES = 1024 * 1024
 _PUMPS_PER_TURN = 64
@@ -68,7 +70,12 @@ class Supervisor:
             os.close(write_fd)
             self._reason = "stopped before it started"
         else:
-            self._supervise(pump, write_fd, wake_read)
+            try:
+                self._supervise(pump, write_fd, wake_read)
+            except Exception as error:  # noqa: BLE001 - the end has to be told whatever happens
+                # What happened is in the supervisor's own log.
+                traceback.print_exc()
+                self._reason = f"its supervisor failed: {type(error).__name__}: {error}"
         system.kill_descendants(os.getpid())
         pump.drain(_DRAIN_S)
         if self._reason is not None:
@@ -111,6 +118,8 @@ class Supervisor:
         for fd in (pump.fd, wake_fd, launched.status_fd):
             if fd is not None:
                 poll.register(fd, select.POLLIN)
+        is_calm = "memory" in self._groups.folders and not counts_processes
+        tick_s = _CALM_TICK_S if is_calm else _TICK_S
         next_look = 0.0
         has_pipe = True
         while not self._has_ended(launched):
@@ -126,14 +135,14 @@ class Supervisor:
                 poll.unregister(launched.status_fd)
             if wake_fd in ready and signal.SIGTERM in os.read(wake_fd, 4096):
                 self._end_on_request(launched, is_signal=True)
-            if time.monotonic() >= next_look:
-                next_look = time.monotonic() + _TICK_S
+            if time.monotonic() >= self._next_wake(next_look):
+                next_look = time.monotonic() + tick_s
                 self._look(launched, memory, disk, counts_processes=counts_processes)
             if self._kill_at is not None and time.monotonic() >= self._kill_at:
                 self._kill(launched)
 
     def _look(self, launched: Launched, memory: MemoryWatch, disk: DiskWatch, *, counts_processes: bool) -> None:
-        """What is done four times a second: measure, and notice what is over."""
+        """What is done a few times a second: measure, and notice what is over."""
         limits = self._plan["limits"]
         is_measured_by_kernel = "memory" in self._groups.folders
         processes = [] if is_measured_by_kernel and not counts_processes else self._processes(launched)
@@ -229,7 +238,13 @@ class Supervisor:
         return True
 
     def _next_wake(self, next_look: float) -> float:
-        return next_look if self._kill_at is None else min(next_look, self._kill_at)
+        time_limit_s = self._plan["limits"]["time_limit_s"]
+        times = [next_look]
+        if self._kill_at is not None:
+            times.append(self._kill_at)
+        elif time_limit_s is not None:
+            times.append(self._begun + time_limit_s)
+        return min(times)
 
     def _identity(self) -> dict[str, object]:
         return {

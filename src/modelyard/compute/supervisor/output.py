@@ -70,15 +70,15 @@ class Log:
 
 
 class Masker:
-    """Replaces the values of secrets, also as JSON writes them, and every longer line of a value with several."""
+    """Replaces the values of secrets: each of their lines, and the whole as JSON writes it."""
 
     def __init__(self, values: list[str]) -> None:
         patterns: set[str] = set()
         for value in values:
-            lines = value.splitlines()
-            if len(lines) > 1:
-                patterns.update(line.strip() for line in lines if len(line.strip()) >= 2 * _SHORTEST_SECRET)
-            patterns.update((value, value.strip(), json.dumps(value)[1:-1]))
+            # Line by line, since lines are what is masked: no pattern may hold, or take away, the end of one.
+            for line in value.split("\n"):
+                patterns.update((line, line.strip()))
+            patterns.add(json.dumps(value)[1:-1])
         encoded = {pattern.encode("utf-8", "surrogateescape") for pattern in patterns}
         usable = (pattern for pattern in encoded if len(pattern) >= _SHORTEST_SECRET)
         self._patterns = sorted(usable, key=len, reverse=True)

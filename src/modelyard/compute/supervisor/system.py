@@ -77,6 +77,23 @@ def descendants(root: int) -> list[int]:
     return found
 
 
+def descendants_now(root: int) -> list[int]:
+    """The same from what the kernel lists per process: quick, but it may miss what is being born or orphaned."""
+    found: list[int] = []
+    stack = [root]
+    while stack:
+        pid = stack.pop()
+        try:
+            tasks = os.listdir(f"/proc/{pid}/task")
+        except OSError:
+            continue
+        for task in tasks:
+            below = [int(child) for child in read_text(f"/proc/{pid}/task/{task}/children").split()]
+            found += below
+            stack += below
+    return found
+
+
 def send(pid: int, signal_number: int) -> None:
     """Send a signal to a process that may be gone."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
