@@ -113,7 +113,7 @@ class Workshop:
         response: httpx.Response = self.api.get(answer.headers["Location"])
         return response
 
-    def ask(self, deployment_id: str, text: str) -> HttpAnswer:
+    def ask(self, deployment_id: str, text: str, target: str = "/predictUnstructured/") -> HttpAnswer:
         """What a ready replica answers."""
         with self.installation.application.database.read() as session:
             paths = [
@@ -122,9 +122,7 @@ class Workshop:
                 if replica.state == ReplicaState.READY.value and replica.socket_path
             ]
         assert paths
-        return ask_once(
-            Path(paths[0]), "POST", "/predictUnstructured/", body=text.encode(), headers={"Content-Type": "text/plain"}
-        )
+        return ask_once(Path(paths[0]), "POST", target, body=text.encode(), headers={"Content-Type": "text/csv"})
 
     @contextmanager
     def working(self) -> Iterator[None]:

@@ -76,6 +76,7 @@ def test_label_description_and_importance_are_changed(shelf: Shelf) -> None:
     found = shelf.api.get(path).json()
     assert (found["label"], found["description"], found["importance"]) == ("New", None, "MODERATE")
     assert shelf.api.patch(path, json={"label": None}).status_code == 204
+    assert shelf.api.patch(path, json={"label": ""}).status_code == 422
     assert shelf.found("search=new") == ["New"]
     assert shelf.api.patch(path, json={"importance": None}).status_code == 422
 

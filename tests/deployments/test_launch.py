@@ -5,6 +5,8 @@ import json
 import pytest
 
 from modelyard.compute.services.service import service_status
+from modelyard.compute.services.tables import Service
+from modelyard.models.tables import CustomModelVersion
 from tests.deployments.serving import ECHO, METADATA, Workshop
 from tests.waiting import wait_until
 
@@ -46,6 +48,35 @@ def test_a_runtime_parameter_reaches_the_model(workshop: Workshop) -> None:
         made = workshop.a_deployment(package, runtimeParameterValues=values)
         workshop.await_success(made["location"])
         assert workshop.ask(made["id"], "world").body == b"{code} good day world"
+
+
+def test_target_labels_and_threshold_reach_the_runner(workshop: Workshop) -> None:
+    source = """
+        import pandas as pd
+
+        def load_model(code_dir):
+            return "model"
+
+        def score(data, model, **kwargs):
+            return pd.DataFrame({"-no": 1 - data["x"], "{yes}": data["x"]})
+    """
+    binary = {"targetType": "Binary", "targetName": "won", "positiveClassLabel": "{yes}", "negativeClassLabel": "-no"}
+    multiclass = {"targetType": "Multiclass", "targetName": "kind", "classLabels": ["-no", "{yes}"]}
+    first = workshop.a_package_of(source, **binary, predictionThreshold=0.3)
+    with workshop.installation.application.database.write() as session:
+        session.get_one(CustomModelVersion, first["modelId"]).side_effects_passed = True
+    with workshop.working():
+        made = [workshop.a_deployment(first), workshop.a_deployment(workshop.a_package_of(source, **multiclass))]
+        for one in made:
+            workshop.await_success(one["location"])
+        rows = json.loads(workshop.ask(made[0]["id"], "x\n0.2\n0.4\n", "/v1/predictions").body)["data"]
+        assert [row["prediction"] for row in rows] == ["-no", "{yes}"]
+        assert rows[0]["predictionThreshold"] == 0.3
+        told = json.loads(workshop.ask(made[1]["id"], "x\n0.2\n", "/v1/predictions").body)["data"][0]
+        assert told["prediction"] == "-no"
+        with workshop.installation.application.database.read() as session:
+            commands = [session.get_one(Service, one["id"]).spec["command"] for one in made]
+        assert ["--batch" in command for command in commands] == [True, False]
 
 
 def test_a_server_of_its_own_answers_through_the_runner(workshop: Workshop) -> None:

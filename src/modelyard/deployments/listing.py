@@ -37,13 +37,15 @@ def list_deployments(
 ) -> Page[DeploymentRetrieveResponse]:
     """The deployments that the caller may view, those that predicted last first unless ``orderBy`` says otherwise."""
     now = datetime.now(UTC)
-    statement = sharing.scoped(session, caller, KIND, Deployment, Deployment.id).where(*_conditions(caller, query, now))
+    conditions = _conditions(caller, query, now)
+    statement = sharing.scoped(session, caller, KIND, Deployment, Deployment.id).where(*conditions)
     return page(
         session,
         _ordered(statement, query.order_by or "-lastPredictionTimestamp", now),
         query,
         request,
         lambda rows: view_deployments(session, caller, settings, rows, now),
+        total=None if conditions else sharing.count_visible(session, caller, KIND),
     )
 
 

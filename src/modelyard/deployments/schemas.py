@@ -248,7 +248,7 @@ class DeploymentListResponse(Schema):
 class DeploymentUpdate(Body):
     description: Description | UnsetType | None = UNSET
     importance: ImportanceName | UnsetType = UNSET
-    label: Label | UnsetType | None = UNSET
+    label: Annotated[str, Meta(max_length=512)] | UnsetType | None = UNSET
 
 
 class DeploymentDeleteQuery(Query):

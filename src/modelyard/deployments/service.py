@@ -201,6 +201,8 @@ def change_deployment(session: Session, caller: Caller, deployment_id: str, body
     """Changes label, description or importance. A null label leaves the label as it is."""
     row = find_deployment(session, caller, deployment_id, Permission.EDIT, lock=True)
     wanted = changes(body)
+    if body.label == "":
+        raise invalid(label="must not be empty")
     row.label = wanted.get("label") or row.label
     row.description = wanted.get("description", row.description)
     if "importance" in wanted:

@@ -55,7 +55,11 @@ def make_image(work: Work) -> dict[str, Any] | None:
         work.say(text)
         _write(work, text)
 
-    ensure_image(work, spec, say)
+    def keep(text: str) -> None:
+        with work.unit() as session:
+            logs.append(session, work.id, text)
+
+    ensure_image(work, spec, say, keep)
     _write(work, "The environment is ready.")
     return {"image_digest": work.parts.get(ImageStore).digest(spec)}
 

@@ -89,9 +89,15 @@ def build_image(work: Work) -> None:
             builds.end_build(session, build, BuildStatus.SUCCESS, libraries=libraries)
 
 
-def ensure_image(work: Work, spec: ImageSpec, say: Callable[[str], None] | None = None) -> Path:
+def ensure_image(
+    work: Work,
+    spec: ImageSpec,
+    say: Callable[[str], None] | None = None,
+    keep_log: Callable[[str], None] | None = None,
+) -> Path:
     """The image of ``spec`` for an operation that needs it, built now if it is not there.
 
+    ``say`` is told that it has to be built, ``keep_log`` is given the log of the build, however that ended.
     Raises ``OperationFailed`` with what is wrong with the requirements, and what ``work.checkpoint()`` raises.
     """
     images = work.parts.get(ImageStore)
@@ -115,6 +121,8 @@ def ensure_image(work: Work, spec: ImageSpec, say: Callable[[str], None] | None 
         work.checkpoint()
         raise Cancelled(work.id) from None
     finally:
+        if keep_log is not None and log_file.exists():
+            keep_log(_tail(log_file, log_file.stat().st_size))
         log_file.unlink(missing_ok=True)
 
 
