@@ -46,8 +46,9 @@ from modelyard.models.serving import folders
 from modelyard.models.testing import routes as model_test_routes
 from modelyard.models.testing import work as model_test_work
 from modelyard.operations import routes as operation_routes
-from modelyard.operations.engine import Engine, Loop, lease_owner
+from modelyard.operations.engine import Engine, Loop
 from modelyard.operations.leases import hold
+from modelyard.operations.owners import lease_owner
 from modelyard.operations.work import Handler
 from modelyard.registry import routes as registry_routes
 from modelyard.registry import work as registry_work

@@ -19,7 +19,7 @@ from modelyard.compute.unix_http import ask_once
 from modelyard.environments.builtin import load_builtin
 from modelyard.environments.images.store import ImageStore
 from modelyard.kernel.ids import new_id
-from modelyard.operations.engine import lease_owner
+from modelyard.operations.owners import lease_owner
 from modelyard.storage.blobs import BlobStore, store_bytes
 from modelyard.workspaces import service as workspaces
 from modelyard.workspaces.service import NewFile

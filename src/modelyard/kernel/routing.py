@@ -24,6 +24,7 @@ import msgspec
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+PAGING = ("offset", "limit")
 PROVIDED = frozenset({"session", "caller", "body", "query", "form", "request"})
 
 
@@ -85,6 +86,9 @@ class Endpoint:
     path_names: dict[str, str]
     parts: dict[str, type]
     json_form: bool
+    files: tuple[str, ...]
+    documented_as_required: tuple[str, ...]
+    media_type: str
 
     @property
     def is_write(self) -> bool:
@@ -105,12 +109,17 @@ def endpoint(
     response_headers: tuple[str, ...] = (),
     form: type[msgspec.Struct] | None = None,
     json_form: bool = False,
+    files: tuple[str, ...] = ("file",),
+    documented_as_required: tuple[str, ...] = (),
+    media_type: str = "application/octet-stream",
 ) -> Callable[[F], F]:
     """Marks a function as the handler of ``method path`` (``path`` below ``/api/v2``, with its last slash).
 
     ``form`` documents the multipart body of a handler with a ``form`` parameter; with ``json_form`` the same
     fields may come as a JSON object. ``location`` says that the answer carries a Location header, ``download``
-    that it carries a file.
+    that it carries a file, of ``media_type``. ``files`` names the parts of the form that are files;
+    ``documented_as_required`` the query parameters that the contract calls required and that have a default here all
+    the same, because existing clients leave them out.
     """
 
     def mark(handler: F) -> F:
@@ -142,6 +151,9 @@ def endpoint(
             path_names=wanted,
             parts={name: hint for name, hint in others.items() if hint is not str},
             json_form=json_form,
+            files=files,
+            documented_as_required=documented_as_required,
+            media_type=media_type,
         )
         return handler
 

@@ -1,5 +1,8 @@
 """Waking up when somebody committed: LISTEN/NOTIFY on PostgreSQL, the data version on SQLite."""
 
+import contextlib
+import os
+import selectors
 import threading
 import time
 
@@ -11,6 +14,8 @@ from modelyard.kernel.database import Database
 
 CHANNEL = "modelyard"
 SQLITE_POLL_S = 0.02
+STOP_LOOK_S = 0.2
+RECONNECT_S = 1.0
 
 
 def notify(session: Session) -> None:
@@ -20,25 +25,52 @@ def notify(session: Session) -> None:
 
 
 class Wakeup:
-    """Waits for commits of other connections. One instance belongs to one thread."""
+    """Waits for commits of other connections. One instance belongs to one thread; any may call ``wake``.
+
+    What was committed since the instance was made, or since the last ``wait``, ends the next ``wait`` at once.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._seen = -1
+        self._reading_end, self._writing_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._is_closed = False
+        self._closing = threading.RLock()  # a signal handler may find it held by the very thread that it interrupts
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._reading_end, selectors.EVENT_READ)
         self._sqlite = database.engine.raw_connection() if database.is_sqlite else None
         self._postgres: psycopg.Connection[tuple[object, ...]] | None = None
-        if self._sqlite is not None:
+        if self._sqlite is None:
+            self._listen()
+        else:
             self._seen = self._version()
 
     def wait(self, timeout_s: float, stop: threading.Event | None = None) -> bool:
-        """Returns as soon as something was committed (True), ``stop`` is set, or after ``timeout_s`` (False)."""
-        return self._wait_sqlite(timeout_s, stop) if self._sqlite is not None else self._wait_postgres(timeout_s, stop)
+        """Returns as soon as something was committed or ``wake`` was called (True), ``stop`` is set, or after
+        ``timeout_s`` (False)."""
+        deadline = time.monotonic() + timeout_s
+        if self._sqlite is not None:
+            return self._wait_sqlite(deadline, stop)
+        try:
+            return self._wait_postgres(deadline, stop)
+        except (psycopg.OperationalError, OSError):
+            self._hang_up()
+            return False
+
+    def wake(self) -> None:
+        """Ends the ``wait`` that is going on, or the next one. May be called from a signal handler."""
+        with self._closing, contextlib.suppress(BlockingIOError):  # full: it is awake already
+            if not self._is_closed:
+                os.write(self._writing_end, b"!")
 
     def close(self) -> None:
         if self._sqlite is not None:
             self._sqlite.close()
-        if self._postgres is not None:
-            self._postgres.close()
+        self._hang_up()
+        self._selector.close()
+        with self._closing:
+            self._is_closed = True
+            os.close(self._reading_end)
+            os.close(self._writing_end)
 
     def _version(self) -> int:
         assert self._sqlite is not None  # noqa: S101
@@ -48,34 +80,62 @@ class Wakeup:
         finally:
             cursor.close()
 
-    def _wait_sqlite(self, timeout_s: float, stop: threading.Event | None) -> bool:
-        deadline = time.monotonic() + timeout_s
+    def _wait_sqlite(self, deadline: float, stop: threading.Event | None) -> bool:
         while True:
             version = self._version()
             if version != self._seen:
                 self._seen = version
                 return True
             left = deadline - time.monotonic()
-            if left <= 0:
+            if left <= 0 or (stop is not None and stop.is_set()):
                 return False
-            pause = min(SQLITE_POLL_S, left)
-            if stop is not None:
-                if stop.wait(pause):
-                    return False
-            else:
-                time.sleep(pause)
+            if self._is_woken(min(SQLITE_POLL_S, left)):
+                return True
 
-    def _wait_postgres(self, timeout_s: float, stop: threading.Event | None) -> bool:
-        deadline = time.monotonic() + timeout_s
-        try:
-            if self._postgres is None or self._postgres.closed:
-                url = self._database.engine.url.set(drivername="postgresql")
-                self._postgres = psycopg.connect(url.render_as_string(hide_password=False), autocommit=True)
-                self._postgres.execute(f"LISTEN {CHANNEL}".encode())
-            while (left := deadline - time.monotonic()) > 0 and not (stop is not None and stop.is_set()):
-                for _ in self._postgres.notifies(timeout=min(left, 0.5), stop_after=1):
-                    return True
-        except psycopg.OperationalError:
-            self._postgres = None
-            (stop or threading.Event()).wait(min(1.0, max(0.0, deadline - time.monotonic())))
+    def _wait_postgres(self, deadline: float, stop: threading.Event | None) -> bool:
+        if self._postgres is None:
+            if self._listen():
+                return True  # something may have been committed while nobody listened
+            deadline = min(deadline, time.monotonic() + RECONNECT_S)
+        while (left := deadline - time.monotonic()) > 0 and not (stop is not None and stop.is_set()):
+            woken = self._is_woken(min(left, STOP_LOOK_S))
+            if self._has_notifications() or woken:
+                return True
         return False
+
+    def _is_woken(self, timeout_s: float) -> bool:
+        """Waits for ``wake`` and for whatever else the selector looks at; True after ``wake``."""
+        if not any(key.fd == self._reading_end for key, _ in self._selector.select(timeout_s)):
+            return False
+        os.read(self._reading_end, 4096)
+        return True
+
+    def _listen(self) -> bool:
+        url = self._database.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        try:
+            self._postgres = psycopg.connect(url, autocommit=True, connect_timeout=5)
+            self._postgres.execute(f"LISTEN {CHANNEL}".encode())
+            self._selector.register(self._postgres.fileno(), selectors.EVENT_READ)
+        except psycopg.OperationalError:
+            self._hang_up()
+            return False
+        return True
+
+    def _has_notifications(self) -> bool:
+        """Takes all notifications that have come, so that a hundred commits are one awakening."""
+        if self._postgres is None:
+            return False
+        self._postgres.pgconn.consume_input()
+        found = False
+        while self._postgres.pgconn.notifies() is not None:
+            found = True
+        return found
+
+    def _hang_up(self) -> None:
+        if self._postgres is None:
+            return
+        for key in list(self._selector.get_map().values()):
+            if key.fd != self._reading_end:
+                self._selector.unregister(key.fd)
+        self._postgres.close()
+        self._postgres = None

@@ -27,7 +27,8 @@ class Operation(Base):
     """One piece of asynchronous work.
 
     ``state`` holds what finished steps returned; ``steps_done`` counts them. ``result_path`` is the address below
-    ``/api/v2`` of what the work made. The lease columns are null when nobody works on it.
+    ``/api/v2`` of what the work made. The lease columns are null when nobody works on it. Within one step, ``attempts``
+    counts the errors in a row and ``crashes`` the controllers that ended while they were at it.
     """
 
     __tablename__ = "operations"
@@ -50,12 +51,13 @@ class Operation(Base):
     state: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
     steps_done: Mapped[int] = mapped_column(default=0)
     attempts: Mapped[int] = mapped_column(default=0)
+    crashes: Mapped[int] = mapped_column(default=0)
     created_by: Mapped[str | None] = mapped_column(Id)
     created_at: Mapped[datetime]
     due_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     cancel_requested_at: Mapped[datetime | None]
-    lease_owner: Mapped[str | None] = mapped_column(String(128))
+    lease_owner: Mapped[str | None] = mapped_column(String(160))
     lease_token: Mapped[str | None] = mapped_column(Id)
     lease_expires_at: Mapped[datetime | None]

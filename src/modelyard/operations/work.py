@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select, update
@@ -48,7 +48,7 @@ class Work:
     session and applies its results in ``unit()``, which commits only while the lease is still held.
     """
 
-    def __init__(self, database: Database, parts: Parts, row: Operation) -> None:
+    def __init__(self, database: Database, parts: Parts, row: Operation, held_until: float) -> None:
         self.database = database
         self.parts = parts
         self.id = row.id
@@ -58,10 +58,13 @@ class Work:
         self.created_at = row.created_at
         self.payload: dict[str, Any] = dict(row.payload)
         self.state: dict[str, Any] = dict(row.state)
-        self.attempt = row.attempts
-        self._token = row.lease_token
+        self.steps_done = row.steps_done
+        self.attempts = row.attempts
+        self.crashes = row.crashes
+        self.token = row.lease_token or ""
         self.cancel_wanted = row.cancel_requested_at is not None
-        self.lost = False
+        self._held_until = held_until
+        self._lost = False
 
     @contextmanager
     def unit(self) -> Iterator[Session]:
@@ -70,6 +73,11 @@ class Work:
             self._require_lease(session)
             yield session
             notify(session)
+
+    @property
+    def lost(self) -> bool:
+        """Whether to stop at once and leave no trace: the lease is another's, or ended, or this controller stops."""
+        return self._lost or time.monotonic() > self._held_until
 
     def checkpoint(self) -> None:
         """Raises ``Cancelled`` or ``LeaseLost`` when it is so; cheap, to be called in every wait."""
@@ -80,7 +88,18 @@ class Work:
 
     def holds(self, token: str | None) -> bool:
         """Whether ``token`` is still the one that this operation was claimed with."""
-        return token == self._token
+        return token == self.token
+
+    def lose(self) -> None:
+        """From now on the work is ``lost``."""
+        self._lost = True
+
+    def hold_until(self, moment: float) -> None:
+        """The lease was extended to this moment of the monotonic clock."""
+        self._held_until = moment
+
+    def lease_left_s(self) -> float:
+        return self._held_until - time.monotonic()
 
     def cancelled(self) -> bool:
         """Whether the work should stop, for callees that poll instead of raising."""
@@ -103,20 +122,28 @@ class Work:
     def _require_lease(self, session: Session) -> None:
         held = session.scalar(
             select(Operation.id)
-            .where(Operation.id == self.id, Operation.lease_token == self._token, Operation.finished_at.is_(None))
+            .where(Operation.id == self.id, Operation.lease_token == self.token, Operation.finished_at.is_(None))
             .with_for_update()
         )
         if held is None:
-            self.lost = True
+            self.lose()
             raise LeaseLost(self.id)
 
     def finish_step(self, done: int, result: dict[str, Any] | None) -> None:
         """Records that the first ``done`` steps are finished, with what the last one returned."""
         self.state.update(result or {})
+        values = {"steps_done": done, "state": dict(self.state), "attempts": 0, "crashes": 0}
         with self.unit() as session:
-            session.execute(
-                update(Operation).where(Operation.id == self.id).values(steps_done=done, state=dict(self.state))
-            )
+            session.execute(update(Operation).where(Operation.id == self.id).values(**values))
+        self.steps_done, self.attempts, self.crashes = done, 0, 0
+
+    def postpone(self, delay_s: float, *, attempts: int) -> None:
+        """Gives the operation back, to be claimed again after ``delay_s``, or at once when it is to be canceled."""
+        with self.unit() as session:
+            row = session.get_one(Operation, self.id)
+            row.due_at = datetime.now(UTC) + timedelta(seconds=0 if row.cancel_requested_at else delay_s)
+            row.lease_owner = row.lease_token = row.lease_expires_at = None
+            row.attempts = attempts
 
     def finish(self, status: str, *, message: str, code: int = 0, result_path: str | None = None) -> None:
         """Ends the operation, in a final status."""
@@ -140,6 +167,9 @@ class Handler:
 
     ``on_failure(work, message)`` and ``on_cancel(work)`` put the resource into its truthful end state, in case of an
     error, of running out of attempts, or of a cancel. Both may be called more than once.
+
+    A step is tried ``max_attempts`` times when it raises, and is given up as well after as many controllers have ended
+    in the middle of it: it may be what kills them.
     """
 
     kind: str
