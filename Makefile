@@ -1,0 +1,44 @@
+# Everything a developer or a user of this repository does. `make help` lists it.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+UV_HOME := .uv
+UV := $(shell command -v uv 2>/dev/null || echo $(UV_HOME)/bin/uv)
+RUN := env -u PYTHONDONTWRITEBYTECODE .venv/bin
+
+.PHONY: help setup check test demo bench docs migration clean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(UV_HOME)/bin/uv:
+	@$(PYTHON) -m venv $(UV_HOME) && $(UV_HOME)/bin/pip install --quiet uv
+
+.venv/.ready: pyproject.toml uv.lock | $(if $(findstring $(UV_HOME),$(UV)),$(UV_HOME)/bin/uv)
+	@env -u PYTHONDONTWRITEBYTECODE $(UV) sync --frozen --quiet --compile-bytecode --python $(PYTHON) && touch $@
+
+setup: .venv/.ready ## Make .venv with the modelyard command in it
+
+check: setup ## Formatting, lint, types and layers
+	@$(RUN)/ruff check .
+	@$(RUN)/ruff format --check .
+	@$(RUN)/mypy
+	@$(RUN)/lint-imports
+
+test: check ## Everything above, and all tests
+	@$(RUN)/pytest -n auto --dist loadgroup
+
+demo: setup ## The whole story on a real server: push, build, test, deploy, predict (ONCE=1 stops it at the end)
+	@$(RUN)/python demo/run.py $(if $(ONCE),--once)
+
+bench: setup ## Speed, side by side with peers and floors
+	@$(RUN)/python -m benchmarks
+
+docs: setup ## The documentation as a site in site/
+	@$(RUN)/python docs/build.py
+
+migration: setup ## Write the database revision again from the tables (until the first release)
+	@$(RUN)/python -m modelyard.kernel.migrations
+
+clean: ## Remove everything that was made here
+	@rm -rf .venv $(UV_HOME) .demo site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,37 @@
+"""The process that serves the REST API."""
+
+import asyncio
+import signal
+
+from granian.constants import Interfaces
+from granian.server.embed import Server
+
+from modelyard.app import Application, build
+from modelyard.kernel.settings import Settings
+from modelyard.processes.logs import configure
+from modelyard.processes.options import DataDir, GatewayPort, Host, Port, read_settings
+from modelyard.processes.running import noted
+
+
+def api(data_dir: DataDir = None, host: Host = None, port: Port = None, gateway_port: GatewayPort = None) -> None:
+    """Run the REST API alone, in the foreground."""
+    settings = read_settings(data_dir, host, port, gateway_port)
+    configure(settings.log_level, "api")
+    run_api(settings)
+
+
+def run_api(settings: Settings) -> None:
+    """Serves until SIGTERM or SIGINT."""
+    with noted(settings, "api"):
+        asyncio.run(_serve(build(settings)))
+
+
+async def _serve(application: Application) -> None:
+    settings = application.settings
+    server = Server(
+        application.api(), address=settings.host, port=settings.port, interface=Interfaces.ASGI, log_enabled=False
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.stop)
+    await server.serve()

@@ -1,0 +1,37 @@
+"""The process that does the asynchronous work."""
+
+import os
+import signal
+import threading
+
+from modelyard.app import build
+from modelyard.kernel.settings import Settings
+from modelyard.processes.logs import configure
+from modelyard.processes.options import DataDir, read_settings
+from modelyard.processes.running import noted
+
+STOP_S = 20.0
+
+
+def controller(data_dir: DataDir = None) -> None:
+    """Run a controller alone, in the foreground. Several share the work."""
+    settings = read_settings(data_dir)
+    configure(settings.log_level, "controller")
+    run_controller(settings)
+
+
+def run_controller(settings: Settings) -> None:
+    """Works until SIGTERM or SIGINT. What is not finished then is given back, for the next controller to go on with."""
+    engine = build(settings).engine()
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    worker = threading.Thread(target=engine.run, name="engine")
+    with noted(settings, "controller"):
+        worker.start()
+        while not ended.wait(0.5):
+            if not worker.is_alive():
+                raise SystemExit(1)
+        engine.stop()
+        worker.join(timeout=STOP_S)
+    os._exit(0)  # steps that still run belong to the next controller now; they must not keep this process

@@ -1,0 +1,24 @@
+"""The options that server commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from modelyard.kernel.settings import Settings
+
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where everything is kept.", show_default=False)]
+Host = Annotated[str | None, typer.Option("--host", help="Address to listen on.", show_default="127.0.0.1")]
+Port = Annotated[int | None, typer.Option("--port", help="Port of the API.", show_default="8000", min=1, max=65535)]
+GatewayPort = Annotated[
+    int | None, typer.Option("--gateway-port", help="Port of predictions.", show_default="8001", min=1, max=65535)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+
+
+def read_settings(
+    data_dir: Path | None = None, host: str | None = None, port: int | None = None, gateway_port: int | None = None
+) -> Settings:
+    """The settings of the environment, with what the command line says on top."""
+    given = {"data_dir": data_dir, "host": host, "port": port, "gateway_port": gateway_port}
+    return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
