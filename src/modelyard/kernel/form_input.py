@@ -9,7 +9,7 @@ import msgspec
 
 from modelyard.kernel.errors import BadRequest, Invalid
 from modelyard.kernel.multipart import Form
-from modelyard.kernel.wire import convert
+from modelyard.kernel.wire import convert, refuse_nul
 
 S = TypeVar("S", bound=msgspec.Struct)
 Stored = TypeVar("Stored")
@@ -42,4 +42,5 @@ def from_json(content: bytes) -> FormInput[Any]:
         raise BadRequest(f"the body is neither multipart/form-data nor valid JSON: {error}") from error
     if not isinstance(values, dict):
         raise Invalid(f"the body must be a JSON object, not {type(values).__name__}")
+    refuse_nul(values)
     return FormInput(values, Form(), is_json=True)

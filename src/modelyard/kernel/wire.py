@@ -26,11 +26,13 @@ __all__ = [
     "moment",
     "read_bool",
     "read_json_text",
+    "refuse_nul",
 ]
 
 S = TypeVar("S", bound=msgspec.Struct)
 T = TypeVar("T")
 
+_NUL_IN_JSON = b"\\u0000"
 BoolText = Literal["false", "False", "true", "True"]
 Uri = Annotated[str, Meta(extra_json_schema={"format": "uri"})]
 Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
@@ -62,6 +64,8 @@ def decode(type_: type[S], content: bytes) -> S:
     """A JSON body as ``type_``; no content reads as ``{}``. Every wrong field is named in one ``Invalid``."""
     if not content.strip():
         content = b"{}"
+    if _NUL_IN_JSON in content:
+        refuse_nul(_plain(content))
     try:
         return msgspec.json.decode(content, type=type_)
     except msgspec.ValidationError:
@@ -75,6 +79,8 @@ def convert(type_: type[S], values: Any, *, strict: bool = True) -> S:
 
     Raises ``Invalid`` with one text for each wrong, missing or null field.
     """
+    if not strict:
+        refuse_nul(values)
     try:
         return msgspec.convert(values, type=type_, strict=strict)
     except msgspec.ValidationError as error:
@@ -83,6 +89,30 @@ def convert(type_: type[S], values: Any, *, strict: bool = True) -> S:
         errors = {field: text for info in fields(type_) for field, text in _faults(info, values, strict=strict)}
         message = "; ".join(f"{field}: {text}" for field, text in errors.items()) or str(error)
         raise Invalid(message, errors) from error
+
+
+def refuse_nul(values: Any) -> None:
+    """Raises ``Invalid`` for text with NUL characters, which no database of ours can hold, naming its fields."""
+    if not isinstance(values, Mapping):
+        return
+    errors = {str(name): "must not hold NUL characters" for name, value in values.items() if _has_nul([name, value])}
+    if errors:
+        raise Invalid("; ".join(f"{field}: {text}" for field, text in errors.items()), errors)
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, Mapping):
+        return any(_has_nul(part) for pair in value.items() for part in pair)
+    return isinstance(value, Sequence) and any(_has_nul(part) for part in value)
+
+
+def _plain(content: bytes) -> Any:
+    try:
+        return msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def _faults(info: FieldInfo, values: Mapping[str, Any], *, strict: bool) -> Sequence[tuple[str, str]]:
