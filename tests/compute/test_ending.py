@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -187,6 +188,16 @@ def test_workload_outlives_a_server_that_is_killed(workshop: Workshop) -> None:
     assert workshop.executor.observe("service").state is State.RUNNING
     workshop.executor.stop("service", 1)
     assert workshop.wait("service").reason == "stopped on request"
+
+
+def test_workload_whose_folder_is_deleted_ends(any_workshop: Workshop) -> None:
+    workload_id = any_workshop.start(DAEMON.format(mark="20000003", then="time.sleep(60)"))
+    any_workshop.wait_for(workload_id, "daemon up")
+    supervisor_pid = any_workshop.executor.observe(workload_id).supervisor_pid
+    assert supervisor_pid is not None
+    below = descendants(supervisor_pid)
+    shutil.rmtree(any_workshop.executor.root / workload_id)
+    wait_until(lambda: not any(map(_is_alive, [supervisor_pid, *below])), 5, "everything to be gone")
 
 
 def test_stop_that_comes_before_the_command_prevents_it(workshop: Workshop) -> None:

@@ -1,6 +1,7 @@
 """What a workload may use: over a limit it ends, and says why; the machine does not notice."""
 
 import itertools
+import json
 import shutil
 import time
 from collections.abc import Callable
@@ -208,11 +209,13 @@ def test_groups_are_removed_with_the_workload(workshop: Workshop) -> None:
     limits = Limits(memory_bytes=64 * MIB, cpu_count=0.5)
     workload_id = workshop.start("import time\nprint('up')\ntime.sleep(60)", limits=limits)
     workshop.wait_for(workload_id, "up")
-    name = f"modelyard-{workload_id}"
-    made = [Path(folder).parent / name for folder in groups.folders.values()]
+    supervisor = json.loads((workshop.executor.root / workload_id / "supervisor.json").read_text(encoding="ascii"))
+    made = [Path(folder) for folder in supervisor["groups"]]
+    assert {folder.parent for folder in made} == {Path(folder).parent for folder in groups.folders.values()}
     assert all(folder.is_dir() for folder in made)
-    if (made_cpu := Path(groups.folders.get("cpu", "/none")).parent / name / "cpu.shares").exists():
-        assert made_cpu.read_text(encoding="ascii").strip() == "512"
+    for folder in made:
+        if (folder / "cpu.shares").exists():
+            assert (folder / "cpu.shares").read_text(encoding="ascii").strip() == "512"
     workshop.executor.stop(workload_id, 0)
     workshop.wait(workload_id)
     assert not any(folder.exists() for folder in made)

@@ -61,7 +61,7 @@ class Supervisor:
         """Everything, until the workload has ended and its end is on disk."""
         wake_read = _watch_signals()
         system.adopt_orphans()
-        self._groups = make_groups(f"modelyard-{self._plan['id']}")
+        self._groups = make_groups(f"modelyard-{self._plan['id']}-{os.getpid()}")
         write_json(f"{self._folder}/supervisor.json", self._identity())
         read_fd, write_fd = os.pipe()
         _widen(read_fd)
@@ -81,7 +81,8 @@ class Supervisor:
         if self._reason is not None:
             self._log.note(self._reason)
         self._groups.remove()
-        write_json(f"{self._folder}/status.json", self._status())
+        with contextlib.suppress(FileNotFoundError):  # the whole folder is gone
+            write_json(f"{self._folder}/status.json", self._status())
 
     def _supervise(self, pump: OutputPump, write_fd: int, wake_fd: int) -> None:
         limits = self._plan["limits"]
@@ -157,6 +158,8 @@ class Supervisor:
             self._end(launched, f"time limit of {time_limit_s:g} s exceeded", limits["grace_s"])
         if os.path.exists(f"{self._folder}/stop"):
             self._end_on_request(launched, is_signal=False)
+        elif not os.path.exists(f"{self._folder}/lock"):  # nobody could find, stop or use it any more
+            self._end(launched, "its folder was deleted", 0)
 
     def _end_on_request(self, launched: Launched, *, is_signal: bool) -> None:
         grace_s = self._plan["limits"]["grace_s"]
