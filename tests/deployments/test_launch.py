@@ -1,6 +1,7 @@
 """From a package to an active deployment that answers, with real images, sandboxes and replicas."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from tests.deployments.serving import ECHO, METADATA, Workshop
 from tests.waiting import wait_until
 
 BROKEN = "print('here we go')\nraise ValueError('no luck')"
+SLOW = "import time\nprint('loading')\ntime.sleep(3600)"
 SHOUTING = ECHO.replace("{data}", "{data}!")
 
 
@@ -60,8 +62,13 @@ def test_target_labels_and_threshold_reach_the_runner(workshop: Workshop) -> Non
         def score(data, model, **kwargs):
             return pd.DataFrame({"-no": 1 - data["x"], "{yes}": data["x"]})
     """
-    binary = {"targetType": "Binary", "targetName": "won", "positiveClassLabel": "{yes}", "negativeClassLabel": "-no"}
-    multiclass = {"targetType": "Multiclass", "targetName": "kind", "classLabels": ["-no", "{yes}"]}
+    binary: dict[str, Any] = {
+        "targetType": "Binary",
+        "targetName": "won",
+        "positiveClassLabel": "{yes}",
+        "negativeClassLabel": "-no",
+    }
+    multiclass: dict[str, Any] = {"targetType": "Multiclass", "targetName": "kind", "classLabels": ["-no", "{yes}"]}
     first = workshop.a_package_of(source, **binary, predictionThreshold=0.3)
     with workshop.installation.application.database.write() as session:
         session.get_one(CustomModelVersion, first["modelId"]).side_effects_passed = True
@@ -165,6 +172,31 @@ def test_a_deployment_stops_and_starts_again(workshop: Workshop) -> None:
         assert workshop.ask(made["id"], "world").body == b"hello world"
 
 
+def test_a_deployment_is_stopped_while_it_is_launched(workshop: Workshop) -> None:
+    with workshop.working():
+        made = workshop.a_deployment(workshop.a_package_of(SLOW))
+        _await_service(workshop, made["id"])
+        stopped = workshop.api.patch(f"/deployments/{made['id']}/status/", json={"status": "inactive"})
+        assert stopped.status_code == 202
+        assert workshop.await_success(stopped.headers["Location"]).json()["status"] == "inactive"
+        assert workshop.await_end(made["location"]).json()["status"] in {"ABORTED", "ERROR"}
+        assert workshop.read(made["id"])["status"] == "inactive"
+        again = workshop.api.patch(f"/deployments/{made['id']}/status/", json={"status": "inactive"})
+        assert workshop.await_success(again.headers["Location"]).json()["status"] == "inactive"
+
+
+def test_starting_what_is_active_changes_nothing(workshop: Workshop) -> None:
+    with workshop.working():
+        made = workshop.a_deployment()
+        workshop.await_success(made["location"])
+        started = workshop.api.patch(f"/deployments/{made['id']}/status/", json={"status": "active"})
+        assert workshop.await_success(started.headers["Location"]).json()["status"] == "active"
+        with workshop.installation.application.database.read() as session:
+            status = service_status(session, made["id"])
+        assert status is not None
+        assert status.generation == 1
+
+
 def test_settings_that_concern_the_service_start_it_anew(workshop: Workshop) -> None:
     with workshop.working():
         made = workshop.a_deployment()
@@ -200,16 +232,18 @@ def test_the_logs_of_healthy_replicas_have_no_alarming_words(workshop: Workshop)
 
 
 def test_deleting_while_it_is_launched_leaves_nothing_running(workshop: Workshop) -> None:
-    slow = "import time\nprint('loading')\ntime.sleep(3600)"
     with workshop.working():
-        made = workshop.a_deployment(workshop.a_package_of(slow))
-
-        def launching() -> bool:
-            with workshop.installation.application.database.read() as session:
-                return service_status(session, made["id"]) is not None
-
-        wait_until(launching, what="the service")
+        made = workshop.a_deployment(workshop.a_package_of(SLOW))
+        _await_service(workshop, made["id"])
         assert workshop.api.delete(f"/deployments/{made['id']}/").status_code == 204
         assert workshop.api.get(f"/deployments/{made['id']}/").status_code == 404
         ended = workshop.await_end(made["location"]).json()
         assert ended["status"] in {"ABORTED", "ERROR"}
+
+
+def _await_service(workshop: Workshop, deployment_id: str) -> None:
+    def launching() -> bool:
+        with workshop.installation.application.database.read() as session:
+            return service_status(session, deployment_id) is not None
+
+    wait_until(launching, what="the service")

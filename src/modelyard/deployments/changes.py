@@ -25,6 +25,7 @@ from modelyard.identity.roles import Permission
 from modelyard.kernel.errors import Conflict, Invalid, invalid
 from modelyard.kernel.settings import Settings
 from modelyard.models.serving import load_servable
+from modelyard.operations import service as operations
 from modelyard.operations.tables import Operation
 from modelyard.registry.tables import ModelPackage
 from modelyard.workspaces.runtime_parameters import Value
@@ -93,20 +94,30 @@ def replace_model(session: Session, caller: Caller, deployment_id: str, body: Mo
 
 
 def change_status(session: Session, caller: Caller, deployment_id: str, status: str) -> Operation:
-    """Stops a deployment or starts it again. What is so already is no error."""
+    """Stops a deployment, also one that is being launched, or starts it again. What is so already is no error."""
     row = find_deployment(session, caller, deployment_id, Permission.EDIT, lock=True)
-    _refuse_busy(row)
     audit.record(session, caller, "change status", KIND, row.id, {"status": status})
     if status == DeploymentStatus.INACTIVE.value:
-        if row.status != DeploymentStatus.INACTIVE.value:
-            row.status = DeploymentStatus.STOPPING.value
-            stop_service(session, row.id)
-        return start_operation(session, caller, row, kinds.STOP, f"Stopping {row.label}", {})
-    if row.status != DeploymentStatus.ACTIVE.value:
+        return _stop(session, caller, row)
+    _refuse_busy(row)
+    restarts = row.status != DeploymentStatus.ACTIVE.value
+    if restarts:
         row.status = DeploymentStatus.LAUNCHING.value
         row.error = None
-    payload = {"package_id": row.package_id}
+    payload = {"package_id": row.package_id, "restarts": restarts}
     return start_operation(session, caller, row, kinds.START, f"Starting {row.label}", payload)
+
+
+def _stop(session: Session, caller: Caller, row: Deployment) -> Operation:
+    if row.status == DeploymentStatus.LAUNCHING.value:
+        for operation in operations.open_operations(session, row.id):
+            operations.request_cancel(session, operation.id)
+    else:
+        _refuse_busy(row)
+    if row.status != DeploymentStatus.INACTIVE.value:
+        row.status = DeploymentStatus.STOPPING.value
+        stop_service(session, row.id)
+    return start_operation(session, caller, row, kinds.STOP, f"Stopping {row.label}", {})
 
 
 def read_deployment_settings(session: Session, caller: Caller, deployment_id: str) -> DeploymentSettings:

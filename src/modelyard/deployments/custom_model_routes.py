@@ -10,13 +10,13 @@ from modelyard.deployments.custom_model_schemas import (
 )
 from modelyard.identity.caller import Caller
 from modelyard.kernel.paging import Page
-from modelyard.kernel.routing import Answer, Download, RequestInfo, endpoint
+from modelyard.kernel.routing import PAGING, Answer, Download, RequestInfo, endpoint
 from modelyard.operations import service as operations
 
 TAG = "CustomModelDeployments"
 
 
-@endpoint("GET", "/customModelDeployments/", errors=(400,), tag=TAG)
+@endpoint("GET", "/customModelDeployments/", errors=(400,), tag=TAG, documented_as_required=PAGING)
 def list_deployments(
     session: Session, caller: Caller, query: CustomModelDeploymentListQuery, request: RequestInfo
 ) -> Page[CustomModelDeploymentResponse]:

@@ -23,7 +23,7 @@ from modelyard.deployments.schemas import (
 from modelyard.deployments.settings import DeploymentSettings, DeploymentSettingsUpdate
 from modelyard.identity.caller import Caller
 from modelyard.kernel.paging import Page, PageQuery
-from modelyard.kernel.routing import Answer, RequestInfo, endpoint
+from modelyard.kernel.routing import PAGING, Answer, RequestInfo, endpoint
 from modelyard.kernel.settings import Settings
 from modelyard.operations import service as operations
 
@@ -39,7 +39,7 @@ def create_deployment(
     return operations.accepted(request, operation, DeploymentCreateResponse(id=row.id))
 
 
-@endpoint("GET", "/deployments/", tag=TAG)
+@endpoint("GET", "/deployments/", tag=TAG, documented_as_required=PAGING)
 def list_deployments(
     session: Session, caller: Caller, query: DeploymentListQuery, settings: Settings, request: RequestInfo
 ) -> Page[DeploymentRetrieveResponse]:
@@ -152,7 +152,7 @@ def change_access(
     service.change_access(session, caller, settings, deployment_id, body)
 
 
-@endpoint("GET", "/deletedDeployments/", errors=(403,), tag=TAG)
+@endpoint("GET", "/deletedDeployments/", errors=(403,), tag=TAG, documented_as_required=PAGING)
 def list_deleted(
     session: Session, caller: Caller, query: DeletedDeploymentListQuery, request: RequestInfo
 ) -> DeletedDeploymentListResponse:

@@ -36,6 +36,8 @@ from modelyard.workspaces.runtime_parameters import Value
 SERVICE_KIND = "deployment"
 LOOK_AGAIN_S = 0.1
 GONE = "The deployment was deleted."
+STOPPED = "The deployment was stopped."
+UNDER_WAY = frozenset({DeploymentStatus.LAUNCHING.value, DeploymentStatus.REPLACING_MODEL.value})
 
 
 # bringing a service up: the steps of deploying, starting, replacing a model and applying settings
@@ -97,7 +99,7 @@ def await_ready(work: Work) -> None:
     if not _restarts(work):
         return
     with work.database.read() as session:
-        _living(session, work)
+        _wanted_still(session, work)
         status = service_status(session, work.payload["deployment_id"])
     if status is None or status.generation != work.state["generation"]:
         raise OperationFailed("Another change of the deployment took the place of this one.")
@@ -142,6 +144,8 @@ def launch_failed(work: Work, message: str) -> None:
         logs.write(session, work.id, f"Failed: {message}")
         audit.record(session, None, "fail", KIND, row.id, {"kind": work.kind, "message": message})
         _let_go_of_wanted(session, work, row)
+        if row.status not in UNDER_WAY:
+            return
         status = service_status(session, row.id)
         if status is not None and status.serving_generation is not None:
             if status.generation == row.launch_generation and row.launch_operation_id == work.id:
@@ -172,11 +176,18 @@ def _restarts(work: Work) -> bool:
 
 
 def _wanted(session: Session, work: Work) -> tuple[Deployment, ModelPackage, Servable]:
-    row = _living(session, work)
+    row = _wanted_still(session, work)
     package = session.get(ModelPackage, work.payload["package_id"])
     if package is None:
         raise OperationFailed("The model package was deleted.")
     return row, package, load_servable(session, package.custom_model_version_id)
+
+
+def _wanted_still(session: Session, work: Work) -> Deployment:
+    row = _living(session, work)
+    if _restarts(work) and row.status not in UNDER_WAY:
+        raise OperationFailed(STOPPED)
+    return row
 
 
 def _living(session: Session, work: Work) -> Deployment:
