@@ -31,7 +31,9 @@ def test_every_wrong_field_is_named_at_once() -> None:
     assert '"pineapple"' in raised.value.errors["name"]
 
 
-@pytest.mark.parametrize("content", [b"{", b"nonsense", b"\xff\xfe", b'{"name": "\xff"}'])
+@pytest.mark.parametrize(
+    "content", [b"{", b"nonsense", b"\xff\xfe", b'{"name": "\xff"}', b'{"name": ' + b"[" * 100_000]
+)
 def test_what_is_not_json_is_a_bad_request(content: bytes) -> None:
     with pytest.raises(BadRequest):
         decode(Fruit, content)

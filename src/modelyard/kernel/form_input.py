@@ -9,7 +9,7 @@ import msgspec
 
 from modelyard.kernel.errors import BadRequest, Invalid
 from modelyard.kernel.multipart import Form
-from modelyard.kernel.wire import convert, refuse_nul
+from modelyard.kernel.wire import NOT_JSON, convert, refuse_nul
 
 S = TypeVar("S", bound=msgspec.Struct)
 Stored = TypeVar("Stored")
@@ -38,7 +38,7 @@ def from_form(form: Form[Stored]) -> FormInput[Stored]:
 def from_json(content: bytes) -> FormInput[Any]:
     try:
         values = msgspec.json.decode(content) if content.strip() else {}
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except NOT_JSON as error:
         raise BadRequest(f"the body is neither multipart/form-data nor valid JSON: {error}") from error
     if not isinstance(values, dict):
         raise Invalid(f"the body must be a JSON object, not {type(values).__name__}")

@@ -23,7 +23,7 @@ from modelyard.kernel.form_input import from_form, from_json
 from modelyard.kernel.multipart import Form
 from modelyard.kernel.parts import Parts
 from modelyard.kernel.routing import Answer, Download, Endpoint, RequestInfo
-from modelyard.kernel.wire import convert, decode
+from modelyard.kernel.wire import NOT_JSON, convert, decode
 
 log = logging.getLogger(__name__)
 
@@ -238,7 +238,7 @@ def filters_from_body(app: ASGIApp) -> ASGIApp:
 def _object(content: bytes) -> dict[str, Any]:
     try:
         values = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except NOT_JSON:
         return {}
     return values if isinstance(values, dict) else {}
 

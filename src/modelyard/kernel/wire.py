@@ -12,6 +12,7 @@ from modelyard.kernel.clock import to_wire
 from modelyard.kernel.errors import BadRequest, Invalid
 
 __all__ = [
+    "NOT_JSON",
     "UNSET",
     "Body",
     "BoolText",
@@ -32,6 +33,8 @@ __all__ = [
 S = TypeVar("S", bound=msgspec.Struct)
 T = TypeVar("T")
 
+NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What reading JSON raises for content that is none; the last is nesting that nobody means."""
 _NUL_IN_JSON = b"\\u0000"
 BoolText = Literal["false", "False", "true", "True"]
 Uri = Annotated[str, Meta(extra_json_schema={"format": "uri"})]
@@ -70,7 +73,7 @@ def decode(type_: type[S], content: bytes) -> S:
         return msgspec.json.decode(content, type=type_)
     except msgspec.ValidationError:
         return convert(type_, msgspec.json.decode(content))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except NOT_JSON as error:
         raise BadRequest(f"the body is not valid JSON: {error}") from error
 
 
@@ -111,7 +114,7 @@ def _has_nul(value: Any) -> bool:
 def _plain(content: bytes) -> Any:
     try:
         return msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except NOT_JSON:
         return None
 
 
@@ -150,5 +153,5 @@ def read_json_text(text: str, type_: type[T], field: str) -> T:
     """The value of a form field that holds JSON in a string."""
     try:
         return msgspec.json.decode(text, type=type_)
-    except (msgspec.DecodeError, UnicodeEncodeError) as error:
+    except (*NOT_JSON, UnicodeEncodeError) as error:
         raise Invalid(f"{field}: {error}", {field: str(error)}) from error
