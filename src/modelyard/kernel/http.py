@@ -14,7 +14,7 @@ from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Stream
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp, Receive, Send
 from sqlalchemy.orm import Session
 
 from modelyard.kernel.database import Database
@@ -226,7 +226,7 @@ def filters_from_body(app: ASGIApp) -> ASGIApp:
     Parameters of the URL win, so that following ``next`` with the same body moves on.
     """
 
-    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+    async def wrapped(scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "GET" and _has_json_body(scope):
             scope["query_string"] = _merged(scope["query_string"], _object(await _drain(receive)))
             receive = _empty_receive(receive)

@@ -70,11 +70,13 @@ def decode(type_: type[S], content: bytes) -> S:
     if _NUL_IN_JSON in content:
         refuse_nul(_plain(content))
     try:
-        return msgspec.json.decode(content, type=type_)
-    except msgspec.ValidationError:
-        return convert(type_, msgspec.json.decode(content))
+        try:
+            return msgspec.json.decode(content, type=type_)
+        except msgspec.ValidationError:
+            values = msgspec.json.decode(content)
     except NOT_JSON as error:
         raise BadRequest(f"the body is not valid JSON: {error}") from error
+    return convert(type_, values)
 
 
 def convert(type_: type[S], values: Any, *, strict: bool = True) -> S:
