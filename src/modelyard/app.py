@@ -36,6 +36,7 @@ from modelyard.kernel.database import Database
 from modelyard.kernel.errors import Unavailable
 from modelyard.kernel.http import create_app
 from modelyard.kernel.multipart import Form, FormLimits, read_form
+from modelyard.kernel.openapi import document_route
 from modelyard.kernel.parts import Parts
 from modelyard.kernel.routing import Endpoint, endpoints_of
 from modelyard.kernel.settings import Settings
@@ -105,7 +106,7 @@ class Application:
             parts=self.parts,
             authenticate=token_use.noting(authenticate),
             read_form=read,
-            handlers=forwarder.handlers(),
+            handlers=[*forwarder.handlers(), document_route(endpoints())],
             on_startup=[forwarder.open, token_use.start],
             on_shutdown=[forwarder.close, token_use.stop],
         )

@@ -95,6 +95,7 @@ def list_versions(
     errors=(403, 404, 413, 422),
     location=True,
     form=EnvironmentVersionForm,
+    files=("docker_context",),
 )
 def create_version(
     session: Session, caller: Caller, environment_id: str, form: FormInput[Any], blobs: BlobStore, request: RequestInfo

@@ -36,7 +36,7 @@ def ping() -> PingResponse:
 
 
 @endpoint("GET", "/version/", tag="Info")
-def read_version(caller: Caller) -> VersionResponse:  # asked by clients to learn whether their token is valid
+def read_installed_version(caller: Caller) -> VersionResponse:  # asked by clients to learn whether their token is valid
     """Read the version of this installation."""
     return service.installed_version()
 

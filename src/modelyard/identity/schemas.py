@@ -138,6 +138,6 @@ class ApiTokenListQuery(PageQuery):
 
 class ApiTokenCreate(Body):
     name: Name
-    expires_at: datetime | None = None
+    expires_at: Annotated[datetime, Meta(tz=True)] | None = None
     user_id: EntityId | None = None
     scope: TokenScope = "full"

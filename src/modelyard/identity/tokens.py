@@ -68,8 +68,6 @@ def _for_whom(caller: Caller, user_id: str | None) -> str:
 def _future(moment_: datetime | None) -> datetime | None:
     if moment_ is None:
         return None
-    if moment_.tzinfo is None:
-        raise invalid(expiresAt=f"must name its time zone, such as {moment_.isoformat()}Z")
     if moment_ <= datetime.now(UTC):
         raise invalid(expiresAt=f"must be in the future; {moment_.isoformat()} is past")
     return moment_

@@ -4,7 +4,7 @@ from sqlalchemy.orm import Session
 
 from modelyard.identity.caller import Caller
 from modelyard.kernel.paging import Page, PageQuery
-from modelyard.kernel.routing import Answer, Download, RequestInfo, endpoint
+from modelyard.kernel.routing import PAGING, Answer, Download, RequestInfo, endpoint
 from modelyard.kernel.settings import Settings
 from modelyard.models import downloads, service
 from modelyard.models.schemas import (
@@ -29,7 +29,7 @@ def read_limits(caller: Caller, settings: Settings) -> CustomModelResourceLimits
     return service.read_limits(settings)
 
 
-@endpoint("GET", "/customModels/", tag=TAG)
+@endpoint("GET", "/customModels/", documented_as_required=PAGING, tag=TAG)
 def list_models(
     session: Session, caller: Caller, query: CustomModelListQuery, request: RequestInfo
 ) -> Page[CustomModelResponse]:
@@ -73,7 +73,9 @@ def delete_model(session: Session, caller: Caller, custom_model_id: str, request
     service.delete_model(session, caller, request, custom_model_id)
 
 
-@endpoint("GET", "/customModels/{customModelId}/accessControl/", errors=(400, 404), tag=TAG)
+@endpoint(
+    "GET", "/customModels/{customModelId}/accessControl/", errors=(400, 404), documented_as_required=PAGING, tag=TAG
+)
 def list_access(
     session: Session, caller: Caller, custom_model_id: str, query: PageQuery, request: RequestInfo
 ) -> Page[CustomModelAccessControlResponse]:

@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 from modelyard.identity.caller import Caller
 from modelyard.kernel.form_input import FormInput
 from modelyard.kernel.paging import Page
-from modelyard.kernel.routing import Download, RequestInfo, endpoint
+from modelyard.kernel.routing import PAGING, Download, RequestInfo, endpoint
 from modelyard.kernel.settings import Settings
 from modelyard.models import downloads, versions
 from modelyard.models.schemas import DownloadQuery
@@ -22,7 +22,7 @@ TAG = "CustomModels"
 PATH = "/customModels/{customModelId}/versions/"
 
 
-@endpoint("GET", PATH, errors=(400, 404, 422), tag=TAG)
+@endpoint("GET", PATH, errors=(400, 404, 422), tag=TAG, documented_as_required=PAGING)
 def list_versions(
     session: Session, caller: Caller, custom_model_id: str, query: CustomModelVersionListQuery, request: RequestInfo
 ) -> Page[CustomModelVersionResponse]:

@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 from modelyard.compute.executor import Executor
 from modelyard.identity.caller import Caller
 from modelyard.kernel.paging import Page
-from modelyard.kernel.routing import Answer, Download, RequestInfo, endpoint
+from modelyard.kernel.routing import PAGING, Answer, Download, RequestInfo, endpoint
 from modelyard.kernel.settings import Settings
 from modelyard.models.testing import service
 from modelyard.models.testing.schemas import (
@@ -22,7 +22,7 @@ from modelyard.storage.blobs import BlobStore
 TAG = "CustomModelTests"
 
 
-@endpoint("GET", "/customModelTests/", tag=TAG)
+@endpoint("GET", "/customModelTests/", tag=TAG, documented_as_required=PAGING)
 def list_tests(
     session: Session, caller: Caller, query: CustomModelTestsListQuery, request: RequestInfo
 ) -> Page[CustomModelTestsResponse]:
@@ -60,7 +60,13 @@ def download_log(
     return Download(text, f"testing-{custom_model_test_id}.log", "text/plain; charset=utf-8")
 
 
-@endpoint("GET", "/customModelTests/{customModelTestId}/tail/", errors=(400, 404), tag=TAG)
+@endpoint(
+    "GET",
+    "/customModelTests/{customModelTestId}/tail/",
+    errors=(400, 404),
+    tag=TAG,
+    documented_as_required=("lines",),
+)
 def read_tail(
     session: Session,
     caller: Caller,

@@ -96,7 +96,7 @@ class TailQuery(Query):
     """``lines`` is read as text, because a bad number is a 400 here."""
 
     lines: Annotated[
-        str, Meta(extra_json_schema={"type": "integer", "minimum": 1, "maximum": 1000, "default": 100})
+        str, Meta(extra_json_schema={"x-documented-type": "integer", "minimum": 1, "maximum": 1000, "default": 100})
     ] = "100"
 
 
