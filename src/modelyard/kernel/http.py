@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, quote, unquote, urlencode
 
 import anyio.to_thread
 import msgspec
-from litestar import Litestar, Request, Response
+from litestar import HttpMethod, Litestar, Request, Response
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Stream
@@ -33,7 +33,7 @@ API_PREFIX = "/api/v2"
 
 
 class Authenticator(Protocol):
-    def __call__(self, session: Session, headers: typing.Mapping[str, str]) -> Any:
+    def __call__(self, session: Session, headers: typing.Mapping[str, str], /) -> Any:
         """The caller whom the request's headers name; raises ``Unauthorized``."""
 
 
@@ -81,7 +81,7 @@ def create_app(
         path = re.sub(r"\{(\w+)\}", lambda match: "{" + endpoint.path_names[match[1]] + ":str}", endpoint.path)
         return HTTPRouteHandler(
             API_PREFIX + path,
-            http_method=[endpoint.method],
+            http_method=[HttpMethod(endpoint.method)],
             status_code=200,
             include_in_schema=False,
             name=f"{endpoint.method} {endpoint.path}",
