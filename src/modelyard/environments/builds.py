@@ -130,10 +130,13 @@ def read_build(session: Session, subject_kind: str, subject_id: str) -> Build:
     return build
 
 
-def read_build_log(session: Session, subject_kind: str, subject_id: str) -> str:
-    """The log of a finished build; ``NotFound`` (seed 000, dependencyBuildLog: 404) while it runs."""
+def read_build_log(session: Session, subject_kind: str, subject_id: str, *, in_progress: bool = False) -> str:
+    """The log of a finished build; ``NotFound`` (seed 000, dependencyBuildLog: 404) while it runs.
+
+    With ``in_progress`` the log so far of one that runs, too.
+    """
     build = read_build(session, subject_kind, subject_id)
-    if build.status in OPEN_BUILD:
+    if build.status in OPEN_BUILD and not in_progress:
         raise NotFound("The dependency build is in progress; its log is there when it has ended.")
     return log_of(session, build)
 

@@ -6,7 +6,7 @@ from modelyard.environments.images.store import ImageStore
 from modelyard.identity.caller import Caller
 from modelyard.kernel.routing import Download, RequestInfo, endpoint
 from modelyard.models import dependency_builds
-from modelyard.models.build_schemas import DependencyBuildResponse
+from modelyard.models.build_schemas import BuildLogQuery, DependencyBuildResponse
 from modelyard.storage.blobs import BlobStore
 
 TAG = "CustomModels"
@@ -48,7 +48,7 @@ def cancel_dependency_build(
 
 @endpoint("GET", PATH + "dependencyBuildLog/", errors=(404, 422), tag=TAG, download=True)
 def read_dependency_build_log(
-    session: Session, caller: Caller, custom_model_id: str, custom_model_version_id: str
+    session: Session, caller: Caller, custom_model_id: str, custom_model_version_id: str, query: BuildLogQuery
 ) -> Download:
-    """Read the log of a build of dependencies that has ended."""
-    return dependency_builds.read_build_log(session, caller, custom_model_id, custom_model_version_id)
+    """Read the log of a build of dependencies that has ended; of one in progress too, where the query asks for it."""
+    return dependency_builds.read_build_log(session, caller, custom_model_id, custom_model_version_id, query)

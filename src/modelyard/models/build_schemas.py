@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from modelyard.kernel.wire import Schema, Uri
+from modelyard.kernel.wire import BoolText, Query, Schema, Uri
 
 
 class DependencyBuildResponse(Schema):
@@ -14,3 +14,9 @@ class DependencyBuildResponse(Schema):
     build_status: Literal["submitted", "processing", "failed", "success"]
     custom_model_id: str
     custom_model_version_id: str
+
+
+class BuildLogQuery(Query):
+    """Ours: by default the log of a build in progress is not found, as documented."""
+
+    in_progress: BoolText = "false"

@@ -11,8 +11,8 @@ from modelyard.identity.caller import Caller
 from modelyard.identity.roles import Permission
 from modelyard.kernel.errors import invalid
 from modelyard.kernel.routing import Download, RequestInfo
-from modelyard.kernel.wire import moment
-from modelyard.models.build_schemas import DependencyBuildResponse
+from modelyard.kernel.wire import moment, read_bool
+from modelyard.models.build_schemas import BuildLogQuery, DependencyBuildResponse
 from modelyard.models.service import find_version
 from modelyard.models.tables import CustomModelVersion
 from modelyard.storage.blobs import BlobStore
@@ -63,9 +63,10 @@ def cancel_build(session: Session, caller: Caller, model_id: str, version_id: st
     audit.record(session, caller, "cancel build", SUBJECT, version_id)
 
 
-def read_build_log(session: Session, caller: Caller, model_id: str, version_id: str) -> Download:
+def read_build_log(session: Session, caller: Caller, model_id: str, version_id: str, query: BuildLogQuery) -> Download:
     _, version = find_version(session, caller, version_id, Permission.VIEW, model_id=model_id)
-    log = builds.read_build_log(session, SUBJECT, version_id)
+    in_progress = read_bool(query.in_progress, "inProgress")
+    log = builds.read_build_log(session, SUBJECT, version_id, in_progress=in_progress)
     return Download(log, f"build-{version.label}.log", "text/plain; charset=utf-8")
 
 
