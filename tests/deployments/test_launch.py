@@ -1,6 +1,7 @@
 """From a package to an active deployment that answers, with real images, sandboxes and replicas."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,9 +10,31 @@ from modelyard.compute.services.service import service_status
 from modelyard.compute.services.tables import Service
 from modelyard.models.tables import CustomModelVersion
 from tests.deployments.serving import ECHO, METADATA, Workshop
+from tests.environments.contexts import an_environment, push, zipped
 from tests.waiting import wait_until
 
 BROKEN = "print('here we go')\nraise ValueError('no luck')"
+SERVER = """#!/bin/sh
+exec python3 - <<'END'
+from http.server import BaseHTTPRequestHandler, HTTPServer
+import os
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.answer(b"{}")
+
+    def do_POST(self):
+        self.answer(b"own server got " + self.rfile.read(int(self.headers["Content-Length"])))
+
+    def answer(self, body):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+END
+"""
 SLOW = "import time\nprint('loading')\ntime.sleep(3600)"
 SHOUTING = ECHO.replace("{data}", "{data}!")
 
@@ -87,31 +110,24 @@ def test_target_labels_and_threshold_reach_the_runner(workshop: Workshop) -> Non
 
 
 def test_a_server_of_its_own_answers_through_the_runner(workshop: Workshop) -> None:
-    script = """#!/bin/sh
-exec python3 - <<'END'
-from http.server import BaseHTTPRequestHandler, HTTPServer
-import os
-
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.answer(b"{}")
-
-    def do_POST(self):
-        self.answer(b"own server got " + self.rfile.read(int(self.headers["Content-Length"])))
-
-    def answer(self, body):
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
-END
-"""
     with workshop.working():
-        made = workshop.a_deployment(workshop.a_package_of(files={"start_server.sh": script}))
+        made = workshop.a_deployment(workshop.a_package_of(files={"start_server.sh": SERVER}))
         workshop.await_success(made["location"])
         assert workshop.ask(made["id"], "this").body == b"own server got this"
+
+
+def test_the_server_of_the_environment_finds_the_models_files_beside_it(workshop: Workshop) -> None:
+    server = SERVER.replace('b"own server got "', 'open("words.txt", "rb").read()')
+    context = zipped({"requirements.txt": b"", "start_server.sh": server.encode(), "words.txt": b"environment"})
+    api = workshop.api
+    environment = an_environment(api)
+    with workshop.working():
+        pushed = push(api, environment["id"], context)
+        workshop.await_success(pushed.headers["Location"])
+        other = replace(workshop, environment_id=environment["id"])
+        made = other.a_deployment(other.a_package_of(files={"words.txt": "the model's words: "}))
+        workshop.await_success(made["location"])
+        assert workshop.ask(made["id"], "this").body == b"the model's words: this"
 
 
 def test_replacing_switches_only_to_a_model_that_is_ready(workshop: Workshop) -> None:

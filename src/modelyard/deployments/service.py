@@ -25,6 +25,7 @@ from modelyard.identity import audit, sharing
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import Permission
 from modelyard.identity.sharing import RoleChange
+from modelyard.identity.tables import Organization
 from modelyard.kernel.errors import Forbidden, NotFound, invalid
 from modelyard.kernel.ids import new_id
 from modelyard.kernel.paging import Page, PageQuery, slice_page
@@ -188,6 +189,7 @@ def _prediction_environment(
 def _refuse_taken(session: Session, caller: Caller, user_provided_id: str | None) -> None:
     if user_provided_id is None:
         return
+    session.get(Organization, caller.organization_id, with_for_update=True)  # of two at once one is refused
     taken = session.scalar(
         select(Deployment.id).where(
             Deployment.organization_id == caller.organization_id, Deployment.user_provided_id == user_provided_id

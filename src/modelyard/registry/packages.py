@@ -122,7 +122,7 @@ def _registered_model(
         return _automatic(session, caller, model)
     if not body.registered_model_name.strip():
         raise invalid(registeredModelName="must not be blank")
-    same = find_by_name(session, caller, body.registered_model_name)
+    same = find_by_name(session, caller, body.registered_model_name, lock=True)
     if same is not None and same.automatic_for == model.id and _may_edit(session, caller, same):
         same.automatic_for = None
         return same
@@ -132,7 +132,9 @@ def _registered_model(
 
 
 def _automatic(session: Session, caller: Caller, model: CustomModel) -> RegisteredModel:
-    found = session.scalars(select(RegisteredModel).where(RegisteredModel.automatic_for == model.id)).all()
+    found = session.scalars(
+        select(RegisteredModel).where(RegisteredModel.automatic_for == model.id).with_for_update()
+    ).all()
     for one in found:
         if _may_edit(session, caller, one) and _is_same_target(one, model):
             return one

@@ -11,7 +11,7 @@ from modelyard.identity.caller import Caller
 from modelyard.identity.holders import withdraw
 from modelyard.identity.roles import Permission
 from modelyard.identity.sharing import RoleChange
-from modelyard.identity.tables import ResourceKind, SubjectKind
+from modelyard.identity.tables import Organization, ResourceKind, SubjectKind
 from modelyard.kernel.errors import Conflict, invalid
 from modelyard.kernel.ids import new_id
 from modelyard.kernel.paging import Page, PageQuery, page, slice_page
@@ -94,17 +94,20 @@ def add_registered_model(
     return row
 
 
-def find_by_name(session: Session, caller: Caller, name: str) -> RegisteredModel | None:
+def find_by_name(session: Session, caller: Caller, name: str, *, lock: bool = False) -> RegisteredModel | None:
     """The registered model of this name in the caller's organization, whether or not the caller may see it."""
-    return session.scalar(
-        select(RegisteredModel).where(
-            RegisteredModel.organization_id == caller.organization_id, RegisteredModel.name == name
-        )
+    statement = select(RegisteredModel).where(
+        RegisteredModel.organization_id == caller.organization_id, RegisteredModel.name == name
     )
+    return session.scalar(statement.with_for_update() if lock else statement)
 
 
 def refuse_taken(session: Session, caller: Caller, name: str) -> None:
-    """Raises ``Conflict`` when a registered model of the caller's organization has this name."""
+    """Raises ``Conflict`` when a registered model of the caller's organization has this name.
+
+    The organization is locked until the unit of work ends, so that of two who take a name at once one is refused.
+    """
+    session.get(Organization, caller.organization_id, with_for_update=True)
     if find_by_name(session, caller, name) is not None:
         text = f"the name {name!r} is already in use by another registered model"
         raise Conflict(f"name: {text}", {"name": text})
@@ -153,10 +156,11 @@ def _set_global(session: Session, caller: Caller, row: RegisteredModel, is_globa
 def delete_registered_model(session: Session, caller: Caller, request: RequestInfo, model_id: str) -> None:
     """Deletes the registered model with its packages; ``Conflict`` while one of them is deployed."""
     row = find_registered_model(session, caller, model_id, Permission.DELETE, lock=True)
+    packages = session.scalars(
+        select(ModelPackage).where(ModelPackage.registered_model_id == model_id).with_for_update()
+    ).all()
     deployments = session.scalars(
-        select(PackageUse.deployment_id)
-        .join(ModelPackage, ModelPackage.id == PackageUse.package_id)
-        .where(ModelPackage.registered_model_id == model_id)
+        select(PackageUse.deployment_id).where(PackageUse.package_id.in_([package.id for package in packages]))
     ).all()
     if deployments:
         links = ", ".join(f"{request.api_url}/deployments/{one}/" for one in deployments[:5])
@@ -165,7 +169,6 @@ def delete_registered_model(session: Session, caller: Caller, request: RequestIn
             f"delete them or replace their model first: {links}",
             extra={"deploymentIds": list(deployments)},
         )
-    packages = session.scalars(select(ModelPackage).where(ModelPackage.registered_model_id == model_id)).all()
     for package in packages:
         usage.remove(session, UserKind.MODEL_PACKAGE, package.id)
         session.delete(package)
