@@ -10,7 +10,7 @@ from modelyard.cli import config
 from modelyard.cli.client import Api, connect
 from modelyard.cli.errors import CommandError, ExitCode
 from modelyard.cli.groups import AsJson
-from modelyard.cli.screen import done, note, print_details
+from modelyard.cli.screen import Column, done, note, print_details
 
 
 def login(
@@ -43,7 +43,7 @@ def whoami(as_json: AsJson = False) -> None:
     api = connect()
     account = api.get("/account/info/")
     found = account | {"endpoint": api.account.endpoint, "tokenFrom": api.account.source}
-    rows = [
+    rows: list[Column] = [
         ("User", "username"),
         ("Email", "email"),
         ("Administrator", "permissions.administration"),

@@ -1,8 +1,11 @@
 """How every group of commands is made, so that all of them look alike."""
 
+import sys
 from typing import Annotated, Any
 
 import typer
+
+from modelyard.cli.errors import CommandError, ExitCode
 
 CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -19,3 +22,13 @@ def group(help_text: str) -> typer.Typer:
         rich_markup_mode=None,
         context_settings=CONTEXT,
     )
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Asks before something that cannot be undone; raises where there is nobody to ask, or the answer is no."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise CommandError("this cannot be undone, and there is nobody to ask", hint="add --yes", code=ExitCode.USAGE)
+    if not typer.confirm(question, err=True):
+        raise CommandError("nothing was done")

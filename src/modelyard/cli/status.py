@@ -8,7 +8,7 @@ from modelyard.cli.client import connect
 from modelyard.cli.errors import CommandError
 from modelyard.cli.following import UNFINISHED, failed, wait_for
 from modelyard.cli.groups import AsJson
-from modelyard.cli.screen import print_details, print_list, show_time
+from modelyard.cli.screen import Column, print_details, print_list, show_time
 
 FINISHED_BADLY = ("ERROR", "ABORTED", "EXPIRED")
 
@@ -22,7 +22,7 @@ def status(
     """Show what the server is doing for you, or how one operation goes."""
     api = connect()
     if status_id is None:
-        rows = [
+        rows: list[Column] = [
             ("id", "statusId"),
             ("type", "statusType"),
             ("status", "status"),
@@ -36,7 +36,7 @@ def status(
     result = wait_for(api, path, f"Waiting for {status_id}") if wait else None
     response = api.request("GET", path, follow_redirects=False)
     entry = response.json() | {"result": result or response.headers.get("Location")}
-    details = [
+    details: list[Column] = [
         ("Operation", "statusId"),
         ("Type", "statusType"),
         ("Status", "status"),

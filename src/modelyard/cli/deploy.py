@@ -1,0 +1,62 @@
+"""``modelyard deploy``: from a model to an address that answers."""
+
+from typing import Annotated, Any
+
+import typer
+
+from modelyard.cli.client import Api, Json, connect
+from modelyard.cli.deployments import Importance
+from modelyard.cli.following import wait_for
+from modelyard.cli.groups import AsJson
+from modelyard.cli.lookup import MODEL, PREDICTION_ENVIRONMENT, find, find_model_version
+from modelyard.cli.packages import package_of
+from modelyard.cli.prediction_routes import curl_line, prediction_url
+from modelyard.cli.screen import print_json
+
+
+def deploy(
+    model: Annotated[str, typer.Argument(help="The custom model's id or name.", show_default=False)],
+    label: Annotated[
+        str | None, typer.Option("--label", "-l", help="What the deployment is called; else as the model.")
+    ] = None,
+    version: Annotated[str | None, typer.Option("--version", help="A version's id or label; else the latest.")] = None,
+    env: Annotated[
+        str | None, typer.Option("--env", "-e", help="Prediction environment (id or name); else this installation.")
+    ] = None,
+    replicas: Annotated[
+        int | None, typer.Option(min=1, max=8, help="How many run; another number makes a new version of the model.")
+    ] = None,
+    importance: Annotated[Importance | None, typer.Option(case_sensitive=False, help="How much depends on it.")] = None,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it answers.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Deploy a version of a model and wait until it answers; it is registered first where it is not."""
+    api = connect()
+    found = find(api, MODEL, model)
+    chosen = find_model_version(api, found, version)
+    where = find(api, PREDICTION_ENVIRONMENT, env) if env else None
+    if replicas is not None and replicas != (chosen["replicas"] or 1):
+        chosen = _with_replicas(api, found, replicas)
+    package, _ = package_of(api, found, chosen)
+    body: dict[str, Any] = {"modelPackageId": package["id"], "label": label or found["name"]}
+    if where:
+        body["predictionEnvironmentId"] = where["id"]
+    if importance:
+        body["importance"] = importance.value
+    made, location = api.start("POST", "/deployments/fromModelPackage/", body)
+    if wait:
+        wait_for(api, location, f"Deploying {body['label']}")
+    deployment = api.get(f"/deployments/{made['id']}/")
+    url = prediction_url(deployment)
+    if as_json:
+        print_json(deployment | {"predictionUrl": url})
+        return
+    state = "is active" if wait else f"is {deployment['status']}: modelyard deployment show {made['id']}"
+    print(f"{deployment['label']} ({made['id']}) {state}.")
+    print(f"Predictions: {url}")
+    print(f"Try it:      {curl_line(deployment)}")
+
+
+def _with_replicas(api: Api, model: Json, replicas: int) -> Json:
+    """A new version of a model, the same but for its replicas."""
+    return api.patch(f"/customModels/{model['id']}/versions/", {"isMajorUpdate": "false", "replicas": replicas})

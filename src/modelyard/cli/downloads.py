@@ -1,0 +1,36 @@
+"""Files that the server sends."""
+
+import re
+import sys
+from pathlib import Path
+
+from modelyard.cli.client import Api
+from modelyard.cli.errors import CommandError
+from modelyard.cli.screen import done, show_size
+
+
+def save(api: Api, path: str, output: Path | None, *, as_json: bool) -> None:
+    """Writes a download to ``output``, ``-`` being stdout; without it to the name that the server gives."""
+    with api.stream("GET", api.url(path)) as response:
+        if output == Path("-"):
+            for chunk in response.iter_bytes():
+                sys.stdout.buffer.write(chunk)
+            sys.stdout.buffer.flush()
+            return
+        target = output or Path(_name(response.headers.get("content-disposition", "")))
+        if output is None and target.exists():
+            raise CommandError(f"{target} exists already", hint="choose another file with -o")
+        size_bytes = 0
+        staged = target.with_name(f".{target.name}.part")
+        with staged.open("wb") as file:
+            for chunk in response.iter_bytes():
+                file.write(chunk)
+                size_bytes += len(chunk)
+        staged.replace(target)
+    done(f"Saved {target} ({show_size(size_bytes)}).", {"file": str(target), "sizeBytes": size_bytes}, as_json=as_json)
+
+
+def _name(disposition: str) -> str:
+    """The file name of a Content-Disposition, without any folder."""
+    found = re.search(r'filename="([^"]+)"', disposition)
+    return Path(found[1]).name if found else "download"

@@ -1,0 +1,88 @@
+"""``model-metadata.yaml``: what a folder says about its model, for the first push."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from modelyard.cli.errors import CommandError
+
+NAMES = ("model-metadata.yaml", "model-metadata.yml", "metadata.yaml")
+TARGET_TYPES = {
+    name.lower(): name
+    for name in ("Binary", "Regression", "Multiclass", "Anomaly", "Transform", "TextGeneration", "Unstructured")
+}
+_INFERENCE_FIELDS = ("targetName", "positiveClassLabel", "negativeClassLabel", "predictionThreshold", "classLabels")
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads ``yes`` and ``no``, which are class labels more often than not, as the text that they are (YAML 1.2)."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    start: [each for each in resolvers if each[0] != "tag:yaml.org,2002:bool"]
+    for start, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+
+
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """The metadata of a folder; empty without the file. Raises ``CommandError`` with the place of a mistake."""
+    file = next((folder / name for name in NAMES if (folder / name).is_file()), None)
+    if file is None:
+        return {}
+    try:
+        values = yaml.load(file.read_text(encoding="utf-8"), _Loader)  # noqa: S506 # a safe loader
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or error
+        raise CommandError(f"{file}{place}: {problem}", hint="correct the YAML and push again") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise CommandError(f"{file}: it must be a map of keys, such as name and targetType")
+    return values
+
+
+def creation_of(metadata: dict[str, Any], name: str | None) -> dict[str, Any]:
+    """The body that creates the model which the metadata describes."""
+    chosen = name or metadata.get("name")
+    if not chosen:
+        raise CommandError("the new model has no name", hint=f"add a name to {NAMES[0]}, or push with --model NAME")
+    wanted = str(metadata.get("targetType", "")).replace(" ", "").lower()
+    if wanted not in TARGET_TYPES:
+        said = f"{metadata['targetType']!r} is none" if wanted else "none is given"
+        known = ", ".join(TARGET_TYPES)
+        raise CommandError(
+            f"the model {chosen!r} is new and needs a target type, but {said}",
+            hint=f"add targetType to {NAMES[0]} ({known}), or make the model first: modelyard model create --help",
+        )
+    body: dict[str, Any] = {
+        "name": str(chosen),
+        "customModelType": "inference",
+        "targetType": TARGET_TYPES[wanted],
+        "description": str(metadata.get("description", "")),
+    }
+    nested = metadata.get("inferenceModel")
+    fields = (nested if isinstance(nested, dict) else {}) | {k: metadata[k] for k in _INFERENCE_FIELDS if k in metadata}
+    for field in _INFERENCE_FIELDS:
+        if fields.get(field) is not None:
+            body[field] = _wire(field, fields[field])
+    return body
+
+
+def _wire(field: str, value: Any) -> Any:
+    """YAML reads labels such as ``1`` or ``true`` as other things than text; on the wire they are text."""
+    if field == "predictionThreshold":
+        return value
+    if field == "classLabels":
+        return [_label(each) for each in value] if isinstance(value, list) else value
+    return _label(value)
+
+
+def _label(value: Any) -> str:
+    return {True: "True", False: "False"}[value] if isinstance(value, bool) else str(value)
