@@ -1,13 +1,12 @@
 """HTTP over a Unix socket, synchronous: for health probes and tests of models, not for the data plane."""
 
 import http.client
-import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-PATH_LIMIT_BYTES = 107
+from modelyard.compute.shared_files import connectable
 
 
 @dataclass(frozen=True)
@@ -28,21 +27,12 @@ class UnixConnection(http.client.HTTPConnection):
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(self.timeout)
         try:
-            if len(os.fsencode(self._path)) <= PATH_LIMIT_BYTES:
-                connection.connect(str(self._path))
-            else:
-                self._connect_through_folder(connection)
+            with connectable(self._path) as address:
+                connection.connect(address)
         except OSError:
             connection.close()
             raise
         self.sock = connection
-
-    def _connect_through_folder(self, connection: socket.socket) -> None:
-        folder = os.open(self._path.parent, os.O_PATH | os.O_DIRECTORY)
-        try:
-            connection.connect(f"/proc/self/fd/{folder}/{self._path.name}")
-        finally:
-            os.close(folder)
 
     def ask(
         self, method: str, target: str, body: bytes | None = None, headers: Mapping[str, str] | None = None

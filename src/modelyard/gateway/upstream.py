@@ -1,13 +1,13 @@
 """Connections to the replicas: kept alive, one request at a time each, over Unix sockets."""
 
 import asyncio
-import os
 from typing import Any, Protocol
 
 import httptools
 
+from modelyard.compute.shared_files import connectable
+
 MAX_IDLE = 64
-PATH_LIMIT_BYTES = 107
 
 
 class Receiver(Protocol):
@@ -48,16 +48,10 @@ class Upstream:
 
     async def connect(self) -> "UpstreamConnection":
         """A new connection. Raises ``OSError``."""
-        loop = asyncio.get_running_loop()
-        path, folder = self.socket_path, None
-        if len(os.fsencode(path)) > PATH_LIMIT_BYTES:
-            folder = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY)  # noqa: PTH120 # a descriptor, not a Path
-            path = f"/proc/self/fd/{folder}/{os.path.basename(path)}"  # noqa: PTH119
-        try:
-            _, connection = await loop.create_unix_connection(lambda: UpstreamConnection(self), path)
-        finally:
-            if folder is not None:
-                os.close(folder)
+        with connectable(self.socket_path) as address:
+            _, connection = await asyncio.get_running_loop().create_unix_connection(
+                lambda: UpstreamConnection(self), address
+            )
         return connection
 
     def retire(self) -> None:

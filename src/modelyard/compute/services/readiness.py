@@ -8,9 +8,11 @@ from pathlib import Path
 
 from modelyard.compute.executor import Executor, State
 from modelyard.compute.services.service import ServiceSpec
+from modelyard.compute.shared_files import read_regular
 from modelyard.compute.unix_http import ask_once
 
 PROBE_TIMEOUT_S = 2.0
+MAX_FAILURE_BYTES = 65536
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def own_reason(folder: Path | None) -> str | None:
     if folder is None:
         return None
     try:
-        told = json.loads((folder / "failure.json").read_text(encoding="utf-8", errors="replace")[:65536])
+        told = json.loads(read_regular(folder / "failure.json", MAX_FAILURE_BYTES))
     except (OSError, ValueError):
         return None
     message = told.get("message") if isinstance(told, dict) else None
