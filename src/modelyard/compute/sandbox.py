@@ -45,9 +45,9 @@ ETC_FILES = {
     "group": "root:x:0:\nmodelyard:x:1000:\n",
     "hosts": "127.0.0.1 localhost modelyard\n::1 localhost\n",
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
-    "resolv.conf": "nameserver 10.0.2.3\noptions edns0\n",
+    "resolv.conf": "nameserver 127.0.0.1\noptions edns0\n",
 }
-"""Files of /etc that the sandbox has its own of. The name server is slirp4netns's, which asks the host's."""
+"""Files of /etc that the sandbox has its own of. The supervisor answers for the name server."""
 
 
 def plan_workload(
@@ -122,9 +122,18 @@ def _plan_network(workload: Workload, isolation: Isolation, allowed_networks: tu
         api=None if workload.network is Network.NONE else workload.api_address,
         api_port=_API_PORT,
         slirp4netns=None if isolation.slirp4netns is None else str(isolation.slirp4netns),
+        name_servers=name_servers() if workload.network is Network.PUBLIC else [],
         rejected=[*_PRIVATE_NETWORKS, *own_addresses()] if workload.network is Network.PUBLIC else [],
         allowed=list(allowed_networks),
     )
+
+
+def name_servers() -> list[str]:
+    """The name servers that this machine asks."""
+    settings = Path("/etc/resolv.conf")
+    lines = settings.read_text(encoding="utf-8", errors="replace").splitlines() if settings.exists() else []
+    words = [line.split() for line in lines]
+    return [line[1] for line in words if len(line) > 1 and line[0] == "nameserver"]
 
 
 def own_addresses() -> list[str]:

@@ -23,7 +23,8 @@ INSIDE_ID = 1000
 
 _NETWORK_TIMEOUT_S = 10
 _NICE_OF_SMALL = 5
-_READY = b"network"
+_READY = "network"
+_SOCKETS = ("api", "names", "questions")
 _GO = b"go"
 
 
@@ -38,7 +39,7 @@ class Launched:
         self.pid = pid
         self.status_fd = status_fd
         self.way_out: network.WayOut | None = None
-        self.listener: socket.socket | None = None
+        self.sockets: dict[str, socket.socket] = {}
 
 
 def launch(plan: "Plan", groups: Groups, output_fd: int) -> Launched:
@@ -112,13 +113,13 @@ def make_user_namespace(host_uid: int) -> int:
 def _accompany(launched: Launched, plan: "NetworkPlan", link: socket.socket) -> None:
     """Do the parent's part until the child has become the command."""
     while True:
-        message, fds, _, _ = socket.recv_fds(link, 4096, 1)
+        message, fds, _, _ = socket.recv_fds(link, 4096, len(_SOCKETS))
         if not message:
             return
-        if message != _READY:
+        ready, *names = message.decode("utf-8", "replace").split(" ")
+        if ready != _READY:
             raise LaunchError(message.decode("utf-8", "replace"))
-        if fds:
-            launched.listener = socket.socket(fileno=fds[0])
+        launched.sockets = {name: socket.socket(fileno=fd) for name, fd in zip(names, fds, strict=True)}
         if plan["policy"] == "public":
             program = plan["slirp4netns"]
             if program is None:
@@ -207,7 +208,10 @@ def _execute_sandboxed(
 
 
 def _enter_network(plan: "NetworkPlan", link: socket.socket) -> None:
-    """A network namespace of its own, with a door to the API, a way out, or both."""
+    """A network namespace of its own, with a door to the API, a way out, or both.
+
+    Whoever holds a socket that was made here speaks from here: they go to the parent, which stays outside.
+    """
     uid, gid = os.getuid(), os.getgid()
     if uid == 0:
         system.unshare(system.CLONE_NEWNET)
@@ -218,12 +222,16 @@ def _enter_network(plan: "NetworkPlan", link: socket.socket) -> None:
                 file.write(text)
     network.raise_loopback()
     network.reject(plan["rejected"])
-    if plan["api"] is None:
-        link.sendall(_READY)
-    else:
-        with network.listen(plan["api_port"]) as listener:
-            socket.send_fds(link, [_READY], [listener.fileno()])
+    made: dict[str, socket.socket] = {}
+    if plan["api"] is not None:
+        made["api"] = network.listen(plan["api_port"])
+    if plan["policy"] == "public":
+        made["names"], made["questions"] = network.listen_for_names()
+    socket.send_fds(link, [" ".join([_READY, *made]).encode()], [made[name].fileno() for name in made])
+    for inside in made.values():
+        inside.close()
     if link.recv(len(_GO)) != _GO:
         os._exit(126)
     if plan["policy"] == "public":
         network.allow(plan["allowed"])
+        network.reject_aliases()

@@ -13,7 +13,7 @@ import traceback
 from . import probe, system
 from .cgroups import Groups, make_groups
 from .launch import Launched, LaunchError, launch
-from .network import Door
+from .network import Door, NameDoor
 from .output import Log, Masker, OutputPump
 from .usage import DiskWatch, MemoryWatch
 
@@ -94,8 +94,7 @@ class Supervisor:
             return
         finally:
             os.close(write_fd)
-        if launched.listener is not None and self._plan["network"]["api"] is not None:
-            Door(launched.listener, self._plan["network"]["api"])
+        self._open_doors(launched)
         memory = MemoryWatch(self._groups, limits["memory_bytes"], is_enforced="memory" in enforced)
         disk = DiskWatch([self._plan["work"], *self._plan["counted"]], limits["disk_bytes"], launched.pid)
         self._watch(launched, pump, wake_fd, memory, disk, counts_processes="pids" not in enforced)
@@ -103,6 +102,13 @@ class Supervisor:
         self._peak_bytes = max(self._peak_bytes, memory.peak_bytes)
         if launched.way_out is not None:
             launched.way_out.close()
+
+    def _open_doors(self, launched: Launched) -> None:
+        network, sockets = self._plan["network"], launched.sockets
+        if "api" in sockets and network["api"] is not None:
+            Door(sockets["api"], network["api"])
+        if "names" in sockets:
+            NameDoor(sockets["names"], sockets["questions"], network["name_servers"])
 
     def _watch(
         self,

@@ -18,6 +18,10 @@ _RTF_GATEWAY = 0x2
 _RTF_REJECT = 0x200
 _IFF_UP_RUNNING = 0x41
 _GATEWAY = "10.0.2.2"  # slirp4netns, by default
+_ALIASES = ("10.0.2.0/25", "10.0.2.128/25")  # the gateway's own network, in halves: more specific than its route
+_NAME_PORT = 53
+_NAME_TIMEOUT_S = 5
+_DATAGRAM_BYTES = 65535
 _NOWHERE = "0.0.0.0"  # noqa: S104 - the kernel's word for no gateway
 _CONNECTIONS = 64
 _BLOCK_BYTES = 64 * 1024
@@ -40,6 +44,15 @@ def allow(networks: list[str]) -> None:
     """Send these IPv4 networks out, although a wider one is rejected. The way out must be up."""
     for network in networks:
         _add_route(network, _RTF_UP | _RTF_GATEWAY, _GATEWAY)
+
+
+def reject_aliases() -> None:
+    """Make the addresses unreachable that slirp4netns answers for itself, once the way out is up.
+
+    It hands connections to them on to this machine or to its name server, whatever the port; packets that go further
+    need the gateway only as a neighbour, not as a destination.
+    """
+    reject(list(_ALIASES))
 
 
 def _add_route(network: str, flags: int, gateway: str | None) -> None:
@@ -66,13 +79,20 @@ def listen(port: int) -> socket.socket:
     return listener
 
 
+def listen_for_names() -> tuple[socket.socket, socket.socket]:
+    """Sockets on the loopback of this process's namespace for questions about names: a listener, and for datagrams."""
+    datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    datagrams.bind(("127.0.0.1", _NAME_PORT))
+    return listen(_NAME_PORT), datagrams
+
+
 class WayOut:
     """slirp4netns, carrying packets between a namespace and this machine's network. It ends when this process does."""
 
     def __init__(self, program: str, process: int, *, is_in_own_user_namespace: bool) -> None:
         ready_read, ready_write = os.pipe()
         exit_read, self._exit_write = os.pipe()
-        command = [program, "--configure", "--mtu=65520", "--disable-host-loopback"]
+        command = [program, "--configure", "--mtu=65520", "--disable-host-loopback", "--disable-dns"]
         if is_in_own_user_namespace:
             command.append(f"--userns-path=/proc/{process}/ns/user")
         else:  # it is root: let it give that up, and its view of the files, once it has begun
@@ -131,6 +151,43 @@ class Door:
             return
         finally:
             self._places.release()
+
+
+class NameDoor:
+    """Carries questions about names from inside to this machine's name servers, and nothing else to them."""
+
+    def __init__(self, listener: socket.socket, datagrams: socket.socket, name_servers: list[str]) -> None:
+        self._datagrams = datagrams
+        self._name_servers = name_servers
+        self._places = threading.BoundedSemaphore(_CONNECTIONS)
+        if name_servers:
+            self._long_questions = Door(listener, f"{name_servers[0]}:{_NAME_PORT}")
+            threading.Thread(target=self._accept, name="names", daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            self._places.acquire()
+            try:
+                question, asker = self._datagrams.recvfrom(_DATAGRAM_BYTES)
+            except OSError:
+                return
+            threading.Thread(target=self._ask, args=(question, asker), daemon=True).start()
+
+    def _ask(self, question: bytes, asker: tuple[str, int]) -> None:
+        """Ask all servers; the first answer is the answer."""
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._places.release)
+            sockets: list[socket.socket] = []
+            for server in self._name_servers:
+                family = socket.AF_INET6 if ":" in server else socket.AF_INET
+                with contextlib.suppress(OSError):
+                    sockets.append(stack.enter_context(socket.socket(family, socket.SOCK_DGRAM)))
+                    sockets[-1].connect((server, _NAME_PORT))
+                    sockets[-1].send(question)
+            with contextlib.suppress(OSError):
+                answered = select.select(sockets, [], [], _NAME_TIMEOUT_S)[0]
+                if answered:
+                    self._datagrams.sendto(answered[0].recv(_DATAGRAM_BYTES), asker)
 
 
 def _carry(source: socket.socket, target: socket.socket) -> None:

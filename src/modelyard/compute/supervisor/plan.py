@@ -24,13 +24,15 @@ class NetworkPlan(TypedDict):
     """What the workload may reach.
 
     `policy` is a value of `workload.Network`; connections to `127.0.0.1:<api_port>` inside are carried to `api`.
-    `rejected` and `allowed` are IPv4 networks as `address/bits`; the allowed ones win.
+    `name_servers` are this machine's; questions about names are carried to them. `rejected` and `allowed` are IPv4
+    networks as `address/bits`; the allowed ones win.
     """
 
     policy: str
     api: str | None
     api_port: int
     slirp4netns: str | None
+    name_servers: list[str]
     rejected: list[str]
     allowed: list[str]
 
