@@ -35,7 +35,7 @@ bench: setup ## Speed, side by side with peers and floors
 	@$(RUN)/python -m benchmarks
 
 docs: setup ## The documentation as a site in site/
-	@$(RUN)/python docs/build.py
+	@env -u PYTHONDONTWRITEBYTECODE $(UV) run --frozen --quiet --isolated --only-group docs sphinx-build -qW docs site
 
 migration: setup ## Write the database revision again from the tables (until the first release)
 	@$(RUN)/python -m modelyard.kernel.migrations
