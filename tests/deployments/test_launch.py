@@ -73,6 +73,18 @@ def test_a_runtime_parameter_reaches_the_model(workshop: Workshop) -> None:
         made = workshop.a_deployment(package, runtimeParameterValues=values)
         workshop.await_success(made["location"])
         assert workshop.ask(made["id"], "world").body == b"{code} good day world"
+        path = f"/deployments/{made['id']}/runtimeParameters/"
+        [shown] = workshop.api.get(path).json()["data"]
+        assert (shown["fieldName"], shown["currentValue"]) == ("GREETING", "{code} good day")
+        deployed_at = workshop.read(made["id"])["model"]["deployedAt"]
+        values = json.dumps([{"fieldName": "GREETING", "type": "string", "value": None}])
+        changed = workshop.api.put(path, json={"runtimeParameterValues": values})
+        assert changed.status_code == 202, changed.text
+        workshop.await_success(changed.headers["Location"])
+        assert workshop.ask(made["id"], "world").body == b"hello world"
+        assert workshop.read(made["id"])["model"]["deployedAt"] == deployed_at
+        wrong = json.dumps([{"fieldName": "GREETING", "type": "numeric", "value": 1}])
+        assert workshop.api.put(path, json={"runtimeParameterValues": wrong}).status_code == 422
 
 
 def test_target_labels_and_threshold_reach_the_runner(workshop: Workshop) -> None:

@@ -23,12 +23,14 @@ from modelyard.identity import audit
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import Permission
 from modelyard.kernel.errors import Conflict, Invalid, invalid
+from modelyard.kernel.paging import Page, PageQuery, slice_page
+from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.settings import Settings
 from modelyard.models.serving import load_servable
 from modelyard.operations import service as operations
 from modelyard.operations.tables import Operation
 from modelyard.registry.tables import ModelPackage
-from modelyard.workspaces.runtime_parameters import Value
+from modelyard.workspaces.runtime_parameters import RuntimeParameterUnified, Value
 
 BUSY = frozenset(
     {DeploymentStatus.LAUNCHING.value, DeploymentStatus.REPLACING_MODEL.value, DeploymentStatus.STOPPING.value}
@@ -118,6 +120,32 @@ def _stop(session: Session, caller: Caller, row: Deployment) -> Operation:
         row.status = DeploymentStatus.STOPPING.value
         stop_service(session, row.id)
     return start_operation(session, caller, row, kinds.STOP, f"Stopping {row.label}", {})
+
+
+def list_parameters(
+    session: Session, caller: Caller, deployment_id: str, query: PageQuery, request: RequestInfo
+) -> Page[RuntimeParameterUnified]:
+    """The runtime parameters with the values that the deployment's model is given."""
+    row = find_deployment(session, caller, deployment_id)
+    servable = load_servable(session, row.custom_model_version_id)
+    values = msgspec.convert(row.parameter_values, list[Value])
+    return slice_page(servable.parameters(values), query, request)
+
+
+def change_parameters(session: Session, caller: Caller, deployment_id: str, text: str) -> Operation:
+    """Sets runtime parameters; null clears one. A deployment that is active gets replicas that have them."""
+    row = find_deployment(session, caller, deployment_id, Permission.EDIT, lock=True)
+    _refuse_busy(row)
+    servable = load_servable(session, row.custom_model_version_id)
+    values = read_parameters(servable, msgspec.convert(row.parameter_values, list[Value]), text)
+    restarts = row.status == DeploymentStatus.ACTIVE.value
+    if restarts:
+        row.status = DeploymentStatus.REPLACING_MODEL.value
+    else:
+        row.parameter_values = msgspec.to_builtins(values)
+    audit.record(session, caller, "set parameters", KIND, row.id, {"names": [value.field_name for value in values]})
+    payload = {"package_id": row.package_id, "parameter_values": msgspec.to_builtins(values), "restarts": restarts}
+    return start_operation(session, caller, row, kinds.SET_PARAMETERS, f"Setting parameters of {row.label}", payload)
 
 
 def read_deployment_settings(session: Session, caller: Caller, deployment_id: str) -> DeploymentSettings:

@@ -18,6 +18,7 @@ from modelyard.deployments.schemas import (
     ModelReplacement,
     ModelValidation,
     ModelValidationResponse,
+    RuntimeParameterChange,
     StatusChange,
 )
 from modelyard.deployments.settings import DeploymentSettings, DeploymentSettingsUpdate
@@ -26,6 +27,7 @@ from modelyard.kernel.paging import Page, PageQuery
 from modelyard.kernel.routing import PAGING, Answer, RequestInfo, endpoint
 from modelyard.kernel.settings import Settings
 from modelyard.operations import service as operations
+from modelyard.workspaces.runtime_parameters import RuntimeParameterUnified
 
 TAG = "Deployments"
 
@@ -134,6 +136,30 @@ def change_status(
 ) -> Answer:
     """Stop a deployment, or start it again."""
     return operations.accepted(request, changes.change_status(session, caller, deployment_id, body.status))
+
+
+@endpoint("GET", "/deployments/{deploymentId}/runtimeParameters/", errors=(403, 404), tag=TAG)
+def list_parameters(
+    session: Session, caller: Caller, deployment_id: str, query: PageQuery, request: RequestInfo
+) -> Page[RuntimeParameterUnified]:
+    """List the runtime parameters of a deployment's model, with their values."""
+    return changes.list_parameters(session, caller, deployment_id, query, request)
+
+
+@endpoint(
+    "PUT",
+    "/deployments/{deploymentId}/runtimeParameters/",
+    status=202,
+    errors=(403, 404, 409, 422),
+    tag=TAG,
+    location=True,
+)
+def change_parameters(
+    session: Session, caller: Caller, deployment_id: str, body: RuntimeParameterChange, request: RequestInfo
+) -> Answer:
+    """Set runtime parameters of a deployment's model; the one before answers until one with them is ready."""
+    operation = changes.change_parameters(session, caller, deployment_id, body.runtime_parameter_values)
+    return operations.accepted(request, operation)
 
 
 @endpoint("GET", "/deployments/{deploymentId}/accessControl/", errors=(403, 404), tag=TAG)

@@ -272,6 +272,10 @@ class ModelReplacement(Body):
     runtime_parameter_values: str | None = None
 
 
+class RuntimeParameterChange(Body):
+    runtime_parameter_values: str
+
+
 class StatusChange(Body):
     status: Literal["active", "inactive"]
 

@@ -40,7 +40,7 @@ STOPPED = "The deployment was stopped."
 UNDER_WAY = frozenset({DeploymentStatus.LAUNCHING.value, DeploymentStatus.REPLACING_MODEL.value})
 
 
-# bringing a service up: the steps of deploying, starting, replacing a model and applying settings
+# bringing a service up: the steps of deploying, starting, replacing a model, and of changed parameters and settings
 
 
 def make_image(work: Work) -> dict[str, Any] | None:
@@ -120,6 +120,7 @@ def finish(work: Work) -> None:
         if work.kind != kinds.APPLY_SETTINGS:
             set_model(row, package, servable)
             row.parameter_values = msgspec.to_builtins(_parameter_values(row, work))
+        if row.model_deployed_at is None or work.kind in {kinds.DEPLOY, kinds.REPLACE_MODEL}:
             row.model_deployed_at = datetime.now(UTC)
         if before is not None and before.id != package.id:
             release_model(session, row.id, before, kept_version_id=package.custom_model_version_id)
@@ -274,7 +275,7 @@ def erase(work: Work) -> None:
 
 def handlers() -> list[Handler]:
     launching = (make_image, launch, await_ready, finish)
-    up = (kinds.DEPLOY, kinds.START, kinds.REPLACE_MODEL, kinds.APPLY_SETTINGS)
+    up = (kinds.DEPLOY, kinds.START, kinds.REPLACE_MODEL, kinds.SET_PARAMETERS, kinds.APPLY_SETTINGS)
     return [
         *(Handler(kind, launching, on_failure=launch_failed, on_cancel=launch_canceled) for kind in up),
         Handler(kinds.STOP, (await_stopped,), on_failure=stop_failed),
