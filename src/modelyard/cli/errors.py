@@ -52,6 +52,9 @@ def report(error: CommandError, *, as_json: bool) -> None:
         print(f"hint: {error.hint}", file=sys.stderr)
 
 
-def near_matches(text: str, known: Iterable[str], limit: int = 3) -> str:
-    """Names close to ``text``, joined by "or"; empty where none is."""
-    return " or ".join(difflib.get_close_matches(text, list(known), limit, cutoff=0.5))
+def near_matches(text: str, known: Iterable[str], limit: int = 3) -> list[str]:
+    """The names that are close to ``text``, or hold it, whatever their case; the closest first."""
+    lower = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(text.lower(), lower, limit, cutoff=0.6)
+    close += [name for name in lower if text.lower() in name and name not in close]
+    return [lower[name] for name in close[:limit]]

@@ -22,9 +22,11 @@ class Kind:
     page: int = 1000
     command: str = ""
     """The command that lists it, for hints."""
+    by_part: bool = False
+    """Whether a part of its name will do where only one has it: built-in environments have long names."""
 
 
-ENVIRONMENT = Kind("environment", "/executionEnvironments/", "searchFor", command="env list")
+ENVIRONMENT = Kind("environment", "/executionEnvironments/", "searchFor", command="env list", by_part=True)
 DATASET = Kind("dataset", "/datasets/", "searchFor", id="datasetId", command="dataset list")
 MODEL = Kind("model", "/customModels/", "searchFor", command="model list")
 REGISTERED_MODEL = Kind("registered model", "/registeredModels/", "search", command="registry list")
@@ -52,19 +54,23 @@ def find_if_any(api: Api, kind: Kind, text: str) -> Json | None:
             if error.code is not ExitCode.NOT_FOUND:
                 raise
     query: Json = {kind.search: text} if kind.search else {}
-    same = [entry for entry in api.pages(kind.path, page=kind.page, **query) if entry[kind.name] == text]
+    listed = list(api.pages(kind.path, page=kind.page, **query))
+    same = [entry for entry in listed if entry[kind.name] == text]
+    if not same and kind.by_part:
+        same = [entry for entry in listed if text.lower() in str(entry[kind.name]).lower()]
     if len(same) > 1:
-        ids = ", ".join(str(entry[kind.id]) for entry in same)
+        named = "\n".join(f"  {entry[kind.id]}  {entry[kind.name]}" for entry in same)
         raise CommandError(
-            f"{len(same)} {kind.noun}s are called {text!r}: {ids}", hint="name the one you mean by its id"
+            f"{text!r} is the name of {len(same)} {kind.noun}s:\n{named}",
+            hint="name the one you mean by its id",
+            code=ExitCode.USAGE,
         )
     return same[0] if same else None
 
 
 def _not_found(api: Api, kind: Kind, text: str) -> CommandError:
     names = [str(entry[kind.name]) for entry in api.pages(kind.path, page=kind.page, limit=_NEAR)]
-    lower = {name.lower(): name for name in names}
-    near = " or ".join(repr(lower[name]) for name in near_matches(text.lower(), lower).split(" or ") if name)
+    near = " or ".join(map(repr, near_matches(text, names)))
     listing = f"modelyard {kind.command} shows what there is" if kind.command else None
     hint = f"did you mean {near}?" if near else listing
     return CommandError(f"there is no {kind.noun} with the id or name {text!r}", hint=hint, code=ExitCode.NOT_FOUND)

@@ -38,7 +38,7 @@ class LazyGroup(TyperGroup):
         if ctx.resilient_parsing:
             return None, None, args[1:]
         near = near_matches(name, COMMANDS)
-        hint = f"did you mean {near}?" if near else "modelyard --help lists the commands"
+        hint = f"did you mean {' or '.join(near)}?" if near else "modelyard --help lists the commands"
         raise CommandError(f"there is no command {name!r}", hint=hint, code=ExitCode.USAGE)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:

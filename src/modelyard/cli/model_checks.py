@@ -163,7 +163,7 @@ def _number(text: str) -> int | float | str:
 def _known_check(name: str) -> None:
     if name not in CHECKS:
         near = near_matches(name, CHECKS)
-        hint = f"did you mean {near}?" if near else f"the checks are {', '.join(CHECKS)}"
+        hint = f"did you mean {' or '.join(near)}?" if near else f"the checks are {', '.join(CHECKS)}"
         raise CommandError(f"there is no check {name!r}", hint=hint, code=ExitCode.USAGE)
 
 
