@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from modelyard.app import Application, build, prepare
+from modelyard.compute.executor import Executor
 from modelyard.compute.isolation import Isolation, probe
 from modelyard.identity.accounts import add_token, bootstrap
 from modelyard.identity.caller import new_token
@@ -18,6 +19,7 @@ from modelyard.kernel.ids import new_id
 from modelyard.kernel.settings import Settings
 from tests.api_client import Api, in_process
 from tests.postgres import Cluster, programs, running_cluster
+from tests.waiting import wait_until
 
 ADMIN_TOKEN = "my_admin-token-of-the-tests"
 
@@ -114,7 +116,15 @@ def an_installation(
     yield make
     for client, application in opened:
         client.__exit__(None, None, None)
+        _end_workloads(application)
         application.database.dispose()
+
+
+def _end_workloads(application: Application) -> None:
+    executor = application.parts.get(Executor)  # type: ignore[type-abstract]
+    for workload_id in executor.ids():
+        executor.stop(workload_id, 0)
+    wait_until(lambda: not any(executor.observe(one).is_alive for one in executor.ids()), what="workloads to end")
 
 
 @pytest.fixture
