@@ -23,11 +23,18 @@ class Api:
 
     def __init__(self, account: Account) -> None:
         self.account = account
-        self.http = httpx2.Client(
-            headers={"Authorization": f"Bearer {account.token}", "User-Agent": f"modelyard/{version('modelyard')}"},
-            timeout=TIMEOUT,
-            trust_env=True,
-        )
+        self.clients: dict[bool, httpx2.Client] = {}
+
+    def client_for(self, url: str) -> httpx2.Client:
+        """The client for an address. Certificates take a while to load, so plain HTTP goes without."""
+        is_secure = url.startswith("https:")
+        if is_secure not in self.clients:
+            headers = {
+                "Authorization": f"Bearer {self.account.token}",
+                "User-Agent": f"modelyard/{version('modelyard')}",
+            }
+            self.clients[is_secure] = httpx2.Client(headers=headers, timeout=TIMEOUT, verify=is_secure)
+        return self.clients[is_secure]
 
     def url(self, path: str) -> str:
         """The address of a path below ``/api/v2``, on this server whatever host an absolute one names."""
@@ -36,7 +43,7 @@ class Api:
     def request(self, method: str, path: str, **options: Any) -> httpx2.Response:
         """Asks; raises ``CommandError`` for what is not a success (a 303 is one)."""
         with self._reachable():
-            response = self.http.request(method, self.url(path), **options)
+            response = self.client_for(self.url(path)).request(method, self.url(path), **options)
         if response.status_code >= 400:
             raise refusal(response, self.account)
         return response
@@ -44,7 +51,7 @@ class Api:
     @contextmanager
     def stream(self, method: str, url: str, **options: Any) -> Iterator[httpx2.Response]:
         """Like ``request`` for an absolute address, with the answer's body still to be read."""
-        with self._reachable(), self.http.stream(method, url, **options) as response:
+        with self._reachable(), self.client_for(url).stream(method, url, **options) as response:
             if response.status_code >= 400:
                 response.read()
                 raise refusal(response, self.account)
