@@ -18,7 +18,7 @@ from litestar.types import ASGIApp, Receive, Send
 from sqlalchemy.orm import Session
 
 from modelyard.kernel.database import Database
-from modelyard.kernel.errors import ModelyardError, TooLarge
+from modelyard.kernel.errors import ModelyardError, NotFound, TooLarge
 from modelyard.kernel.form_input import from_form, from_json
 from modelyard.kernel.multipart import Form
 from modelyard.kernel.parts import Parts
@@ -121,6 +121,8 @@ class _Runner:
                 arguments["caller"] = self.authenticator(session, headers)
             for name in self.endpoint.path_names.values():
                 arguments[name] = unquote(request.path_params[name])
+                if "\0" in arguments[name]:
+                    raise NotFound("There is nothing at this address.")
             info = _info(request, headers, self.endpoint)
             if "query" in wanted:
                 arguments["query"] = _read_query(wanted["query"], info.query_string)

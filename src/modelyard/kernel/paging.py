@@ -14,7 +14,7 @@ from modelyard.kernel.wire import Query, Schema, Uri
 Row = TypeVar("Row")
 Item = TypeVar("Item")
 
-Offset = Annotated[int, Meta(ge=0)]
+Offset = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Limit100 = Annotated[int, Meta(ge=1, le=100)]
 Limit1000 = Annotated[int, Meta(ge=1, le=1000)]
 

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from modelyard.kernel.paging import Offset
 from modelyard.kernel.wire import Moment, Query, Schema
 
 StatusName = Literal["INITIALIZED", "RUNNING", "COMPLETED", "ERROR", "ABORTED", "EXPIRED"]
@@ -20,5 +21,5 @@ class StatusResponse(Schema):
 
 
 class StatusListQuery(Query):
-    offset: Annotated[int, Meta(ge=0)] = 0
+    offset: Offset = 0
     limit: Annotated[int, Meta(ge=0, le=1000)] = 100

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from modelyard.identity.roles import RoleName
-from modelyard.kernel.paging import PageQuery
+from modelyard.kernel.paging import Offset, PageQuery
 from modelyard.kernel.wire import UNSET, Body, BoolText, Moment, Query, Schema, UnsetType
 
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
@@ -134,7 +134,7 @@ class RegisteredModelResponse(Schema):
 
 
 class VersionListQuery(Query):
-    offset: Annotated[int, Meta(ge=0)] = 0
+    offset: Offset = 0
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
     search: str | None = None
 
