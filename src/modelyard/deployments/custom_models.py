@@ -15,6 +15,7 @@ from modelyard.deployments.custom_model_schemas import (
     ExecutionEnvironmentShortResponse,
     ExecutionEnvironmentVersionShortResponse,
 )
+from modelyard.deployments.listing import page_by_creation
 from modelyard.deployments.service import find_deployment
 from modelyard.deployments.tables import Deployment, DeploymentLog, LogKind
 from modelyard.deployments.views import KIND, by_id
@@ -24,7 +25,7 @@ from modelyard.identity.caller import Caller
 from modelyard.identity.roles import Permission
 from modelyard.identity.tables import User
 from modelyard.kernel.errors import NotFound
-from modelyard.kernel.paging import Page, page
+from modelyard.kernel.paging import Page, of_items, page
 from modelyard.kernel.routing import Download, RequestInfo
 from modelyard.kernel.wire import moment
 from modelyard.models.tables import CustomModel, CustomModelVersion
@@ -37,6 +38,9 @@ def list_deployments(
     session: Session, caller: Caller, query: CustomModelDeploymentListQuery, request: RequestInfo
 ) -> Page[CustomModelDeploymentResponse]:
     """The deployments that the caller may view, newest first."""
+    if not query.custom_model_ids and not query.environment_ids:
+        rows = page_by_creation(session, caller, query, newest_first=True)
+        return of_items(_view(session, rows), sharing.count_visible(session, caller, KIND), query, request)
     statement = sharing.scoped(session, caller, KIND, Deployment, Deployment.id)
     if query.custom_model_ids:
         statement = statement.where(Deployment.custom_model_id.in_(query.custom_model_ids))
