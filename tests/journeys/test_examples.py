@@ -79,7 +79,10 @@ def shop(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sho
 def in_process(name: str) -> list[dict[str, float]]:
     """What the example's own code answers to its sample."""
     example = Example(name)
-    return [dict(row) for row in example.predict(example.sample()).to_dict("records")]
+    return [
+        {str(name): value for name, value in row.items()}
+        for row in example.predict(example.sample()).to_dict("records")
+    ]
 
 
 def as_rows(sample: bytes) -> list[dict[str, Any]]:
