@@ -143,6 +143,8 @@ def test_answers_and_their_headers(described: dict[str, Any]) -> None:
     assert "Location" in answers["202"]["headers"]
     assert answers["422"]["content"]["application/json"]["schema"] == {"$ref": f"{REF}ErrorResponse"}
     assert "401" in answers
+    accepted = described["paths"]["/api/v2/deployments/{deploymentId}/model/"]["patch"]["responses"]["202"]
+    assert accepted["content"]["application/json"]["schema"] == {"$ref": f"{REF}AcceptedResponse"}
     file = described["paths"]["/api/v2/customModels/{customModelId}/download/"]["get"]["responses"]["200"]
     assert "Content-Disposition" in file["headers"]
     assert "content" not in described["paths"]["/api/v2/users/{userId}/"]["patch"]["responses"].get("204", {})

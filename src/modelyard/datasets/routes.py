@@ -17,7 +17,7 @@ from modelyard.datasets.schemas import (
 )
 from modelyard.datasets.tables import Dataset, DatasetVersion
 from modelyard.identity import access_lists
-from modelyard.identity.access_lists import AccessControlResponse, UserRoles
+from modelyard.identity.access_lists import AccessControlResponse, SharingUpdateOrRemoveWithGrant
 from modelyard.identity.caller import Caller
 from modelyard.kernel.form_input import FormInput
 from modelyard.kernel.paging import Page, PageQuery, slice_page
@@ -34,7 +34,7 @@ TAG = "Datasets"
 @endpoint("POST", "/datasets/fromFile/", status=202, tag=TAG, errors=(413, 422), location=True, form=UploadForm)
 def create_dataset(
     session: Session, caller: Caller, form: FormInput[Any], settings: Settings, request: RequestInfo
-) -> Answer:
+) -> UploadResponse | Answer:
     """Upload a table as a new dataset.
 
     CSV (UTF-8), JSON lines or Parquet, plain, gzipped or alone in a zip, as the multipart part ``file``.
@@ -48,7 +48,7 @@ def create_dataset(
 @endpoint("POST", "/datasets/fromURL/", status=202, tag=TAG, errors=(422,), location=True)
 def create_dataset_from_url(
     session: Session, caller: Caller, body: DatasetFromUrl, settings: Settings, request: RequestInfo
-) -> Answer:
+) -> UploadResponse | Answer:
     """Make a dataset from a file of a public web server."""
     version, operation = service.create_from_url(session, caller, settings, body)
     return _accepted(request, version, operation)
@@ -65,7 +65,7 @@ def create_dataset_from_url(
 )
 def create_version(
     session: Session, caller: Caller, dataset_id: str, form: FormInput[Any], settings: Settings, request: RequestInfo
-) -> Answer:
+) -> UploadResponse | Answer:
     """Upload a new version of a dataset."""
     version, operation = service.add_version(session, caller, settings, dataset_id, form.form)
     return _accepted(request, version, operation)
@@ -118,7 +118,9 @@ def list_access(
 
 
 @endpoint("PATCH", "/datasets/{datasetId}/accessControl/", status=204, tag=TAG, errors=(403, 404, 409, 422))
-def change_access(session: Session, caller: Caller, dataset_id: str, body: UserRoles, settings: Settings) -> None:
+def change_access(
+    session: Session, caller: Caller, dataset_id: str, body: SharingUpdateOrRemoveWithGrant, settings: Settings
+) -> None:
     """Share a dataset, or take a user's role away."""
     access_lists.change_access(session, caller, settings, service.KIND, dataset_id, body)
 

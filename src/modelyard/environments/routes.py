@@ -17,7 +17,7 @@ from modelyard.environments.schemas import (
     PreparationResponse,
 )
 from modelyard.identity import access_lists
-from modelyard.identity.access_lists import AccessControlResponse, UserRoles
+from modelyard.identity.access_lists import AccessControlResponse, SharingUpdateOrRemoveWithGrant
 from modelyard.identity.caller import Caller
 from modelyard.kernel.form_input import FormInput
 from modelyard.kernel.paging import Page, PageQuery
@@ -74,7 +74,9 @@ def list_access(
 @endpoint(
     "PATCH", "/executionEnvironments/{environmentId}/accessControl/", status=204, tag=TAG, errors=(403, 404, 409, 422)
 )
-def change_access(session: Session, caller: Caller, environment_id: str, body: UserRoles, settings: Settings) -> None:
+def change_access(
+    session: Session, caller: Caller, environment_id: str, body: SharingUpdateOrRemoveWithGrant, settings: Settings
+) -> None:
     """Share an environment, or take a user's role away."""
     access_lists.change_access(session, caller, settings, service.KIND, environment_id, body)
 
@@ -99,7 +101,7 @@ def list_versions(
 )
 def create_version(
     session: Session, caller: Caller, environment_id: str, form: FormInput[Any], blobs: BlobStore, request: RequestInfo
-) -> Answer:
+) -> EnvironmentVersionResponse | Answer:
     """Add a version, and build it.
 
     ``docker_context`` is a zip, tar or tar.gz of a folder with ``requirements.txt``, ``start_server.sh`` or both.
@@ -147,7 +149,7 @@ def download_version(
 )
 def prepare_version(
     session: Session, caller: Caller, environment_id: str, version_id: str, images: ImageStore, request: RequestInfo
-) -> Answer:
+) -> PreparationResponse | Answer:
     """Make the image of a version now, instead of when something first needs it.
 
     The Location leads to the build; to the version itself where the image is there already, or where somebody else

@@ -69,13 +69,19 @@ def document_route(endpoints: Sequence[Endpoint]) -> HTTPRouteHandler:
     return HTTPRouteHandler(f"{API_PREFIX}/openapi.json", http_method=["GET"], include_in_schema=False)(read_openapi)
 
 
+class AcceptedResponse(Schema):
+    """The answer to what is done asynchronously: Location leads to the status with this id."""
+
+    status_id: str
+
+
 class _Components:
     """The schemas of every type that an endpoint speaks of."""
 
     def __init__(self, endpoints: Sequence[Endpoint]) -> None:
         spoken = dict.fromkeys(type_ for endpoint in endpoints for type_ in _types(endpoint))
         known: dict[Any, None] = {}
-        for info in msgspec.inspect.multi_type_info([ErrorResponse, *spoken]):
+        for info in msgspec.inspect.multi_type_info([ErrorResponse, AcceptedResponse, *spoken]):
             _collect(info, known)
         schemas, self._all = msgspec.json.schema_components(list(known), ref_template=REF + "{name}")
         self._names = {type_: _target(schema) for type_, schema in zip(known, schemas, strict=True)}
@@ -192,10 +198,8 @@ def _content(endpoint: Endpoint, components: _Components, status: int) -> Node:
         return {}
     if Download in answered:
         return {endpoint.media_type: {"schema": BINARY}}
-    schemas = [components.ref(type_) for type_ in answered if _is_schema(type_)]
-    if len(schemas) == 1:
-        return {JSON: {"schema": schemas[0]}}
-    return {JSON: {"schema": {"anyOf": schemas} if schemas else {"type": "object"}}}
+    schemas = [components.ref(type_) for type_ in answered or [AcceptedResponse]]
+    return {JSON: {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}}
 
 
 def _headers(endpoint: Endpoint, status: int) -> Node:
