@@ -23,7 +23,7 @@ class AccessControlResponse(Schema):
     username: str
 
 
-class UserRole(Body):
+class UserRoleWithGrant(Body):
     """``role`` null or ``NO_ROLE`` takes the user's role away."""
 
     role: RoleName | Literal["NO_ROLE"] | None
@@ -31,8 +31,8 @@ class UserRole(Body):
     can_share: bool | None = None
 
 
-class UserRoles(Body):
-    data: Annotated[list[UserRole], Meta(max_length=100)]
+class SharingUpdateOrRemoveWithGrant(Body):
+    data: Annotated[list[UserRoleWithGrant], Meta(max_length=100)]
 
 
 def list_access(
@@ -47,7 +47,12 @@ def list_access(
 
 
 def change_access(
-    session: Session, caller: Caller, settings: Settings, kind: ResourceKind, resource_id: str, body: UserRoles
+    session: Session,
+    caller: Caller,
+    settings: Settings,
+    kind: ResourceKind,
+    resource_id: str,
+    body: SharingUpdateOrRemoveWithGrant,
 ) -> None:
     """Sets or takes away users' roles, all or none; raises as ``change_user_roles`` does."""
     wanted = [RoleChange(line.username, line.role, line.can_share) for line in body.data]

@@ -13,7 +13,6 @@ from modelyard.kernel.paging import PageQuery
 from modelyard.kernel.wire import Body, Moment, Schema
 
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
-Username = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\s/]+$")]
 OptionalText = Annotated[str, Meta(max_length=255)] | None
 EntityId = Annotated[str, Meta(pattern=r"^[0-9a-f]{24}$")]
 TokenScope = Literal["full"]
@@ -60,7 +59,7 @@ class UserListQuery(PageQuery):
 
 
 class UserCreate(Body):
-    username: Username
+    username: Name
     email: OptionalText = None
     first_name: OptionalText = None
     last_name: OptionalText = None

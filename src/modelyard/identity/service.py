@@ -20,7 +20,7 @@ from modelyard.identity.schemas import (
     VersionResponse,
 )
 from modelyard.identity.tables import User
-from modelyard.kernel.errors import Conflict
+from modelyard.kernel.errors import Conflict, invalid
 from modelyard.kernel.ids import new_id
 from modelyard.kernel.paging import Page, page
 from modelyard.kernel.routing import RequestInfo
@@ -67,6 +67,8 @@ def list_users(session: Session, caller: Caller, query: UserListQuery, request: 
 
 def create_user(session: Session, caller: Caller, body: UserCreate) -> UserResponse:
     require_admin(caller)
+    if re.search(r"[\s/]", body.username):
+        raise invalid(username=f"must not hold spaces or slashes; got {body.username!r}")
     user = User(
         id=new_id(),
         organization_id=organization_for(session, caller, body.organization_id),
