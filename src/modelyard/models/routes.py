@@ -2,13 +2,13 @@
 
 from sqlalchemy.orm import Session
 
+from modelyard.identity.access_lists import AccessControlResponse, SharingUpdateOrRemoveWithGrant
 from modelyard.identity.caller import Caller
 from modelyard.kernel.paging import Page, PageQuery
 from modelyard.kernel.routing import PAGING, Answer, Download, RequestInfo, endpoint
 from modelyard.kernel.settings import Settings
 from modelyard.models import downloads, service
 from modelyard.models.schemas import (
-    CustomModelAccessControlResponse,
     CustomModelCopy,
     CustomModelCreate,
     CustomModelListQuery,
@@ -16,7 +16,6 @@ from modelyard.models.schemas import (
     CustomModelResponse,
     CustomModelUpdate,
     DownloadQuery,
-    SharingUpdateOrRemoveWithGrant,
 )
 from modelyard.storage.blobs import BlobStore
 
@@ -78,7 +77,7 @@ def delete_model(session: Session, caller: Caller, custom_model_id: str, request
 )
 def list_access(
     session: Session, caller: Caller, custom_model_id: str, query: PageQuery, request: RequestInfo
-) -> Page[CustomModelAccessControlResponse]:
+) -> Page[AccessControlResponse]:
     """List who has which role on a custom model."""
     return service.list_access(session, caller, custom_model_id, query, request)
 

@@ -4,7 +4,6 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
-from modelyard.identity.roles import RoleName
 from modelyard.kernel.paging import Limit1000, Offset
 from modelyard.kernel.wire import Body, BoolText, Moment, Query, Schema, Uri
 from modelyard.models.version_schemas import CustomModelVersionResponse, GitModelVersion
@@ -154,23 +153,6 @@ class CustomModelResourceLimits(Schema):
     max_custom_model_container_size: int | None
     max_custom_model_replicas_per_deployment: int | None
     max_custom_model_testing_parallel_users: int
-
-
-class CustomModelAccessControlResponse(Schema):
-    can_share: bool
-    role: str
-    user_id: str
-    username: str
-
-
-class UserRoleWithGrant(Body):
-    role: RoleName | Literal["NO_ROLE"] | None
-    username: str
-    can_share: bool | None = None
-
-
-class SharingUpdateOrRemoveWithGrant(Body):
-    data: Annotated[list[UserRoleWithGrant], Meta(max_length=100)]
 
 
 class DownloadQuery(Query):

@@ -8,14 +8,14 @@ from sqlalchemy import exists, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from modelyard.identity import audit, sharing
+from modelyard.identity import access_lists, audit, sharing
+from modelyard.identity.access_lists import AccessControlResponse, SharingUpdateOrRemoveWithGrant
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import Permission
-from modelyard.identity.sharing import RoleChange
 from modelyard.identity.tables import ResourceKind
 from modelyard.kernel.errors import Conflict, Forbidden, NotFound, invalid
 from modelyard.kernel.ids import is_id, new_id
-from modelyard.kernel.paging import Page, PageQuery, of_items, page, slice_page
+from modelyard.kernel.paging import Page, PageQuery, of_items, page
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import changes, read_bool
@@ -23,14 +23,12 @@ from modelyard.models import usage
 from modelyard.models.deletion import purge
 from modelyard.models.rules import Target, raise_all, resource_errors, target_errors, target_type_of, with_defaults
 from modelyard.models.schemas import (
-    CustomModelAccessControlResponse,
     CustomModelCopy,
     CustomModelCreate,
     CustomModelListQuery,
     CustomModelResourceLimits,
     CustomModelResponse,
     CustomModelUpdate,
-    SharingUpdateOrRemoveWithGrant,
 )
 from modelyard.models.tables import CustomModel, CustomModelVersion
 from modelyard.models.usage import UserKind
@@ -243,16 +241,10 @@ def copy_model(session: Session, caller: Caller, body: CustomModelCopy) -> Custo
 
 def list_access(
     session: Session, caller: Caller, model_id: str, query: PageQuery, request: RequestInfo
-) -> Page[CustomModelAccessControlResponse]:
+) -> Page[AccessControlResponse]:
     """The users that the model is shared with."""
     find_model(session, caller, model_id, Permission.VIEW)
-    lines = [
-        CustomModelAccessControlResponse(
-            can_share=line.can_share, role=line.role, user_id=user.id, username=user.username
-        )
-        for line, user in sharing.user_grants(session, KIND, model_id)
-    ]
-    return slice_page(lines, query, request)
+    return access_lists.list_access(session, KIND, model_id, query, request)
 
 
 def change_access(
@@ -260,10 +252,7 @@ def change_access(
 ) -> None:
     """Sets or takes away users' roles, all or none."""
     find_model(session, caller, model_id, Permission.VIEW)
-    wanted = [RoleChange(line.username, line.role, line.can_share) for line in body.data]
-    sharing.change_user_roles(session, caller, settings, KIND, model_id, wanted)
-    roles = {change.username: change.role for change in wanted}
-    audit.record(session, caller, "share", KIND, model_id, {"roles": roles})
+    access_lists.change_access(session, caller, settings, KIND, model_id, body)
 
 
 def read_limits(settings: Settings) -> CustomModelResourceLimits:
@@ -322,7 +311,8 @@ def find_version(
     version = session.get(CustomModelVersion, version_id) if is_id(version_id) else None
     if version is None or (model_id is not None and version.model_id != model_id):
         raise NotFound(
-            f"There is no custom model version {version_id}" + (f" of model {model_id}." if model_id else ".")
+            f"There is no custom model version {version_id} "
+            + (f"of model {model_id}." if model_id else "that you may see.")
         )
     if caller is None:
         return session.get_one(CustomModel, version.model_id), version

@@ -14,6 +14,7 @@ from modelyard.compute.executor import Executor
 from modelyard.compute.isolation import Ability, probe
 from modelyard.kernel.database import Database
 from modelyard.kernel.settings import Settings
+from modelyard.processes.logs import configure
 from modelyard.processes.options import AsJson, DataDir, read_settings
 from modelyard.processes.running import processes_dir
 
@@ -33,7 +34,9 @@ def gc(
     as_json: AsJson = False,
 ) -> None:
     """Collect blobs, images, folders and workloads that nothing refers to any more."""
-    application = build(read_settings(data_dir))
+    settings = read_settings(data_dir)
+    configure(settings.log_level, "gc")
+    application = build(settings)
     found = garbage.collect(application.database, application.parts, application.settings, age_s=min_age_s)
     if as_json:
         typer.echo(json.dumps(vars(found)))
