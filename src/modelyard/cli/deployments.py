@@ -77,7 +77,7 @@ def list_deployments(
 
 @app.command()
 def show(deployment: Deployment, as_json: AsJson = False) -> None:
-    """Show a deployment: its state, its model, its use, and where it takes predictions."""
+    """Show a deployment: state, model, use, and its address."""
     found = find(connect(), DEPLOYMENT, deployment)
     rows: list[Column] = [
         ("Deployment", "label"),
@@ -166,7 +166,7 @@ def replace(
 
 @app.command()
 def stop(deployment: Deployment, wait: Wait = True, as_json: AsJson = False) -> None:
-    """Stop a deployment: it keeps its settings and its address, and answers nothing until it is started."""
+    """Stop a deployment; it keeps its settings and its address."""
     _change_status("inactive", "Stopping", "{label} is stopped.", deployment, wait=wait, as_json=as_json)
 
 

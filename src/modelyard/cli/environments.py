@@ -79,7 +79,7 @@ def create(
     language: Annotated[Language, typer.Option(help="What it runs.")] = Language.PYTHON,
     as_json: AsJson = False,
 ) -> None:
-    """Make an environment without a version; push then brings what is in it."""
+    """Make an environment without a version; push brings one."""
     body = {"name": name, "description": description, "programmingLanguage": language.value}
     made = connect().post(ENVIRONMENT.path, body)
     done(f"Made the environment {made['name']} ({made['id']}).", made, as_json=as_json)
@@ -98,7 +98,7 @@ def push(
     wait: Wait = True,
     as_json: AsJson = False,
 ) -> None:
-    """Push a folder as the next version of an environment, and build it.
+    """Push a folder as an environment's next version and build it.
 
     Without --env the environment has the folder's name, and is made where there is none.
     """
@@ -147,7 +147,7 @@ def _follow(api: Api, path: str, location: str, title: str, *, quiet: bool) -> N
 
 @app.command()
 def prepare(environment: Environment, version: Version = None, wait: Wait = True, as_json: AsJson = False) -> None:
-    """Build an environment now, instead of when something first needs it."""
+    """Build an environment now, not when it is first needed."""
     api = connect()
     found = find(api, ENVIRONMENT, environment)
     chosen = _version(api, found, version)

@@ -37,6 +37,10 @@ ORGANIZATION = Kind("organization", "/organizations/", "", command="admin org li
 PREDICTION_ENVIRONMENT = Kind("prediction environment", "/predictionEnvironments/", "search")
 
 
+def looks_like_id(text: str) -> bool:
+    return _ID.fullmatch(text) is not None
+
+
 def find(api: Api, kind: Kind, text: str) -> Json:
     """The resource with this id or exact name; ``CommandError`` where there is none, or more than one."""
     found = find_if_any(api, kind, text)
@@ -47,7 +51,7 @@ def find(api: Api, kind: Kind, text: str) -> Json:
 
 def find_if_any(api: Api, kind: Kind, text: str) -> Json | None:
     """The resource with this id or exact name, or None; ``CommandError`` where several have the name."""
-    if _ID.fullmatch(text):
+    if looks_like_id(text):
         try:
             return api.get(f"{kind.path}{text}/")
         except CommandError as error:

@@ -41,7 +41,7 @@ COLORS = {"succeeded": "green", "failed": "red", "warning": "yellow", "in_progre
 
 
 def build(model: Model, version: Version = None, wait: Wait = True, as_json: AsJson = False) -> None:
-    """Build what a version's requirements.txt asks for, and follow the log."""
+    """Build what requirements.txt asks for, and follow the log."""
     api = connect()
     found = find(api, MODEL, model)
     chosen = find_model_version(api, found, version)
@@ -219,7 +219,7 @@ def log(
     version: Version = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the log of a version's dependency build, or of the model's latest test."""
+    """Print the log of the dependency build, or the latest test."""
     api = connect()
     found = find(api, MODEL, model)
     if of_test:

@@ -149,7 +149,7 @@ def download(
 
 @app.command()
 def delete(model: Model, yes: Yes = False, as_json: AsJson = False) -> None:
-    """Delete a model with all its versions; not while it is deployed or under test."""
+    """Delete a model and its versions; not one that is deployed."""
     api = connect()
     found = find(api, MODEL, model)
     confirm(f"Delete the model {found['name']} with all its versions?", yes=yes)

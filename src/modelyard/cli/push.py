@@ -12,7 +12,7 @@ from modelyard.cli.errors import CommandError, ExitCode
 from modelyard.cli.folders import LocalFile, files_of
 from modelyard.cli.following import upload_bar
 from modelyard.cli.groups import AsJson
-from modelyard.cli.lookup import ENVIRONMENT, MODEL, find, find_if_any
+from modelyard.cli.lookup import ENVIRONMENT, MODEL, find, find_if_any, looks_like_id
 from modelyard.cli.model_metadata import creation_of, read_metadata
 from modelyard.cli.screen import note, plural, print_json, show_size
 from modelyard.cli.uploads import SentFile
@@ -44,9 +44,9 @@ def push(
     major: Annotated[bool, typer.Option("--major", help="Number it as a major version.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Push a folder as the next version of a model; the first push makes the model.
+    """Push a folder as the next version of a model.
 
-    Name, target and environment of a new model come from model-metadata.yaml. What .modelyardignore names stays here.
+    The first push makes the model. Name, target and environment of a new model come from model-metadata.yaml. What .modelyardignore names stays here.
     Only files that changed are sent; where nothing did, no version is made.
     """
     api = connect()
@@ -106,7 +106,7 @@ def send_version(api: Api, model: Json, changes: Changes, environment: Json | No
 
 def _find_model(api: Api, model: str | None, metadata: dict[str, Any]) -> Json | None:
     if model:
-        return find_if_any(api, MODEL, model)
+        return find(api, MODEL, model) if looks_like_id(model) else find_if_any(api, MODEL, model)
     if metadata.get("modelID"):
         return find(api, MODEL, str(metadata["modelID"]))
     return find_if_any(api, MODEL, str(metadata["name"])) if metadata.get("name") else None

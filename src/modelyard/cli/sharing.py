@@ -42,5 +42,5 @@ def share_command(kind: Kind) -> Callable[..., None]:
         columns: list[Column] = [("user", "username"), ("role", "role"), ("may share", "canShare")]
         print_list(api.pages(path), columns, as_json=as_json, nothing="Nobody has a role on it.")
 
-    share.__doc__ = f"Share a {kind.noun} with a user, or show who has which role on it."
+    share.__doc__ = f"Share this {kind.noun}, or show who has which role."
     return share
