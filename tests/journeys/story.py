@@ -2,16 +2,19 @@
 
 import json
 import os
-import subprocess
-import sys
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
+from modelyard.compute.isolation import without_sandbox
+from modelyard.compute.process_executor import ProcessExecutor
+from modelyard.kernel.settings import Settings
 from tests.api_client import Api
 from tests.servers import Server
 from tests.waiting import wait_until
@@ -20,6 +23,24 @@ PLAIN_PYTHON = "Python 3.11 Drop-In"
 SCIKIT_LEARN = "Scikit-Learn"
 WAIT_S = 90.0
 Parts = list[tuple[str, Any]]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A living workload."""
+
+    id: str
+    supervisor_pid: int
+    labels: dict[str, str]
+
+    def pids(self) -> list[int]:
+        """The supervisor, the sandbox and what runs in it, from the outside in."""
+        supervisor = psutil.Process(self.supervisor_pid)
+        return [supervisor.pid, *(child.pid for child in supervisor.children(recursive=True))]
+
+    def runner_pid(self) -> int:
+        """The process of the runner: the innermost one."""
+        return self.pids()[-1]
 
 
 @dataclass
@@ -173,25 +194,36 @@ class Story:
 
     # looking behind the curtain, as an administrator of the machine can
 
-    def command(self, *words: str) -> str:
-        """What a ``modelyard`` command prints, run beside the server."""
-        run = subprocess.run(
-            [sys.executable, "-m", "modelyard.cli.main", *words, "--data-dir", str(self.server.data_dir)],
-            env=self.server.environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert run.returncode == 0, run.stderr
-        return run.stdout
+    @cached_property
+    def executor(self) -> ProcessExecutor:
+        """The server's workloads, seen from beside it."""
+        environment = self.server.environment
+        folder = environment.get("MODELYARD_RUNTIME_DIR")
+        settings = Settings(data_dir=self.server.data_dir, runtime_dir=Path(folder) if folder else None)
+        return ProcessExecutor(self.server.data_dir / "workloads", settings.sockets_dir(), without_sandbox())
 
-    def workloads(self) -> list[dict[str, Any]]:
-        """Every living workload: its supervisor's ``pid``, all its ``pids``, and ``what`` it is."""
-        return [row for row in json.loads(self.command("ps", "--json")) if row["role"] == "workload"]
+    def workloads(self) -> list[Seen]:
+        """Every living workload."""
+        found = []
+        for workload_id in self.executor.ids():
+            seen = self.executor.observe(workload_id)
+            workload = self.executor.describe(workload_id)
+            if seen.is_alive and seen.supervisor_pid is not None and workload is not None:
+                found.append(Seen(workload_id, seen.supervisor_pid, dict(workload.labels)))
+        return found
 
-    def workloads_of(self, owner: str) -> list[dict[str, Any]]:
-        return [row for row in self.workloads() if owner in row["what"]]
+    def workloads_of(self, owner: str) -> list[Seen]:
+        """The living workloads with this id in a label: of a deployment or of a test."""
+        return [one for one in self.workloads() if owner in one.labels.values()]
+
+    def processes(self) -> list[str]:
+        """The command lines of all supervisors and sandboxes of this server."""
+        found = []
+        for process in psutil.process_iter(["cmdline", "status"]):
+            words = " ".join(process.info["cmdline"] or ())
+            if str(self.executor.root) in words and process.info["status"] != psutil.STATUS_ZOMBIE:
+                found.append(words)
+        return found
 
     def await_nothing_runs(self) -> None:
         wait_until(lambda: not self.workloads() or None, 30, "the end of all workloads")
@@ -214,8 +246,3 @@ def file_parts(files: Mapping[str, str | bytes]) -> Parts:
         data = textwrap.dedent(content).encode() if isinstance(content, str) else content
         parts += [("file", (os.path.basename(path), data)), ("filePath", (None, path))]  # noqa: PTH119 # a name, no file
     return parts
-
-
-def runner_pid(workload: dict[str, Any]) -> int:
-    """The process that serves: the youngest of a workload that is neither supervisor nor sandbox."""
-    return int(workload["pids"][-1])
