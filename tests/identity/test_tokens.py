@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 import pytest
 
+from modelyard.gateway.routing_table import RoutingTable
 from modelyard.identity.tables import ApiToken
 from modelyard.identity.token_use import TokenUse
 from tests.api_client import Api
@@ -108,3 +109,12 @@ def test_requests_are_noted_when_the_process_ends(an_installation: Callable[...,
     with installation.application.database.read() as session:
         assert session.query(ApiToken).one().last_used_at is not None
     installation.api.client.__enter__()
+
+
+def test_the_gateway_notes_tokens_too(installation: Installation) -> None:
+    noted: list[str] = []
+    table = RoutingTable(installation.application.database, noted.append)
+    table.load_principal(f"Bearer {installation.api.token}", "0" * 24)
+    assert noted == [installation.api.get("/apiTokens/").json()["data"][0]["id"]]
+    table.load_principal("Bearer my_unknown", "0" * 24)
+    assert len(noted) == 1

@@ -5,6 +5,7 @@ import binascii
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sqlalchemy import select
@@ -54,8 +55,10 @@ class Principal:
 class RoutingTable:
     """Read by the event loop without locks: each renewal replaces whole objects."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, note_token_use: Callable[[str], None] = lambda _token_id: None) -> None:
         self._database = database
+        self._note_token_use = note_token_use
+        self._renewed_at = 0.0
         self._targets: dict[str, Target] = {}
         self._upstreams: dict[str, Upstream] = {}
         self._principals: dict[str, Principal] = {}
@@ -133,13 +136,12 @@ class RoutingTable:
     def keep_fresh(self) -> None:
         """Renews everything whenever something was committed, until ``stop()``. Runs in a thread of its own."""
         wakeup = Wakeup(self._database)
-        renewed_at = 0.0
         while not self._stop.is_set():
             try:
                 self.refresh()
-                if time.monotonic() - renewed_at > PRINCIPAL_REFRESH_S:
+                if time.monotonic() - self._renewed_at > PRINCIPAL_REFRESH_S:
                     self._renew_principals()
-                    renewed_at = time.monotonic()
+                    self._renewed_at = time.monotonic()
             except Exception:
                 log.exception("the routing table could not be renewed")
                 self._stop.wait(1.0)
@@ -165,6 +167,8 @@ class RoutingTable:
         caller = find_caller(session, digest)
         may_use: dict[str, bool] = dict.fromkeys(wanted, False)
         if caller is not None:
+            if caller.token_id is not None and (used_at is None or used_at >= self._renewed_at):
+                self._note_token_use(caller.token_id)
             for deployment_id in wanted:
                 role = role_of(session, caller, ResourceKind.DEPLOYMENT, deployment_id)
                 may_use[deployment_id] = role is not None and Permission.USE in PERMISSIONS[role]

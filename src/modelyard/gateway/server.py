@@ -12,6 +12,7 @@ import uvloop
 from modelyard.gateway.connection import ClientConnection
 from modelyard.gateway.counting import UsageCounter
 from modelyard.gateway.routing_table import RoutingTable
+from modelyard.identity.token_use import TokenUse
 from modelyard.kernel.database import Database
 from modelyard.kernel.settings import Settings
 
@@ -71,7 +72,8 @@ def run(settings: Settings, database: Database, on_ready: Callable[[], None] = l
 
 async def _serve(settings: Settings, database: Database, on_ready: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
-    table, usage = RoutingTable(database), UsageCounter(database)
+    token_use = TokenUse(database)
+    table, usage = RoutingTable(database, token_use.note), UsageCounter(database)
     await loop.run_in_executor(None, table.refresh)
     gateway = Gateway(loop, settings, table, usage)
     threads = [
@@ -80,6 +82,7 @@ async def _serve(settings: Settings, database: Database, on_ready: Callable[[], 
     ]
     for thread in threads:
         thread.start()
+    token_use.start()
     server = await loop.create_server(
         lambda: ClientConnection(gateway), settings.host, settings.gateway_port, backlog=BACKLOG, reuse_port=False
     )
@@ -93,5 +96,6 @@ async def _serve(settings: Settings, database: Database, on_ready: Callable[[], 
     await gateway.drain()
     table.stop()
     usage.stop()
+    await loop.run_in_executor(None, token_use.stop)
     for thread in threads:
         await loop.run_in_executor(None, thread.join, 5.0)
