@@ -245,7 +245,7 @@ def test_a_wrong_environment_is_refused(installation: Installation, model_id: st
         ({"baseEnvironmentId": ...}, {"baseEnvironmentId", "baseEnvironmentVersionId"}),
         ({"baseEnvironmentId": NOBODY}, {"baseEnvironmentId"}),
         ({"baseEnvironmentId": foreign}, {"baseEnvironmentId"}),
-        ({"baseEnvironmentId": ..., "baseEnvironmentVersionId": foreign_version}, {"baseEnvironmentId"}),
+        ({"baseEnvironmentId": ..., "baseEnvironmentVersionId": foreign_version}, {"baseEnvironmentVersionId"}),
         ({"baseEnvironmentId": unbuilt}, {"baseEnvironmentId"}),
         ({"baseEnvironmentId": unbuilt, "baseEnvironmentVersionId": failed}, {"baseEnvironmentVersionId"}),
         ({"baseEnvironmentId": good, "baseEnvironmentVersionId": failed}, {"baseEnvironmentVersionId"}),

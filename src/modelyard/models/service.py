@@ -310,10 +310,8 @@ def find_version(
         find_model(session, caller, model_id, permission, hide_forbidden=hide_forbidden)
     version = session.get(CustomModelVersion, version_id) if is_id(version_id) else None
     if version is None or (model_id is not None and version.model_id != model_id):
-        raise NotFound(
-            f"There is no custom model version {version_id} "
-            + (f"of model {model_id}." if model_id else "that you may see.")
-        )
+        where = f"of model {model_id}" if model_id else "that you may see"
+        raise NotFound(f"There is no custom model version {version_id} {where}.")
     if caller is None:
         return session.get_one(CustomModel, version.model_id), version
     try:

@@ -164,12 +164,13 @@ def mark_ended(session: Session, test: CustomModelTest, status: TestStatus, mess
 
 def find_test(session: Session, caller: Caller, test_id: str, permission: Permission) -> CustomModelTest:
     test = session.get(CustomModelTest, test_id)
+    unseen = f"There is no custom model test {test_id} that you may see."
+    if test is None:
+        raise NotFound(unseen)
     try:
-        if test is None:
-            raise NotFound(test_id)
         models.find_model(session, caller, test.model_id, permission)
     except NotFound:
-        raise NotFound(f"There is no custom model test {test_id} that you may see.") from None
+        raise NotFound(unseen) from None
     except Forbidden:
         raise NotFound(f"You may not change custom model test {test_id}.") from None
     return test
