@@ -129,7 +129,7 @@ def gateway(
     environment = os.environ | {
         "MODELYARD_DATA_DIR": str(settings.data_dir),
         "MODELYARD_GATEWAY_PORT": str(port),
-        "MODELYARD_PREDICTION_TIMEOUT_S": "3",
+        "MODELYARD_PREDICTION_TIMEOUT_S": "8",
         "MODELYARD_MAX_PREDICTION_BYTES": str(5 * 1024 * 1024),
     }
     process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], env=environment)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from modelyard.compute.services.service import stop_service
-from modelyard.compute.services.tables import Replica, ReplicaState
+from modelyard.compute.services.tables import Replica, ReplicaState, Service
 from modelyard.monitoring.tables import PredictionUsage
 from tests.gateway.conftest import GatewayUnderTest
 from tests.waiting import wait_until
@@ -43,12 +43,12 @@ def test_a_compressed_body_is_read(gateway: GatewayUnderTest) -> None:
 
 def test_large_bodies_stream_both_ways(gateway: GatewayUnderTest) -> None:
     deployment = gateway.a_deployment()
-    rows = 400_000
+    rows = 200_000
     body = "x\n" + "\n".join(str(i) for i in range(rows)) + "\n"
-    assert len(body) > 2_000_000
+    assert len(body) > 1_200_000
     headers = {"Content-Type": "text/csv", "Accept": "text/csv"}
     with gateway.client() as client:
-        for content in (body.encode(), iter([body[:1_500_000].encode(), body[1_500_000:].encode()])):
+        for content in (body.encode(), iter([body[:700_000].encode(), body[700_000:].encode()])):
             answer = client.post(PATHS[0].format(deployment), content=content, headers=headers)
             assert answer.status_code == 200, answer.text
             lines = answer.text.splitlines()
@@ -85,7 +85,7 @@ def test_over_the_limit_is_413_before_and_while_reading(gateway: GatewayUnderTes
 def test_a_slow_model_is_504_and_an_inactive_deployment_422(gateway: GatewayUnderTest) -> None:
     deployment = gateway.a_deployment()
     with gateway.client() as client:
-        assert client.post(PATHS[0].format(deployment), json=[{"x": 1, "sleep": 10}]).status_code == 504
+        assert client.post(PATHS[0].format(deployment), json=[{"x": 1, "sleep": 30}]).status_code == 504
         with gateway.application.database.write() as session:
             stop_service(session, deployment)
         answer = wait_until(
@@ -181,3 +181,13 @@ def test_termination_answers_what_is_in_hand(gateway: GatewayUnderTest) -> None:
     asking.join(10)
     assert statuses == [200]
     assert gateway.process.wait(10) == 0
+
+
+def test_a_deployment_of_which_nothing_was_started_is_not_unknown(gateway: GatewayUnderTest) -> None:
+    deployment = gateway.a_deployment(replicas=0)
+    with gateway.application.database.write() as session:
+        session.query(Service).delete()
+    with gateway.client() as client:
+        answer = client.post(PATHS[0].format(deployment), json=[{"x": 1}])
+    assert answer.status_code == 503
+    assert "not running" in answer.json()["message"]

@@ -6,14 +6,12 @@ from modelyard.deployments import changes, deleted, listing, service
 from modelyard.deployments.schemas import (
     DeletedDeploymentListQuery,
     DeletedDeploymentListResponse,
-    DeploymentAccessControlResponse,
     DeploymentCreateResponse,
     DeploymentDeleteQuery,
     DeploymentFromModelPackage,
     DeploymentListQuery,
     DeploymentPermanentDelete,
     DeploymentRetrieveResponse,
-    DeploymentRoles,
     DeploymentUpdate,
     ModelReplacement,
     ModelValidation,
@@ -22,6 +20,7 @@ from modelyard.deployments.schemas import (
     StatusChange,
 )
 from modelyard.deployments.settings import DeploymentSettings, DeploymentSettingsUpdate
+from modelyard.identity.access_lists import AccessControlResponse, SharingUpdateOrRemoveWithGrant
 from modelyard.identity.caller import Caller
 from modelyard.kernel.paging import Page, PageQuery
 from modelyard.kernel.routing import PAGING, Answer, RequestInfo, endpoint
@@ -165,14 +164,14 @@ def change_parameters(
 @endpoint("GET", "/deployments/{deploymentId}/accessControl/", errors=(403, 404), tag=TAG)
 def list_access(
     session: Session, caller: Caller, deployment_id: str, query: PageQuery, request: RequestInfo
-) -> Page[DeploymentAccessControlResponse]:
+) -> Page[AccessControlResponse]:
     """List the users that a deployment is shared with."""
     return service.list_access(session, caller, deployment_id, query, request)
 
 
 @endpoint("PATCH", "/deployments/{deploymentId}/accessControl/", status=204, errors=(403, 404, 409, 422), tag=TAG)
 def change_access(
-    session: Session, caller: Caller, deployment_id: str, body: DeploymentRoles, settings: Settings
+    session: Session, caller: Caller, deployment_id: str, body: SharingUpdateOrRemoveWithGrant, settings: Settings
 ) -> None:
     """Share a deployment, or take it away again."""
     service.change_access(session, caller, settings, deployment_id, body)

@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, UnsetType, field
 
 from modelyard.deployments.prediction_environments.schemas import ModelFormat, Platform
-from modelyard.identity.roles import RoleName
 from modelyard.kernel.paging import Offset
 from modelyard.kernel.wire import Body, BoolText, Moment, Query, Schema, Uri
 
@@ -301,20 +300,3 @@ class DeletedDeploymentListResponse(Schema):
 class DeploymentPermanentDelete(Body):
     action: Literal["PermanentlyErase"]
     deployment_ids: Annotated[list[str], Meta(min_length=1, max_length=100)]
-
-
-class DeploymentAccessControlResponse(Schema):
-    can_share: bool
-    role: str
-    user_id: str
-    username: str
-
-
-class DeploymentUserRole(Body):
-    username: str
-    role: RoleName | Literal["NO_ROLE"] | None
-    can_share: bool | None = None
-
-
-class DeploymentRoles(Body):
-    data: Annotated[list[DeploymentUserRole], Meta(min_length=1, max_length=100)]

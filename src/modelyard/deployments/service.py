@@ -13,22 +13,20 @@ from modelyard.deployments.prediction_environments import service as prediction_
 from modelyard.deployments.prediction_environments.service import OWN_PLATFORMS, SERVER_ID
 from modelyard.deployments.prediction_environments.tables import PredictionEnvironment
 from modelyard.deployments.schemas import (
-    DeploymentAccessControlResponse,
     DeploymentFromModelPackage,
     DeploymentRetrieveResponse,
-    DeploymentRoles,
     DeploymentUpdate,
 )
 from modelyard.deployments.tables import IMPORTANCE_RANKS, Deployment, DeploymentStatus, DeploymentTag
 from modelyard.deployments.views import KIND, view_deployments
-from modelyard.identity import audit, sharing
+from modelyard.identity import access_lists, audit, sharing
+from modelyard.identity.access_lists import AccessControlResponse, SharingUpdateOrRemoveWithGrant
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import Permission
-from modelyard.identity.sharing import RoleChange
 from modelyard.identity.tables import Organization
 from modelyard.kernel.errors import Forbidden, NotFound, invalid
 from modelyard.kernel.ids import new_id
-from modelyard.kernel.paging import Page, PageQuery, slice_page
+from modelyard.kernel.paging import Page, PageQuery
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import changes
@@ -230,26 +228,18 @@ def delete_deployment(session: Session, caller: Caller, deployment_id: str) -> N
 
 def list_access(
     session: Session, caller: Caller, deployment_id: str, query: PageQuery, request: RequestInfo
-) -> Page[DeploymentAccessControlResponse]:
+) -> Page[AccessControlResponse]:
     """The users that the deployment is shared with."""
     find_deployment(session, caller, deployment_id)
-    lines = [
-        DeploymentAccessControlResponse(
-            can_share=line.can_share, role=line.role, user_id=user.id, username=user.username
-        )
-        for line, user in sharing.user_grants(session, KIND, deployment_id)
-    ]
-    return slice_page(lines, query, request)
+    return access_lists.list_access(session, KIND, deployment_id, query, request)
 
 
 def change_access(
-    session: Session, caller: Caller, settings: Settings, deployment_id: str, body: DeploymentRoles
+    session: Session, caller: Caller, settings: Settings, deployment_id: str, body: SharingUpdateOrRemoveWithGrant
 ) -> None:
     """Sets or takes away users' roles, all or none."""
     find_deployment(session, caller, deployment_id, Permission.USE)
-    wanted = [RoleChange(line.username, line.role, line.can_share) for line in body.data]
-    sharing.change_user_roles(session, caller, settings, KIND, deployment_id, wanted)
-    audit.record(session, caller, "share", KIND, deployment_id, {"roles": {one.username: one.role for one in wanted}})
+    access_lists.change_access(session, caller, settings, KIND, deployment_id, body)
 
 
 def _search_text(label: str, description: str | None) -> str:

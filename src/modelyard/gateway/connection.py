@@ -214,8 +214,8 @@ class ClientConnection(asyncio.Protocol):
             self._waiting = True
             self.gateway.spawn(self._look_again(exchange))
             return
-        if target is None:
-            self._fail_early(404, f"Deployment {self._deployment_id} cannot be found for this user.")
+        if target is None:  # the right to it is known, so it exists, but nothing of it was ever started
+            self._fail_early(503, f"Deployment {self._deployment_id} is not running; its status and its log say why.")
             return
         if not target.is_active:
             self._fail_early(422, f"Deployment {self._deployment_id} is inactive; set its status to active first.")

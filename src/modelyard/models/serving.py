@@ -128,7 +128,7 @@ def service_spec(
         image_digest=image_digest,
         workspace_id=servable.folder(),
         environment=_environment(settings, servable, deployment_id, policy),
-        literals=parameter_variables(parameters),
+        literals=_names(model) | parameter_variables(parameters),
         memory_bytes=memory or settings.default_model_memory_bytes,
         cpu_count=float(bundle.cpu_count) if bundle else None,
         network=NETWORKS[policy].value,
@@ -179,13 +179,10 @@ def _command(settings: Settings, servable: Servable, threshold: float | None, *,
     model = servable.model
     command = ["{image}/bin/python", "-m", "modelyard_runner", "serve"]
     command += ["--socket", "{run}/server.sock", "--failure-file", "{run}/failure.json", "--code", "{code}"]
-    command += ["--target-type", model.target_type, f"--target-name={model.target_name or ''}"]
+    command += ["--target-type", model.target_type]
     command += [f"--max-body-bytes={settings.max_prediction_bytes}"]
     if model.is_unstructured_model_kind:
         command.append("--unstructured")
-    if model.positive_class_label is not None and model.negative_class_label is not None:
-        command.append(f"--positive-class-label={model.positive_class_label}")
-        command.append(f"--negative-class-label={model.negative_class_label}")
     chosen = threshold if threshold is not None else model.prediction_threshold
     if chosen is not None:
         command.append(f"--threshold={chosen!r}")
@@ -196,15 +193,23 @@ def _command(settings: Settings, servable: Servable, threshold: float | None, *,
     return tuple(command)
 
 
+def _names(model: CustomModel) -> dict[str, str]:
+    """What people named: taken as it is, never as a place for the executor to fill in."""
+    names = {"MODELYARD_TARGET_NAME": model.target_name or ""}
+    if model.positive_class_label is not None and model.negative_class_label is not None:
+        names["MODELYARD_POSITIVE_CLASS_LABEL"] = model.positive_class_label
+        names["MODELYARD_NEGATIVE_CLASS_LABEL"] = model.negative_class_label
+    if model.class_labels:
+        names["MODELYARD_CLASS_LABELS"] = json.dumps(model.class_labels)
+    return names
+
+
 def _is_unstructured(model: CustomModel) -> bool:
     return model.is_unstructured_model_kind or model.target_type == "Unstructured"
 
 
 def _environment(settings: Settings, servable: Servable, deployment_id: str | None, policy: str) -> dict[str, str]:
-    environment: dict[str, str] = {}
-    if servable.model.class_labels:
-        environment["MODELYARD_CLASS_LABELS"] = json.dumps(servable.model.class_labels)
-    environment["MODELYARD_CUSTOM_MODEL_ID"] = servable.model.id
+    environment = {"MODELYARD_CUSTOM_MODEL_ID": servable.model.id}
     environment["MODELYARD_CUSTOM_MODEL_VERSION_ID"] = servable.version.id
     if deployment_id is not None:
         environment["MLOPS_DEPLOYMENT_ID"] = deployment_id

@@ -2,6 +2,7 @@
 
 from sqlalchemy.orm import Session
 
+from modelyard.identity.access_lists import AccessControlResponse, SharingUpdateOrRemoveWithGrant
 from modelyard.identity.caller import Caller
 from modelyard.kernel.paging import Page, PageQuery
 from modelyard.kernel.routing import Answer, RequestInfo, endpoint
@@ -16,8 +17,6 @@ from modelyard.registry.schemas import (
     RegisteredModelListQuery,
     RegisteredModelResponse,
     RegisteredModelUpdate,
-    RegistryAccessControlResponse,
-    RegistryRoles,
     VersionListQuery,
 )
 from modelyard.registry.views import view_packages
@@ -119,7 +118,7 @@ def update_version(
 @endpoint("GET", "/registeredModels/{registeredModelId}/accessControl/", errors=(404,), tag=REGISTERED_MODELS)
 def list_access(
     session: Session, caller: Caller, registered_model_id: str, query: PageQuery, request: RequestInfo
-) -> Page[RegistryAccessControlResponse]:
+) -> Page[AccessControlResponse]:
     """List the users that a registered model is shared with."""
     return service.list_access(session, caller, registered_model_id, query, request)
 
@@ -132,7 +131,7 @@ def list_access(
     tag=REGISTERED_MODELS,
 )
 def change_access(
-    session: Session, caller: Caller, registered_model_id: str, body: RegistryRoles, settings: Settings
+    session: Session, caller: Caller, registered_model_id: str, body: SharingUpdateOrRemoveWithGrant, settings: Settings
 ) -> None:
     """Share a registered model, or take it away again."""
     service.change_access(session, caller, settings, registered_model_id, body)

@@ -4,7 +4,6 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from modelyard.identity.roles import RoleName
 from modelyard.kernel.paging import Offset, PageQuery
 from modelyard.kernel.wire import UNSET, Body, BoolText, Moment, Query, Schema, UnsetType
 
@@ -137,20 +136,3 @@ class VersionListQuery(Query):
     offset: Offset = 0
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
     search: str | None = None
-
-
-class RegistryAccessControlResponse(Schema):
-    can_share: bool
-    role: str
-    user_id: str
-    username: str
-
-
-class RegistryUserRole(Body):
-    username: str
-    role: RoleName | Literal["NO_ROLE"] | None
-    can_share: bool | None = None
-
-
-class RegistryRoles(Body):
-    data: Annotated[list[RegistryUserRole], Meta(min_length=1, max_length=100)]

@@ -6,15 +6,15 @@ from typing import Any
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from modelyard.identity import audit, sharing
+from modelyard.identity import access_lists, audit, sharing
+from modelyard.identity.access_lists import AccessControlResponse, SharingUpdateOrRemoveWithGrant
 from modelyard.identity.caller import Caller
 from modelyard.identity.holders import withdraw
 from modelyard.identity.roles import Permission
-from modelyard.identity.sharing import RoleChange
 from modelyard.identity.tables import Organization, ResourceKind, SubjectKind
 from modelyard.kernel.errors import Conflict, invalid
 from modelyard.kernel.ids import new_id
-from modelyard.kernel.paging import Page, PageQuery, page, slice_page
+from modelyard.kernel.paging import Page, PageQuery, page
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import changes, read_bool
@@ -25,8 +25,6 @@ from modelyard.registry.schemas import (
     RegisteredModelListQuery,
     RegisteredModelResponse,
     RegisteredModelUpdate,
-    RegistryAccessControlResponse,
-    RegistryRoles,
 )
 from modelyard.registry.tables import ModelPackage, PackageUse, RegisteredModel
 from modelyard.registry.views import view_registered_models
@@ -180,22 +178,18 @@ def delete_registered_model(session: Session, caller: Caller, request: RequestIn
 
 def list_access(
     session: Session, caller: Caller, model_id: str, query: PageQuery, request: RequestInfo
-) -> Page[RegistryAccessControlResponse]:
+) -> Page[AccessControlResponse]:
     """The users that the registered model is shared with."""
     find_registered_model(session, caller, model_id)
-    lines = [
-        RegistryAccessControlResponse(can_share=line.can_share, role=line.role, user_id=user.id, username=user.username)
-        for line, user in sharing.user_grants(session, KIND, model_id)
-    ]
-    return slice_page(lines, query, request)
+    return access_lists.list_access(session, KIND, model_id, query, request)
 
 
-def change_access(session: Session, caller: Caller, settings: Settings, model_id: str, body: RegistryRoles) -> None:
+def change_access(
+    session: Session, caller: Caller, settings: Settings, model_id: str, body: SharingUpdateOrRemoveWithGrant
+) -> None:
     """Sets or takes away users' roles, all or none."""
     find_registered_model(session, caller, model_id)
-    wanted = [RoleChange(line.username, line.role, line.can_share) for line in body.data]
-    sharing.change_user_roles(session, caller, settings, KIND, model_id, wanted)
-    audit.record(session, caller, "share", KIND, model_id, {"roles": {one.username: one.role for one in wanted}})
+    access_lists.change_access(session, caller, settings, KIND, model_id, body)
 
 
 def _search_text(name: str, description: str | None) -> str:
