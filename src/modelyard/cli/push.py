@@ -46,8 +46,8 @@ def push(
 ) -> None:
     """Push a folder as the next version of a model.
 
-    The first push makes the model. Name, target and environment of a new model come from model-metadata.yaml. What .modelyardignore names stays here.
-    Only files that changed are sent; where nothing did, no version is made.
+    The first push makes the model; its name, target and environment come from model-metadata.yaml. What
+    .modelyardignore names stays here. Only files that changed are sent; where nothing did, no version is made.
     """
     api = connect()
     files = files_of(folder)
