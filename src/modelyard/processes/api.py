@@ -7,23 +7,29 @@ from granian.constants import Interfaces
 from granian.server.embed import Server
 
 from modelyard.app import Application, build
+from modelyard.kernel.migrations import upgrade
 from modelyard.kernel.settings import Settings
 from modelyard.processes.logs import configure
 from modelyard.processes.options import DataDir, GatewayPort, Host, Port, read_settings
 from modelyard.processes.running import noted
+from modelyard.processes.setup import set_up, tell_administrator
 
 
 def api(data_dir: DataDir = None, host: Host = None, port: Port = None, gateway_port: GatewayPort = None) -> None:
     """Run the REST API alone, in the foreground."""
     settings = read_settings(data_dir, host, port, gateway_port)
     configure(settings.log_level, "api")
+    if made := set_up(settings):
+        tell_administrator(settings, made)
     run_api(settings)
 
 
 def run_api(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT."""
+    application = build(settings)
+    upgrade(application.database)
     with noted(settings, "api"):
-        asyncio.run(_serve(build(settings)))
+        asyncio.run(_serve(application))
 
 
 async def _serve(application: Application) -> None:

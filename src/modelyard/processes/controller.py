@@ -5,10 +5,12 @@ import signal
 import threading
 
 from modelyard.app import build
+from modelyard.kernel.migrations import upgrade
 from modelyard.kernel.settings import Settings
 from modelyard.processes.logs import configure
 from modelyard.processes.options import DataDir, read_settings
 from modelyard.processes.running import noted
+from modelyard.processes.setup import set_up, tell_administrator
 
 STOP_S = 20.0
 
@@ -17,12 +19,16 @@ def controller(data_dir: DataDir = None) -> None:
     """Run a controller alone, in the foreground. Several share the work."""
     settings = read_settings(data_dir)
     configure(settings.log_level, "controller")
+    if made := set_up(settings):
+        tell_administrator(settings, made)
     run_controller(settings)
 
 
 def run_controller(settings: Settings) -> None:
     """Works until SIGTERM or SIGINT. What is not finished then is given back, for the next controller to go on with."""
-    engine = build(settings).engine()
+    application = build(settings)
+    upgrade(application.database)
+    engine = application.engine()
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())

@@ -1,7 +1,7 @@
-"""``python -m modelyard.kernel.migrations.write modelyard.app [--initial | MESSAGE]``: writes a revision.
+"""``python -m modelyard.kernel.migrations [MESSAGE]``: writes a revision from the tables.
 
-The module that is named imports all tables. With ``--initial`` the first revision is written anew from them, which
-is right until the first release; a message adds a revision with the difference to the newest one.
+Until the first release there is one revision, which is written anew; with a message, a revision is added that holds
+the difference to those before.
 """
 
 import argparse
@@ -17,18 +17,17 @@ from modelyard.kernel.database import Database
 from modelyard.kernel.migrations import FOLDER, configuration, upgrade
 
 FIRST = "0001"
+TABLES = "modelyard.app"  # by name, because the kernel knows no feature
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="modelyard.kernel.migrations.write", description=__doc__)
-    parser.add_argument("tables", help="the module that imports all tables")
-    wanted = parser.add_mutually_exclusive_group(required=True)
-    wanted.add_argument("--initial", action="store_true", help="write the first revision anew")
-    wanted.add_argument("message", nargs="?", help="what the new revision does")
+    parser = argparse.ArgumentParser(prog="python -m modelyard.kernel.migrations", description=__doc__)
+    parser.add_argument("message", nargs="?", help="what a new revision does; without it the first is written anew")
+    parser.add_argument("--tables", default=TABLES, help="the module that imports all tables")
     options = parser.parse_args(arguments)
     importlib.import_module(options.tables)
     known = sorted((FOLDER / "versions").glob("[0-9]*.py"))
-    if options.initial:
+    if options.message is None:
         if len(known) > 1:
             sys.exit(f"{known[1].name} builds on the first revision; write a new one with a message instead.")
         for file in known:
