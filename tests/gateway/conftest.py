@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import textwrap
@@ -22,6 +21,7 @@ from modelyard.identity import sharing
 from modelyard.identity.tables import ResourceKind, User
 from modelyard.kernel.ids import new_id
 from tests.conftest import ADMIN_TOKEN, Installation
+from tests.servers import a_free_port
 from tests.waiting import wait_until
 
 MODEL = """
@@ -40,12 +40,6 @@ MODEL = """
             time.sleep(float(data["sleep"].iloc[0]))
         return pd.DataFrame({"Predictions": data["x"].astype(float) * 2})
 """
-
-
-def a_free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @dataclass

@@ -4,13 +4,13 @@ from sqlalchemy.orm import Session
 
 from modelyard.deployments import custom_models
 from modelyard.deployments.custom_model_schemas import (
-    CustomModelAsyncOperationResponse,
     CustomModelDeploymentListQuery,
     CustomModelDeploymentResponse,
 )
 from modelyard.identity.caller import Caller
 from modelyard.kernel.paging import Page
 from modelyard.kernel.routing import PAGING, Answer, Download, RequestInfo, endpoint
+from modelyard.models.testing.schemas import CustomModelAsyncOperationResponse
 from modelyard.operations import service as operations
 
 TAG = "CustomModelDeployments"

@@ -57,7 +57,3 @@ class CustomModelDeploymentListResponse(Schema):
     previous: Uri | None
     total_count: int
     data: list[CustomModelDeploymentResponse]
-
-
-class CustomModelAsyncOperationResponse(Schema):
-    status_id: str
