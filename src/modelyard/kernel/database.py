@@ -12,6 +12,7 @@ from sqlalchemy import JSON, DateTime, Dialect, MetaData, String, TypeDecorator,
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -133,6 +134,12 @@ class Database:
             yield
         finally:
             self._turn.release()
+
+
+def lost_a_race(error: DBAPIError) -> bool:
+    """Whether PostgreSQL ended a unit of work because of another one: a deadlock, or the same unique value at the same
+    moment. SQLite, with one writer at a time, knows no such thing."""
+    return getattr(error.orig, "sqlstate", None) in {"40P01", "40001", "23505"}
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from operator import itemgetter
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import case, delete, func, select
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
@@ -81,17 +82,18 @@ def add_usage(session: Session, tallies: dict[tuple[str, str, datetime], Tally])
     rows = [
         {"deployment_id": deployment, "model_id": model, "hour": hour, "last_at": tally.last_at}
         | {name: getattr(tally, name) for name in _COUNTERS}
-        for (deployment, model, hour), tally in tallies.items()
-    ]
+        for (deployment, model, hour), tally in sorted(tallies.items(), key=itemgetter(0))
+    ]  # in one order, so that two gateways never wait for each other
     if not rows:
         return
     insert = postgres_insert if session.get_bind().dialect.name == "postgresql" else sqlite_insert
     statement = insert(PredictionUsage).values(rows)
+    last_at, later = PredictionUsage.last_at, statement.excluded.last_at
     added = {name: getattr(PredictionUsage, name) + statement.excluded[name] for name in _COUNTERS}
     session.execute(
         statement.on_conflict_do_update(
             index_elements=["deployment_id", "model_id", "hour"],
-            set_=added | {"last_at": statement.excluded.last_at},
+            set_=added | {"last_at": case((later > last_at, later), else_=last_at)},
         )
     )
 
