@@ -31,8 +31,9 @@ SERVER = """
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            body = os.environ["WORD"].encode()
-            self.send_response(200)
+            stuck = os.path.exists(sys.argv[1] + "/stuck")
+            body = b'{"message": "held up"}' if stuck else os.environ["WORD"].encode()
+            self.send_response(503 if stuck else 200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

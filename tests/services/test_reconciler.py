@@ -53,6 +53,21 @@ def test_a_replica_that_dies_is_replaced(bench: ServicesBench, service_id: str) 
     assert "killed" in str(ended.reason)
 
 
+def test_a_replica_that_says_it_is_stuck_is_replaced(bench: ServicesBench, service_id: str) -> None:
+    bench.put(service_id, replicas=2, stuck_timeout_s=0.5)
+    bench.until(service_id, is_ready)
+    victim, survivor = bench.ready(service_id)
+    folder = bench.executor.address(victim.id)
+    assert folder is not None
+    (folder / "stuck").touch()
+    bench.until(service_id, lambda status: bool(status and status.ready_replicas == 1))
+    bench.until(service_id, lambda status: is_ready(status) and len(bench.alive()) == 2)
+    assert survivor.id in {replica.id for replica in bench.ready(service_id)}
+    with bench.database.read() as session:
+        ended = session.get_one(Replica, victim.id)
+    assert "held up" in str(ended.reason)
+
+
 def test_a_new_generation_takes_over_when_it_is_ready(bench: ServicesBench, service_id: str) -> None:
     bench.put(service_id, "old")
     bench.until(service_id, is_ready)

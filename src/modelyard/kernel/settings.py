@@ -75,6 +75,8 @@ class Settings(BaseSettings):
     max_prediction_bytes: int = 50 * MIB
     max_dataset_bytes: int = 10 * GIB
     model_start_timeout_s: float = 600
+    model_stuck_timeout_s: float = 30
+    """A replica that is held up by a request over its time limit for longer than this is started anew."""
     prediction_timeout_s: float = 60
     test_timeout_s: float = 3600
     build_timeout_s: float = 1800

@@ -137,6 +137,7 @@ def service_spec(
         disk_bytes=settings.max_work_bytes,
         log_bytes=settings.max_log_bytes,
         start_timeout_s=settings.model_start_timeout_s,
+        stuck_timeout_s=settings.model_stuck_timeout_s,
         labels={"model_id": version.id},
     )
 

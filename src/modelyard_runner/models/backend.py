@@ -105,6 +105,10 @@ class ModelBackend:
             return Refusal(503, "The model is still busy with a request that is over its time limit.", retry_after_s=5)
         return None
 
+    def illness(self) -> Refusal | None:
+        """What keeps requests from being taken keeps the model from being well."""
+        return self.trouble()
+
     def handle(self, route: Route, request: Request, timeout_s: float | None) -> None:
         """Answer a request, now or when the model has. Raises Refusal."""
         if route.is_unstructured:

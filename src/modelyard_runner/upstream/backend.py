@@ -5,6 +5,7 @@ import signal
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -33,6 +34,7 @@ Result = TypeVar("Result")
 
 SMALL_BODY_BYTES = 64 * 1024
 POLL_S = 0.05
+LIFE_POLL_S = 1.0
 FIRST_ANSWER_TIMEOUT_S = 5.0
 LOADING_FAILED = 513
 FORWARDED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -56,6 +58,7 @@ class UpstreamBackend:
         self._process: UpstreamProcess | None = None
         self._contract: Contract | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_doubtful = False
 
     @property
     def capabilities(self) -> dict[str, Any]:
@@ -71,6 +74,12 @@ class UpstreamBackend:
 
     def trouble(self) -> Refusal | None:
         """Nothing keeps requests from being tried."""
+        return None
+
+    def illness(self) -> Refusal | None:
+        """The server let a request's time limit pass, and has not given a sign of life since."""
+        if self._is_doubtful:
+            return Refusal(503, "The model's server gives no sign of life since a request was over its time limit.")
         return None
 
     # the process
@@ -130,6 +139,7 @@ class UpstreamBackend:
             response = refused(refusal)
         except TimeoutError:
             response = refused(Refusal(504, f"The model's server has not answered within {timeout_s:g} s."))
+            self._doubt()
         except OSError as error:
             response = refused(Refusal(503, f"The model's server cannot be reached: {error}.", retry_after_s=1))
         except Exception as error:  # noqa: BLE001  what the server sent could not be written as an answer
@@ -137,6 +147,20 @@ class UpstreamBackend:
             response = refused(Refusal(422, f"The answer of the model's server cannot be used: {error}."))
         self._statistics.refused += response.status >= 400
         request.respond(response)
+
+    def _doubt(self) -> None:
+        """From now on the server is taken for ill, until it answers the route that tells whether it is alive."""
+        if not self._is_doubtful:
+            self._is_doubtful = True
+            task = asyncio.get_running_loop().create_task(self._await_sign_of_life())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _await_sign_of_life(self) -> None:
+        with suppress(LoadError):
+            while not await self._is_ready():
+                await asyncio.sleep(LIFE_POLL_S)
+            self._is_doubtful = False
 
     async def _answer(self, route: Route, request: Request) -> Response:
         if route.is_unstructured:

@@ -34,6 +34,9 @@ class Backend(Protocol):
     def trouble(self) -> Refusal | None:
         """Why no request can be taken now; None when one can."""
 
+    def illness(self) -> Refusal | None:
+        """Why the backend is not well; it may be replaced when that lasts. None when it is well."""
+
     def handle(self, route: Route, request: Request, timeout_s: float | None) -> None:
         """Answer a request, now or later. Raises Refusal."""
 
@@ -96,7 +99,7 @@ class Routes:
         self._backend.handle(route, request, _timeout_s(request))
 
     def _ready(self) -> Response:
-        trouble = self.state or self._backend.trouble()
+        trouble = self.state or self._backend.illness()
         return Response(200) if trouble is None else refused(trouble)
 
     def _check_kind(self, route: Route, request: Request) -> None:

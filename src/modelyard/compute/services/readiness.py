@@ -1,23 +1,22 @@
 """Whether a workload that serves is ready, and if it never will be, why."""
 
-import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from http.client import HTTPException
 from pathlib import Path
 
 from modelyard.compute.executor import Executor, State
+from modelyard.compute.services.probing import message_in
 from modelyard.compute.services.service import ServiceSpec
 from modelyard.compute.shared_files import read_regular
-from modelyard.compute.unix_http import ask_once
 
-PROBE_TIMEOUT_S = 2.0
 MAX_FAILURE_BYTES = 65536
+MAX_REASON_LENGTH = 4000
 
 
 @dataclass(frozen=True)
 class Sight:
-    """What was seen of a replica: missing, alive, ready, late or ended."""
+    """What was seen of a replica: missing, alive, ready, late, stuck or ended."""
 
     state: str
     reason: str | None = None
@@ -25,9 +24,15 @@ class Sight:
 
 
 def look_at(
-    executor: Executor, workload_id: str, spec: ServiceSpec | None, *, created_at: datetime, now: datetime, probe: bool
+    executor: Executor,
+    workload_id: str,
+    spec: ServiceSpec | None,
+    *,
+    created_at: datetime,
+    now: datetime,
+    is_ready: Callable[[Path, str], bool] | None,
 ) -> Sight:
-    """Asks the executor, and with ``probe`` the server itself whether it is ready."""
+    """Asks the executor, and with ``is_ready`` (of a socket and a path) the server itself whether it is ready."""
     seen = executor.observe(workload_id)
     if seen.state is State.ABSENT:
         return Sight("missing")
@@ -35,14 +40,10 @@ def look_at(
     if not seen.is_alive:
         told = own_reason(folder) if seen.reason is None else seen.reason
         return Sight("ended", reason=told or f"it ended with exit code {seen.exit_code}")
-    if not probe or folder is None or spec is None:
+    if is_ready is None or folder is None or spec is None:
         return Sight("alive")
     socket = folder / spec.socket_name
-    try:
-        answer = ask_once(socket, "GET", spec.health_path, timeout_s=PROBE_TIMEOUT_S)
-    except (OSError, HTTPException):
-        answer = None
-    if answer is not None and answer.status == 200:
+    if is_ready(socket, spec.health_path):
         return Sight("ready", socket_path=str(socket))
     if (now - created_at).total_seconds() > spec.start_timeout_s:
         return Sight("late", reason=f"it was not ready after {spec.start_timeout_s:.0f} s")
@@ -54,8 +55,6 @@ def own_reason(folder: Path | None) -> str | None:
     if folder is None:
         return None
     try:
-        told = json.loads(read_regular(folder / "failure.json", MAX_FAILURE_BYTES))
-    except (OSError, ValueError):
+        return message_in(read_regular(folder / "failure.json", MAX_FAILURE_BYTES), MAX_REASON_LENGTH)
+    except OSError:
         return None
-    message = told.get("message") if isinstance(told, dict) else None
-    return message[:4000] if isinstance(message, str) else None

@@ -2,12 +2,15 @@
 
 import logging
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 
 import msgspec
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from modelyard.compute.executor import Executor
+from modelyard.compute.services.probing import Prober
 from modelyard.compute.services.readiness import Sight, look_at
 from modelyard.compute.services.service import ServiceSpec
 from modelyard.compute.services.tables import LIVE, Replica, ReplicaState, Service, ServiceState, Wanted
@@ -41,12 +44,16 @@ class Reconciler:
         self._executor = executor
         self._materials = materials
         self._owner = owner
+        self._prober = Prober()
+        self._seen: set[str] = set()
 
     def run(self) -> float:
         """One round over all services that are not at rest; the answer is when to look again, in seconds."""
         if not hold(self._database, "services", self._owner, LEASE_S):
+            self._prober.keep(())  # what is known of them now may be wrong when it is this one's turn again
             return LEASE_S / 5
         moving = False
+        self._seen = set()
         for service_id in self._unsettled():
             try:
                 moving = self.step(service_id) or moving
@@ -54,6 +61,7 @@ class Reconciler:
                 self._fail(service_id, error.message)
             except Exception:
                 log.exception("service %s", service_id)
+        self._prober.keep(self._seen)
         return MOVING_S if moving else RESTING_S
 
     def _unsettled(self) -> list[str]:
@@ -77,6 +85,7 @@ class Reconciler:
             )
         if service is None:
             return False
+        self._seen.update(replica.id for replica in replicas)
         seen = {replica.id: self._look(service, replica) for replica in replicas}
         if _is_at_rest(service, replicas, seen):
             return False
@@ -102,14 +111,21 @@ class Reconciler:
 
     def _look(self, service: Service, replica: Replica) -> Sight:
         """What has become of a replica since it was written down."""
-        return look_at(
+        spec = _spec_of(service, replica)
+        is_starting = replica.state == ReplicaState.STARTING.value
+        sight = look_at(
             self._executor,
             replica.id,
-            _spec_of(service, replica),
+            spec,
             created_at=replica.created_at,
             now=datetime.now(UTC),
-            probe=replica.state == ReplicaState.STARTING.value,
+            is_ready=partial(self._prober.is_ready, replica.id) if is_starting else None,
         )
+        if sight.state != "alive" or replica.state != ReplicaState.READY.value or not replica.socket_path or not spec:
+            return sight
+        socket = Path(replica.socket_path)
+        reason = self._prober.why_stuck(replica.id, socket, spec.health_path, spec.stuck_timeout_s)
+        return sight if reason is None else Sight("stuck", reason=reason)
 
     def _to_start(self, session: Session, service: Service) -> list[str]:
         """New replicas, and those that were written down but never started because a controller died in between."""
@@ -242,7 +258,7 @@ class _Round:
             self._end(replica, sight.reason or "its workload is gone")
             if not was_draining:
                 self._count_failure(replica)
-        elif sight.state == "late":
+        elif sight.state in {"late", "stuck"}:
             self._drain(replica)
             replica.reason = sight.reason
             self._count_failure(replica)
@@ -342,4 +358,6 @@ def _is_at_rest(service: Service, replicas: list[Replica], seen: dict[str, Sight
 def _spec_of(service: Service, replica: Replica) -> ServiceSpec | None:
     if replica.generation == service.generation:
         return msgspec.convert(service.spec, ServiceSpec)
+    if replica.generation == service.serving_generation and service.serving_spec is not None:
+        return msgspec.convert(service.serving_spec, ServiceSpec)
     return None

@@ -19,7 +19,8 @@ class ServiceSpec(msgspec.Struct, kw_only=True):
     ``image_digest`` is an image that is built; ``workspace_id`` may join several by ``+``, whose files
     are then laid over each other.
     ``environment`` is filled with places such as ``{code}``, ``literals`` are variables that are not.
-    ``health_path`` answers 200 on the socket ``socket_name`` when the replica is ready.
+    ``health_path`` answers 200 on the socket ``socket_name`` when the replica is ready, and as long as it is well: one
+    that says for longer than ``stuck_timeout_s`` that it is not is replaced.
     """
 
     command: tuple[str, ...]
@@ -37,6 +38,7 @@ class ServiceSpec(msgspec.Struct, kw_only=True):
     socket_name: str = "server.sock"
     health_path: str = "/"
     start_timeout_s: float = 600
+    stuck_timeout_s: float = 30
     labels: dict[str, str] = {}
 
 

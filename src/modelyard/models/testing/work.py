@@ -10,6 +10,7 @@ import polars as pl
 from sqlalchemy.orm import Session
 
 from modelyard.compute.executor import Executor
+from modelyard.compute.services.probing import answers
 from modelyard.compute.services.readiness import Sight, look_at
 from modelyard.compute.services.service import ServiceSpec
 from modelyard.compute.services.workloads import Materials, workload_of
@@ -147,7 +148,7 @@ def _bring_up(work: Work, spec: ServiceSpec) -> Path:
     began = datetime.now(UTC)
     while True:
         work.checkpoint()
-        sight = look_at(executor, workload_id, spec, created_at=began, now=datetime.now(UTC), probe=True)
+        sight = look_at(executor, workload_id, spec, created_at=began, now=datetime.now(UTC), is_ready=answers)
         if sight.state == "ready":
             return Path(str(sight.socket_path))
         if sight.state != "alive":
