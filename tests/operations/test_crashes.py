@@ -4,6 +4,7 @@ import signal
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from modelyard.operations.owners import is_dead, lease_owner
 from modelyard.operations.work import Handler, LeaseLost, Work
@@ -94,7 +95,7 @@ def test_two_engines_never_do_the_same_at_the_same_time(workshop: Workshop, an_e
     for number, operation in enumerate(operations):
         runs = by_operation[operation]
         assert [step for _, _, step, _ in runs] == ([1, 1, 2, 2, 3, 3] if number % 2 else [1, 2, 3])
-        assert all(before[1] <= after[0] for before, after in zip(runs, runs[1:], strict=False)), runs
+        assert all(before[1] <= after[0] for before, after in pairwise(runs)), runs
     shares = [sum(run[3] == engine.pid for runs in by_operation.values() for run in runs) for engine in engines]
     assert min(shares) > 0, shares
 

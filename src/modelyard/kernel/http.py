@@ -115,7 +115,7 @@ class _Runner:
             self.authenticator(session, headers)
 
     def run(self, request: Request[Any, Any, Any], content: Any) -> Response[Any]:
-        """The answer. Of two requests in each other's way, the one that lost begins anew and sees what the other did."""
+        """The answer. Of two requests in each other's way, the loser begins anew and sees the other's change."""
         for _ in range(ATTEMPTS - 1):
             try:
                 return self._run_once(request, content)

@@ -131,6 +131,13 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_environments_is_public"), ["is_public"], unique=False)
 
     op.create_table(
+        "grant_counts",
+        sa.Column("subject_id", sa.String(length=24), nullable=False),
+        sa.Column("resource_kind", sa.String(length=32), nullable=False),
+        sa.Column("visible", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("subject_id", "resource_kind", name=op.f("pk_grant_counts")),
+    )
+    op.create_table(
         "grants",
         sa.Column("resource_kind", sa.String(length=32), nullable=False),
         sa.Column("resource_id", sa.String(length=24), nullable=False),
@@ -827,6 +834,7 @@ def downgrade() -> None:
         batch_op.drop_index("ix_grants_subject")
 
     op.drop_table("grants")
+    op.drop_table("grant_counts")
     with op.batch_alter_table("environments", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_environments_is_public"))
 
