@@ -1,9 +1,10 @@
 """One request on its way: from a client's connection to a replica and back."""
 
 import asyncio
+import math
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -37,6 +38,9 @@ HOP_BY_HOP = frozenset(
 )
 COALESCE_BYTES = 65536
 ATTEMPTS = 2
+MOST_DIGITS = 15
+MOST_ROWS = 10_000_000
+"""That one request may count for in the usage of a deployment."""
 
 _prefix = os.urandom(6).hex()
 _count = 0
@@ -184,14 +188,17 @@ class Exchange:
     def answer_begins(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         if self.done:
             return
+        if status not in REASONS:
+            self.fail(422, f"The model answered with the status {status}, which no prediction has.")
+            return
         self._status = status
         lines = [b"HTTP/1.1 %d %b" % (status, REASONS.get(status, b"Answer"))]
         length = None
         for name, value in headers:
             if name == b"x-modelyard-rows":
-                self._rows = _number(value)
+                self._rows = min(MOST_ROWS, _number(value))
             elif name == b"x-modelyard-execution-ms":
-                self._execution_ms = _float(value)
+                self._execution_ms = min(_milliseconds(value), self.gateway.timeout_s * 1000)
             elif name == b"content-length":
                 length = _number(value)
             elif name in {b"content-type", b"content-encoding", b"retry-after", b"content-disposition"}:
@@ -334,11 +341,13 @@ def _why_nobody(target: Target) -> str:
 
 
 def _number(value: bytes) -> int:
-    return int(value) if value.isdigit() else 0
+    """Who says it is user code: it may be anything."""
+    return int(value) if value.isdigit() and len(value) <= MOST_DIGITS else 0
 
 
-def _float(value: Any) -> float:
+def _milliseconds(value: bytes) -> float:
     try:
-        return float(value)
+        number = float(value)
     except ValueError:
         return 0.0
+    return number if math.isfinite(number) and number >= 0 else 0.0
