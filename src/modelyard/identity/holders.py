@@ -3,9 +3,10 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 
-from sqlalchemy import ColumnElement, delete, exists, select
+from sqlalchemy import ColumnElement, exists, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
+from modelyard.identity import grant_counts
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import OWNING_ROLES
 from modelyard.identity.tables import Grant, ResourceKind, User
@@ -44,8 +45,6 @@ def holds_role(
 
 def withdraw(session: Session, kind: ResourceKind, resource_id: str, subject_id: str) -> None:
     """Takes away the role of one user, group or organization."""
-    session.execute(
-        delete(Grant).where(
-            Grant.resource_kind == kind.value, Grant.resource_id == resource_id, Grant.subject_id == subject_id
-        )
+    grant_counts.remove(
+        session, Grant.resource_kind == kind.value, Grant.resource_id == resource_id, Grant.subject_id == subject_id
     )

@@ -107,6 +107,16 @@ class Grant(Base):
     created_at: Mapped[datetime]
 
 
+class GrantCount(Base):
+    """How many resources of a kind a subject's grants show in lists; kept by ``identity.grant_counts``."""
+
+    __tablename__ = "grant_counts"
+
+    subject_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    resource_kind: Mapped[str] = mapped_column(String(32), primary_key=True)
+    visible: Mapped[int]
+
+
 class AuditEvent(Base):
     """Who changed what, and when; written in the transaction of the change."""
 
