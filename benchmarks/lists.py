@@ -11,7 +11,7 @@ from sqlalchemy import insert
 from benchmarks.figures import Figure, Result, interleaved
 from benchmarks.installation import Installation, an_installation
 from benchmarks.requests import Client
-from modelyard.identity.tables import Grant, ResourceKind, SubjectKind
+from modelyard.identity.tables import Grant, GrantCount, ResourceKind, SubjectKind
 from modelyard.kernel.database import Base, Database
 from modelyard.kernel.ids import new_id
 from modelyard.models.tables import CustomModel, CustomModelVersion
@@ -68,6 +68,8 @@ def fill(installation: Installation, count: int) -> None:
             for table, some in rows.items():
                 session.execute(insert(table), some)
     with database.write() as session:
+        kind = ResourceKind.CUSTOM_MODEL.value
+        session.add(GrantCount(subject_id=user_id, resource_kind=kind, visible=count))
         session.connection().exec_driver_sql("ANALYZE")
     database.dispose()
 

@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import os
 import socket
 import time
 from collections.abc import Iterable
@@ -71,9 +70,7 @@ class Client:
         self._connection.endheaders(head)
         assert isinstance(self._connection.sock, socket.socket)
         with file.open("rb") as content:
-            offset = 0
-            while offset < size:
-                offset += os.sendfile(self._connection.sock.fileno(), content.fileno(), offset, size - offset)
+            self._connection.sock.sendfile(content)
         self._connection.send(tail)
         response = self._connection.getresponse()
         body = response.read()

@@ -8,6 +8,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.journeys.story import PLAIN_PYTHON
+
 from benchmarks.figures import Figure, Result, interleaved
 from benchmarks.installation import Installation, an_installation
 from benchmarks.memory import MIB, Growth
@@ -26,15 +28,14 @@ def measure() -> list[Result]:
 
 
 def _one_of_many(installation: Installation, client: Client) -> list[Result]:
-    model_id = installation.story.a_model()["id"]
-    path = f"/api/v2/customModels/{model_id}/versions/"
+    path, fields = _versions(installation)
     files = [(f"package_{i // 50}/module_{i}.py", os.urandom(FILE_BYTES // 2).hex().encode()) for i in range(FILES)]
-    first = client.send_form("POST", path, {"isMajorUpdate": "false"}, files).json(201)
+    first = client.send_form("POST", path, fields, files).json(201)
     assert len(first["items"]) == FILES
 
     def change() -> float:
         changed = os.urandom(FILE_BYTES // 2).hex().encode()
-        answer = client.send_form("PATCH", path, {"isMajorUpdate": "false"}, [(files[500][0], changed)])
+        answer = client.send_form("PATCH", path, fields, [(files[500][0], changed)])
         assert len(answer.json(201)["items"]) == FILES
         return answer.seconds * 1000
 
@@ -48,6 +49,13 @@ def _one_of_many(installation: Installation, client: Client) -> list[Result]:
         Figure(f"a version that changes 1 of {FILES:,} files", took, "ms", 30, git, "git add and commit"),
         Figure("bytes that it stores", stored, "bytes", 5.0, FILE_BYTES, "the changed file", of_ratio=True),
     ]
+
+
+def _versions(installation: Installation) -> tuple[str, dict[str, str]]:
+    """Where versions of a new model are made, and the fields that each needs."""
+    model_id = installation.story.a_model()["id"]
+    fields = {"isMajorUpdate": "false", "baseEnvironmentId": installation.story.environment(PLAIN_PYTHON)}
+    return f"/api/v2/customModels/{model_id}/versions/", fields
 
 
 class Repository:
@@ -90,8 +98,7 @@ def _stored_bytes(installation: Installation) -> int:
 
 def _large_upload(installation: Installation, client: Client) -> list[Result]:
     """A version with one large file; what the server does beside it, hashing, is the floor."""
-    model_id = installation.story.a_model()["id"]
-    path = f"/api/v2/customModels/{model_id}/versions/"
+    path, fields = _versions(installation)
     (api,) = installation.server.pids("api")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "large.bin"
@@ -102,7 +109,7 @@ def _large_upload(installation: Installation, client: Client) -> list[Result]:
         def upload() -> float:
             with file.open("r+b") as content:
                 content.write(os.urandom(64))  # what is there already would not be stored again
-            answer = client.send_file("POST", path, {"isMajorUpdate": "false"}, file)
+            answer = client.send_file("POST", path, fields, file)
             answer.json(201)
             return UPLOAD_BYTES / answer.seconds / MIB
 
