@@ -51,7 +51,7 @@ def test_a_wrong_token_is_not_remembered(alone: Terminal, server: Server) -> Non
 
 def test_the_token_is_asked_for_and_not_shown(alone: Terminal, server: Server) -> None:
     mine, theirs = pty.openpty()
-    command = [Path(sys.executable).with_name("modelyard"), "login", server.url]
+    command = [str(Path(sys.executable).with_name("modelyard")), "login", server.url]
     process = subprocess.Popen(
         command, env=alone.environment(), stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
     )

@@ -114,7 +114,7 @@ def test_ctrl_c_says_how_to_come_back(modelyard: Terminal, rows: Path) -> None:
     files = {"custom.py": SLEEPS, "model-metadata.yaml": METADATA.format(name="Sleeps")}
     modelyard.ok("model", "push", modelyard.a_model_folder("Sleeps", files), "--env", PYTHON)
     modelyard.ok("dataset", "upload", rows, "--name", "slow rows")
-    command = [Path(sys.executable).with_name("modelyard"), "model", "test", "Sleeps", "-d", "slow rows"]
+    command = [str(Path(sys.executable).with_name("modelyard")), "model", "test", "Sleeps", "-d", "slow rows"]
     process = subprocess.Popen(command, env=modelyard.environment(), stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     assert "in progress" in process.stderr.readline()

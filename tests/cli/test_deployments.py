@@ -8,6 +8,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
+from modelyard.cli.csv_pieces import PIECE_BYTES
 from tests.cli.conftest import Terminal
 from tests.cli.test_checks import DOUBLES, METADATA, PYTHON
 from tests.conftest import ADMIN_TOKEN
@@ -88,9 +89,12 @@ def _predict(modelyard: Terminal) -> None:
     assert next(csv.reader(io.StringIO(everything))) == ["y_PREDICTION", "x", "name"]
 
     large = folder / "large.csv"
-    large.write_text("x\n" + "1\n" * 200_000)
+    numbers = range(60_000)
+    large.write_text("x,note\n" + "".join(f'{number},"{"long" * 90}\n"\n' for number in numbers))
+    assert large.stat().st_size > PIECE_BYTES
     modelyard.ok("predict", large, "-d", "doubles", "-o", "large-out.csv")
-    assert (folder / "large-out.csv").read_text().count("\n") == 200_001
+    scores = (folder / "large-out.csv").read_text().splitlines()
+    assert scores == ["y_PREDICTION", *(str(number * 2.0) for number in numbers)]
 
     (folder / "wrong.csv").write_text("other\n1\n")
     outcome = modelyard("predict", "wrong.csv", "-d", "doubles", "-o", "never.csv")
@@ -107,7 +111,7 @@ def _predict(modelyard: Terminal) -> None:
 
 def test_an_unstructured_model_takes_and_gives_anything(modelyard: Terminal) -> None:
     modelyard.ok("model", "push", modelyard.a_model_folder("Echoes"), "--env", PYTHON)
-    deployment = modelyard.ok("deploy", "Echoes", "--json").json
+    deployment = modelyard.ok("deploy", "Echoes", "--replicas", "2", "--json").json
     assert (deployment["label"], deployment["status"]) == ("Echoes", "active")
     assert deployment["predictionUrl"].endswith("/predictionsUnstructured")
     noise = os.urandom(1000)
@@ -115,6 +119,8 @@ def test_an_unstructured_model_takes_and_gives_anything(modelyard: Terminal) -> 
     modelyard.ok("predict", "noise.bin", "-d", "Echoes", "-o", "back.bin")
     assert (modelyard.folder / "back.bin").read_bytes() == noise
     assert modelyard.ok("predict", "-", "-d", "Echoes", stdin="hello").out == "hello"
+    model = modelyard.ok("model", "show", "Echoes", "--json").json
+    assert (model["latestVersion"]["label"], model["latestVersion"]["replicas"]) == ("1.1", 2)
     modelyard.ok("deployment", "delete", "Echoes", "--yes")
 
 

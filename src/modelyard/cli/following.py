@@ -25,9 +25,9 @@ LONGEST_PAUSE_S = 1.0
 UNFINISHED = ("INITIALIZED", "RUNNING")
 
 
-def stderr_console() -> Console:
+def stderr_console(*, quiet: bool = False) -> Console:
     """Where progress goes: stderr, silent unless it is a terminal."""
-    return Console(stderr=True, quiet=not sys.stderr.isatty())
+    return Console(stderr=True, quiet=quiet or not sys.stderr.isatty())
 
 
 @contextmanager
@@ -41,11 +41,11 @@ def interruptible(come_back: str) -> Iterator[None]:
 
 
 @contextmanager
-def spinner(title: str) -> Iterator[Callable[[str], None]]:
+def spinner(title: str, *, quiet: bool = False) -> Iterator[Callable[[str], None]]:
     """A line that turns and counts seconds while the block runs; the yielded function changes its text."""
-    with Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=stderr_console(), transient=True
-    ) as progress:
+    console = stderr_console(quiet=quiet)
+    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(title, total=None)
         yield lambda text: progress.update(task, description=text)
 

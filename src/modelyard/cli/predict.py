@@ -1,7 +1,7 @@
 """``modelyard predict``: scores a file with a deployment, through the gateway."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -10,12 +10,13 @@ from typing import Annotated, Any, BinaryIO
 import typer
 
 from modelyard.cli.client import UPLOAD_TIMEOUT, Api, Json, connect
+from modelyard.cli.csv_pieces import csv_pieces
 from modelyard.cli.errors import CommandError, ExitCode
 from modelyard.cli.following import spinner
 from modelyard.cli.groups import AsJson
 from modelyard.cli.lookup import DEPLOYMENT, find
 from modelyard.cli.prediction_routes import find_prediction_url, is_unstructured
-from modelyard.cli.screen import note, plural, print_json
+from modelyard.cli.screen import note, print_json
 
 CHUNK_BYTES = 64 * 1024
 STDIO = Path("-")
@@ -42,7 +43,10 @@ def predict(
     content_type: Annotated[str | None, typer.Option(help="What the file is; else by its name or first byte.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score a file. The predictions come as CSV or JSON, in the order of the rows."""
+    """Score a file. The predictions come as CSV or JSON, in the order of the rows.
+
+    A CSV that is answered as CSV may be of any size: it is scored in parts.
+    """
     api = connect()
     found = find(api, DEPLOYMENT, deployment)
     url = find_prediction_url(api, found)
@@ -54,21 +58,17 @@ def predict(
         if not is_unstructured(found):
             wanted = Form.JSON if as_json and accept is None and output is None else accept
             headers["Accept"] = _accepted(wanted, output, headers["Content-Type"])
-        query = _passthrough(passthrough or [])
-        options: Json = {
-            "content": _chunks(first, source),
-            "headers": headers,
-            "params": query,
-            "timeout": UPLOAD_TIMEOUT,
-        }
-        with spinner(f"Scoring {file}"):
-            sent = _receive(api, url, options, output)
+        is_csv_to_csv = headers["Content-Type"] == headers.get("Accept") == TYPES[".csv"]
+        bodies = csv_pieces(first, source) if is_csv_to_csv else iter([_chunks(first, source)])
+        options: Json = {"headers": headers, "params": _passthrough(passthrough or []), "timeout": UPLOAD_TIMEOUT}
+        in_the_way = sys.stdout.isatty() and output in {None, STDIO}
+        with spinner(f"Scoring {file}", quiet=in_the_way) as say, _target(output) as target:
+            content_type = _score(api, url, bodies, options, target, say)
     if output is not None and output != STDIO:
         if as_json:
-            print_json({"deploymentId": found["id"], "output": str(output)} | sent)
+            print_json({"deploymentId": found["id"], "output": str(output), "contentType": content_type})
         else:
-            rows = f"{plural(sent['rows'], 'row')}, " if sent["rows"] is not None else ""
-            note(f"Saved {output} ({rows}{sent['contentType']}).")
+            note(f"Saved {output} ({content_type}).")
 
 
 @contextmanager
@@ -110,19 +110,44 @@ def _passthrough(columns: list[str]) -> dict[str, Any]:
     return {"passthroughColumnsSet": "all"} if columns == ["all"] else {"passthroughColumns": columns}
 
 
-def _receive(api: Api, url: str, options: Json, output: Path | None) -> Json:
-    """Writes the answer as it comes; a file is there only when all of it has come."""
-    with api.stream("POST", url, **options) as response:
-        if output is None or output == STDIO:
+@contextmanager
+def _target(output: Path | None) -> Iterator[BinaryIO]:
+    """Where the answer goes: stdout, or a file that is there only when all of it has come."""
+    if output is None or output == STDIO:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    staged = output.with_name(f".{output.name}.part")
+    try:
+        with staged.open("wb") as target:
+            yield target
+        staged.replace(output)
+    except OSError as error:
+        raise CommandError(f"cannot write {output}: {error.strerror}") from error
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+def _score(
+    api: Api,
+    url: str,
+    bodies: Iterator[Any],
+    options: Json,
+    target: BinaryIO,
+    say: Callable[[str], None],
+) -> str:
+    """Sends each body and writes its answer, of all but the first without the header; returns the content type."""
+    content_type = ""
+    for number, body in enumerate(bodies):
+        if number:
+            say(f"Scoring, part {number + 1}")
+        with api.stream("POST", url, content=body, **options) as response:
+            content_type = response.headers.get("Content-Type", "")
+            in_header = number > 0
             for chunk in response.iter_bytes():
-                sys.stdout.buffer.write(chunk)
-            sys.stdout.buffer.flush()
-        else:
-            staged = output.with_name(f".{output.name}.part")
-            with staged.open("wb") as target:
-                for chunk in response.iter_bytes():
-                    target.write(chunk)
-            staged.replace(output)
-        rows = response.headers.get("X-Modelyard-Rows")
-        content_type = response.headers.get("Content-Type", "")
-    return {"rows": int(rows) if rows else None, "contentType": content_type.partition(";")[0]}
+                piece = chunk
+                if in_header:
+                    _, end, piece = chunk.partition(b"\n")
+                    in_header = not end
+                target.write(piece)
+    return content_type.partition(";")[0]
