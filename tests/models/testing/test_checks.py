@@ -243,6 +243,8 @@ def test_what_is_wrong_with_a_request_is_said_at_once(bench: Bench) -> None:
     )
     assert answer.status_code == 422
     assert set(answer.json()["errors"]) == {"parameters.predictionVerificationCheck", "maximumMemory"}
+    answer = bench.start(version, environmentVersionId="0" * 24)
+    assert answer.json()["errors"].keys() == {"environmentVersionId"}
     asked = parameters(bench.dataset_id)
     asked["predictionVerificationCheck"]["predictionsColumn"] = "nowhere"
     answer = bench.start(version, configuration={"predictionVerificationCheck": "fail"}, parameters=asked)

@@ -355,17 +355,16 @@ def _dataset_errors(body: CustomModelTests, *, needs_dataset: bool) -> dict[str,
 def _environment(
     session: Session, caller: Caller, version: CustomModelVersion, body: CustomModelTests
 ) -> tuple[EnvironmentVersion | None, dict[str, str]]:
-    environment_id: str | None
-    version_id: str | None
-    if isinstance(body.environment_id, UnsetType):
-        if version.base_environment_id is None:
-            return None, {"environmentId": "is required: the version has no base environment"}
-        environment_id, version_id = version.base_environment_id, version.base_environment_version_id
-        asking = None
-    else:
+    version_id = None if isinstance(body.environment_version_id, UnsetType) else body.environment_version_id
+    asking: Caller | None = caller
+    if not isinstance(body.environment_id, UnsetType):
         environment_id = body.environment_id
-        version_id = None if isinstance(body.environment_version_id, UnsetType) else body.environment_version_id
-        asking = caller
+    elif version.base_environment_id is None:
+        return None, {"environmentId": "is required: the version has no base environment"}
+    else:
+        environment_id = version.base_environment_id
+        if version_id is None:
+            version_id, asking = version.base_environment_version_id, None
     try:
         return environments.find_version(session, asking, environment_id, version_id), {}
     except Invalid as error:
