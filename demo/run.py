@@ -5,6 +5,7 @@ Starts a server on a fresh data directory in ``.demo/``, pushes, builds, tests, 
 Ctrl-C; with ``--once`` it ends there. Built environments are kept in the user's cache for the next time.
 """
 
+import argparse
 import json
 import os
 import shlex
@@ -21,10 +22,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-FOLDER = ROOT / ".demo"
 MODEL = Path("examples/churn_model")
 DATA = MODEL / "training" / "churn.csv"
-PREDICTIONS = FOLDER / "predictions.csv"
 PROGRAM = Path(sys.executable).with_name("modelyard")
 KEEP_IMAGES_S = 30 * 24 * 3600
 QUIET_TIMEOUT_S = 30
@@ -38,10 +37,19 @@ class DemoError(Exception):
 class Demo:
     """The server, the environment that commands run in, and how long each step took."""
 
+    folder: Path
     environment: dict[str, str]
     server: "subprocess.Popen[str] | None" = None
     ready: dict[str, Any] = field(default_factory=dict)
     durations_s: list[tuple[str, float]] = field(default_factory=list)
+
+    @property
+    def data_dir(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def predictions(self) -> Path:
+        return self.folder / "predictions.csv"
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
@@ -69,14 +77,14 @@ class Demo:
     def start(self) -> None:
         """Starts the server and waits for its ready line."""
         ports = a_free_port(8000), a_free_port(8001)
-        command = [str(PROGRAM), "up", "--json", "--data-dir", str(FOLDER / "data")]
+        command = [str(PROGRAM), "up", "--json", "--data-dir", str(self.data_dir)]
         command += ["--port", str(ports[0]), "--gateway-port", str(ports[1])]
         print(f"$ {shlex.join(['modelyard', *command[1:]])}", flush=True)
-        with (FOLDER / "server.log").open("w") as log:
+        with (self.folder / "server.log").open("w") as log:
             self.server = subprocess.Popen(
                 command, env=self.environment, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
             )
-        (FOLDER / "server.pid").write_text(str(self.server.pid))
+        (self.folder / "server.pid").write_text(str(self.server.pid))
         assert self.server.stdout is not None  # noqa: S101 # it is a pipe
         line = self.server.stdout.readline()
         if not line:
@@ -100,12 +108,12 @@ class Demo:
         except subprocess.TimeoutExpired:
             self.server.kill()
             self.server.wait()
-        (FOLDER / "server.pid").unlink(missing_ok=True)
+        (self.folder / "server.pid").unlink(missing_ok=True)
 
     def workloads(self) -> list[Any]:
         """What still runs for the installation beside its own processes."""
         roles = {"up", "api", "gateway", "controller"}
-        return [one for one in self.ask("ps", "--data-dir", str(FOLDER / "data")) if one["role"] not in roles]
+        return [one for one in self.ask("ps", "--data-dir", str(self.data_dir)) if one["role"] not in roles]
 
 
 def a_free_port(wanted: int) -> int:
@@ -121,19 +129,21 @@ def a_free_port(wanted: int) -> int:
     raise DemoError("no port is free")
 
 
-def fresh_folder() -> dict[str, str]:
-    """Empties ``.demo/`` and returns the environment of the demo's processes. Refuses while a demo runs in it."""
-    pid_file = FOLDER / "server.pid"
+def fresh_folder(folder: Path) -> dict[str, str]:
+    """Empties the folder of an earlier demo, and returns the environment of this one's processes."""
+    pid_file = folder / "server.pid"
     if pid_file.exists() and Path(f"/proc/{pid_file.read_text()}/stat").exists():
         raise DemoError(f"a demo is running (process {pid_file.read_text()}); end it with Ctrl-C first")
-    if FOLDER.exists():
-        shutil.rmtree(FOLDER)
-    FOLDER.mkdir()
+    if folder.exists():
+        if any(folder.iterdir()) and not (folder / "server.log").exists():
+            raise DemoError(f"{folder} holds something else than a demo")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelyard" / "demo"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MODELYARD_")}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     return environment | {
-        "XDG_CONFIG_HOME": str(FOLDER / "config"),
+        "XDG_CONFIG_HOME": str(folder / "config"),
         "MODELYARD_IMAGES_DIR": os.environ.get("MODELYARD_IMAGES_DIR", str(cache / "images")),
         "MODELYARD_CACHE_DIR": os.environ.get("MODELYARD_CACHE_DIR", str(cache / "downloads")),
         "MODELYARD_GARBAGE_AGE_S": str(KEEP_IMAGES_S),
@@ -157,10 +167,9 @@ def tell(demo: Demo) -> None:
     with demo.step("Deploy it"):
         demo.modelyard("deploy", "Customer churn", "--label", "churn")
     with demo.step("Score the data through the gateway"):
-        demo.modelyard(
-            "predict", str(DATA), "-d", "churn", "-p", "customer_id", "-o", str(PREDICTIONS.relative_to(ROOT))
-        )
-        with PREDICTIONS.open() as lines:
+        output = os.path.relpath(demo.predictions, ROOT)
+        demo.modelyard("predict", str(DATA), "-d", "churn", "-p", "customer_id", "-o", output)
+        with demo.predictions.open() as lines:
             print("".join(line for line, _ in zip(lines, range(6), strict=False)), end="")
     with demo.step("Look at the deployment and its use"):
         check(demo)
@@ -169,7 +178,7 @@ def tell(demo: Demo) -> None:
 
 def check(demo: Demo) -> None:
     """What the story promises: a prediction for every row, all of them counted."""
-    with DATA.open() as rows, PREDICTIONS.open() as predictions:
+    with (ROOT / DATA).open() as rows, demo.predictions.open() as predictions:
         wanted, found = sum(1 for _ in rows), sum(1 for _ in predictions)
     if wanted != found:
         raise DemoError(f"{wanted - 1} rows came back as {found - 1} predictions")
@@ -191,7 +200,7 @@ def summary(demo: Demo) -> None:
 Where things are
   API          {demo.ready["api"]}/api/v2/ (OpenAPI: {demo.ready["api"]}/api/v2/openapi.json)
   Predictions  {demo.ready["gateway"]}
-  Scores       {PREDICTIONS.relative_to(ROOT)}
+  Scores       {os.path.relpath(demo.predictions, ROOT)}
   Docs         docs/quickstart.md, docs/cli.md, docs/curl.md
   This server from another terminal:
     export XDG_CONFIG_HOME={shlex.quote(config)} PATH={programs}:$PATH
@@ -199,20 +208,24 @@ Where things are
 
 
 def main() -> int:
-    once = "--once" in sys.argv[1:]
+    options = argparse.ArgumentParser(description="The whole story of Modelyard on this machine.")
+    options.add_argument("--once", action="store_true", help="stop the server at the end")
+    options.add_argument("--folder", type=Path, default=ROOT / ".demo", help="where everything is kept; emptied first")
+    chosen = options.parse_args()
+    folder = chosen.folder.resolve()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     code = 0
     demo = None
     try:
-        demo = Demo(fresh_folder())
+        demo = Demo(folder, fresh_folder(folder))
         tell(demo)
         summary(demo)
-        if not once and demo.server is not None:
+        if not chosen.once and demo.server is not None:
             print("\nThe server stays up until Ctrl-C.", flush=True)
             demo.server.wait()
             raise DemoError("the server ended by itself")  # noqa: TRY301 # told like every other failure
     except DemoError as error:
-        print(f"\nThe demo failed: {error}. The server's log is {FOLDER / 'server.log'}", file=sys.stderr)
+        print(f"\nThe demo failed: {error}. The server's log is {folder / 'server.log'}", file=sys.stderr)
         code = 1
     except KeyboardInterrupt:
         print("\nStopping.", file=sys.stderr)
