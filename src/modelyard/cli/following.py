@@ -44,7 +44,7 @@ def interruptible(come_back: str) -> Iterator[None]:
 def spinner(title: str, *, quiet: bool = False) -> Iterator[Callable[[str], None]]:
     """A line that turns and counts seconds while the block runs; the yielded function changes its text."""
     console = stderr_console(quiet=quiet)
-    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+    columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(title, total=None)
         yield lambda text: progress.update(task, description=text)
@@ -54,7 +54,7 @@ def spinner(title: str, *, quiet: bool = False) -> Iterator[Callable[[str], None
 def upload_bar(title: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
     """A bar of bytes sent; the yielded function takes how many more have gone."""
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(binary_units=True),
         TransferSpeedColumn(),

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from modelyard.cli.client import Api, Json, connect
 from modelyard.cli.errors import CommandError, ExitCode, near_matches
@@ -37,7 +38,7 @@ BY_DEFAULT = {
 }
 """What is checked with a dataset unless ``--check`` says otherwise, beside what the server always checks."""
 GOING_ON = {"queued", "in_progress", "not_tested"}
-COLORS = {"succeeded": "green", "failed": "red", "warning": "yellow", "in_progress": "cyan", "skipped": "dim"}
+COLORS = {"succeeded": "green", "failed": "red", "warning": "yellow", "in progress": "cyan", "skipped": "dim"}
 
 
 def build(model: Model, version: Version = None, wait: Wait = True, as_json: AsJson = False) -> None:
@@ -194,14 +195,17 @@ def _tell_news(test: Json, told: set[tuple[str, str]]) -> None:
 
 
 def _live_table(test: Json, title: str) -> Table:
-    table = Table("check", "status", "message", title=f"Testing {title}", box=None, title_justify="left")
+    table = Table("check", "status", "message", title=Text(f"Testing {title}"), box=None, title_justify="left")
     for name, status, message in _rows(test):
-        table.add_row(name, f"[{COLORS.get(status, 'default')}]{status}[/]", message)
+        table.add_row(name, Text(status, COLORS.get(status, "default")), Text(message))
     return table
 
 
 def _rows(test: Json) -> list[list[str]]:
-    return [[name, each["status"], " ".join(each["message"].split())] for name, each in test["testingStatus"].items()]
+    return [
+        [name, each["status"].replace("_", " "), " ".join(each["message"].split())]
+        for name, each in test["testingStatus"].items()
+    ]
 
 
 def _test_failure(test: Json) -> str:
