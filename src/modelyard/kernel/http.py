@@ -125,28 +125,45 @@ class _Runner:
         return self._run_once(request, content)
 
     def _run_once(self, request: Request[Any, Any, Any], content: Any) -> Response[Any]:
-        wanted = self.endpoint.parameters
         headers = dict(request.headers)
-        with self.database.write() if self.endpoint.is_write else self.database.read() as session:
-            arguments: dict[str, Any] = dict(self.fixed)
-            if "caller" in wanted:
-                arguments["caller"] = self.authenticator(session, headers)
-            for name in self.endpoint.path_names.values():
-                arguments[name] = unquote(request.path_params[name])
-                if "\0" in arguments[name]:
-                    raise NotFound("There is nothing at this address.")
-            info = _info(request, headers, self.endpoint)
-            if "query" in wanted:
-                arguments["query"] = _read_query(wanted["query"], info.query_string)
-            if "body" in wanted:
-                arguments["body"] = decode(wanted["body"], content)
-            if "form" in wanted:
-                arguments["form"] = content
-            if "request" in wanted:
-                arguments["request"] = info
-            if "session" in wanted:
-                arguments["session"] = session
-            return self._answer(self.endpoint.handler(**arguments))
+        if not self.endpoint.is_write:
+            with self.database.read() as session:
+                arguments = self._caller(session, headers) | self._read(request, headers, content)
+                return self._answer(self._call(session, arguments))
+        # A write takes the database's one lock, so whatever can be done before it or after it is done there.
+        with self.database.read() as session:
+            arguments = self._caller(session, headers)
+        arguments |= self._read(request, headers, content)
+        with self.database.write() as session:
+            result = self._call(session, arguments)
+        return self._answer(result)
+
+    def _caller(self, session: Session, headers: dict[str, str]) -> dict[str, Any]:
+        return {"caller": self.authenticator(session, headers)} if "caller" in self.endpoint.parameters else {}
+
+    def _call(self, session: Session, arguments: dict[str, Any]) -> Any:
+        if "session" in self.endpoint.parameters:
+            arguments["session"] = session
+        return self.endpoint.handler(**arguments)
+
+    def _read(self, request: Request[Any, Any, Any], headers: dict[str, str], content: Any) -> dict[str, Any]:
+        """What the handler wants of the request, by name."""
+        wanted = self.endpoint.parameters
+        arguments: dict[str, Any] = dict(self.fixed)
+        for name in self.endpoint.path_names.values():
+            arguments[name] = unquote(request.path_params[name])
+            if "\0" in arguments[name]:
+                raise NotFound("There is nothing at this address.")
+        info = _info(request, headers, self.endpoint)
+        if "query" in wanted:
+            arguments["query"] = _read_query(wanted["query"], info.query_string)
+        if "body" in wanted:
+            arguments["body"] = decode(wanted["body"], content)
+        if "form" in wanted:
+            arguments["form"] = content
+        if "request" in wanted:
+            arguments["request"] = info
+        return arguments
 
     def _answer(self, result: Any) -> Response[Any]:
         if isinstance(result, Download):
