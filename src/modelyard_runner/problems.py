@@ -35,3 +35,8 @@ def listing(names: "list[str] | tuple[str, ...]", most: int = 10) -> str:
     """Names in quotes for a message, cut after `most` of them."""
     shown = ", ".join(repr(name) for name in names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+
+
+def seconds(duration_s: float) -> str:
+    """A time limit for a message; what was used of it on the way here does not show."""
+    return f"{duration_s:.2g} s" if duration_s < 10 else f"{duration_s:.0f} s"

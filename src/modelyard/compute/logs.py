@@ -71,20 +71,26 @@ class LogFile:
             notice = lines[:STAMP_BYTES] + notice
         return LogPart(notice + (lines if times else without_times(lines)), next_offset)
 
-    def tail(self, lines: int, *, times: bool = True) -> list[str]:
-        """The newest `lines` lines, oldest first."""
+    def tail(self, lines: int, *, times: bool = True, limit: int = 4 * 1024 * 1024) -> list[str]:
+        """The newest `lines` lines, oldest first; fewer where they are more than about `limit` bytes."""
         if lines <= 0:
             return []
-        end = self.size
-        start = end
-        data = b""
-        while start > self.first_offset and data.count(b"\n") <= lines:
-            begin = max(self.first_offset, start - _BLOCK_BYTES)
+        first = self.first_offset
+        start = self.size
+        blocks: list[bytes] = []
+        line_ends = read_bytes = 0
+        while start > first and line_ends <= lines and read_bytes < limit:
+            begin = max(first, start - _BLOCK_BYTES)
             block = self._raw(begin, start - begin)
             if not block:
                 break
-            data = block + data
+            blocks.append(block)
+            line_ends += block.count(b"\n")
+            read_bytes += len(block)
             start = begin
+        data = b"".join(reversed(blocks))
+        if start > first and line_ends <= lines:
+            data = data[data.find(b"\n") + 1 :]  # the limit cut a line
         newest = b"\n".join(data.rstrip(b"\n").split(b"\n")[-lines:])
         text = (newest if times else without_times(newest)).decode("utf-8", "replace")
         return text.split("\n") if newest else []

@@ -13,7 +13,7 @@ from modelyard_runner.models.hooks import Hooks, call_user_code, read_hooks
 from modelyard_runner.models.thread import Job, ModelThread, seconds_since
 from modelyard_runner.models.unstructured import UnstructuredModel, load_unstructured_model
 from modelyard_runner.options import ModelOptions
-from modelyard_runner.problems import LoadError, Refusal
+from modelyard_runner.problems import LoadError, Refusal, seconds
 from modelyard_runner.statistics import Statistics
 from modelyard_runner.target import TargetType
 from modelyard_runner.wire.answers import Answers
@@ -140,7 +140,7 @@ class ModelBackend:
     def _time_out(self, job: Job, timeout_s: float) -> None:
         if job.request.is_abandoned:
             return
-        job.request.respond(refused(Refusal(504, f"The model has not answered within {timeout_s:g} s.")))
+        job.request.respond(refused(Refusal(504, f"The model has not answered within {seconds(timeout_s)}.")))
         self._statistics.refused += 1
         if job.started:
             self._overdue.add(job)

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from modelyard_runner.options import ServeOptions
-from modelyard_runner.problems import LoadError, Refusal
+from modelyard_runner.problems import LoadError, Refusal, seconds
 from modelyard_runner.statistics import Statistics
 from modelyard_runner.target import TargetType
 from modelyard_runner.upstream.client import UpstreamClient, UpstreamResponse
@@ -138,7 +138,7 @@ class UpstreamBackend:
         except Refusal as refusal:
             response = refused(refusal)
         except TimeoutError:
-            response = refused(Refusal(504, f"The model's server has not answered within {timeout_s:g} s."))
+            response = refused(Refusal(504, f"The model's server has not answered within {seconds(timeout_s or 0)}."))
             self._doubt()
         except OSError as error:
             response = refused(Refusal(503, f"The model's server cannot be reached: {error}.", retry_after_s=1))

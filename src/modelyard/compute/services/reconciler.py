@@ -27,6 +27,7 @@ LEASE_S = 15.0
 DRAIN_S = 1.0
 """How long a replica that gets no more traffic is left alone before it is asked to end."""
 STOP_GRACE_S = 60.0
+HOPELESS_GRACE_S = 3.0
 STEADY_S = 60.0
 """A replica that was ready for this long proves that its service works."""
 START_ATTEMPTS = 2
@@ -101,8 +102,8 @@ class Reconciler:
                 notify(session)
         for replica_id in starting:
             self._start(wanted, replica_id)
-        for replica_id in ending:
-            self._executor.stop(replica_id, STOP_GRACE_S)
+        for replica_id, grace_s in ending:
+            self._executor.stop(replica_id, grace_s)
         if settled:
             self._forget(service_id)
         else:
@@ -139,17 +140,22 @@ class Reconciler:
             )
         )
 
-    def _to_stop(self, session: Session, service: Service) -> list[str]:
-        limit = datetime.now(UTC) - timedelta(seconds=DRAIN_S)
-        return list(
-            session.scalars(
-                select(Replica.id).where(
-                    Replica.service_id == service.id,
-                    Replica.state == ReplicaState.DRAINING.value,
-                    Replica.draining_at < limit,
-                )
-            )
+    def _to_stop(self, session: Session, service: Service) -> list[tuple[str, float]]:
+        """Replicas that have had time to finish what they were sent, with the seconds they get to end by themselves.
+
+        One that never was ready, or was found stuck, has nothing to finish.
+        """
+        draining = session.scalars(
+            select(Replica).where(Replica.service_id == service.id, Replica.state == ReplicaState.DRAINING.value)
         )
+        limit = datetime.now(UTC) - timedelta(seconds=DRAIN_S)
+        ending = []
+        for replica in draining:
+            if replica.ready_at is None or replica.reason is not None:
+                ending.append((replica.id, HOPELESS_GRACE_S))
+            elif replica.draining_at is not None and replica.draining_at < limit:
+                ending.append((replica.id, STOP_GRACE_S))
+        return ending
 
     def _start(self, service: Service, replica_id: str) -> None:
         if self._executor.observe(replica_id).state.value != "absent":
