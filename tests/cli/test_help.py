@@ -15,6 +15,7 @@ Usage: modelyard [OPTIONS] COMMAND [ARGS]...
   Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 not allowed.
 
 Options:
+  --version             Print the version.
   --install-completion  Install completion for the current shell.
   --show-completion     Show completion for the current shell, to copy it or
                         customize the installation.

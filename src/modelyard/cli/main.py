@@ -1,9 +1,10 @@
 """``modelyard``: finds the command, runs it, and tells how it ended."""
 
 import importlib
+import importlib.metadata
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -71,9 +72,19 @@ def load(name: str, entry: Entry) -> Any:
 app = typer.Typer(cls=LazyGroup, help=HELP, no_args_is_help=True, rich_markup_mode=None, context_settings=CONTEXT)
 
 
+def _tell_version(wanted: bool) -> None:  # as Typer calls it
+    if wanted:
+        typer.echo(f"modelyard {importlib.metadata.version('modelyard')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
-    pass
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_tell_version)
+    ] = False,
+) -> None:
+    del version
 
 
 def run(arguments: Sequence[str]) -> int:

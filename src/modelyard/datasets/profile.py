@@ -10,12 +10,14 @@ ColumnType = Literal["Numeric", "Categorical", "Text", "Boolean", "Date"]
 
 CATEGORIES = 100
 BATCH_COLUMNS = 200
+EXACT_ROWS = 1_000_000
 DATE_SAMPLE = 1_000
 MEAN_TEXT_CHARACTERS = 60
 
 
 class Column(msgspec.Struct, frozen=True):
-    """One column. ``unique_count`` is an estimate (HyperLogLog) within some ten percent; numbers have the rest."""
+    """One column. ``unique_count`` is an estimate (HyperLogLog) within some ten percent
+    in tables of more than ``EXACT_ROWS`` rows, and exact below; numbers have the rest."""
 
     name: str
     type: ColumnType
@@ -37,7 +39,12 @@ def describe(table: pl.LazyFrame) -> tuple[int, list[Column]]:
     columns: list[Column] = []
     for start in range(0, len(names), BATCH_COLUMNS):
         some = names[start : start + BATCH_COLUMNS]
-        measures = [measure for number, name in enumerate(some) for measure in _measures(number, name, schema[name])]
+        is_exact = row_count <= EXACT_ROWS
+        measures = [
+            measure
+            for number, name in enumerate(some)
+            for measure in _measures(number, name, schema[name], is_exact=is_exact)
+        ]
         found = table.select(measures).collect(engine="streaming").row(0, named=True)
         columns += [
             _column(
@@ -51,12 +58,16 @@ def describe(table: pl.LazyFrame) -> tuple[int, list[Column]]:
     return row_count, columns
 
 
-def _measures(number: int, name: str, kind: pl.DataType) -> list[pl.Expr]:
+def _measures(number: int, name: str, kind: pl.DataType, *, is_exact: bool) -> list[pl.Expr]:
+    def unique(values: pl.Expr) -> pl.Expr:
+        known = values.drop_nulls()
+        return known.n_unique() if is_exact else pl.min_horizontal(known.approx_n_unique(), known.len())
+
     column = pl.col(name)
-    measures = {"missing": column.null_count(), "unique": column.drop_nulls().approx_n_unique()}
+    measures = {"missing": column.null_count(), "unique": unique(column)}
     if kind.is_float():
         known = column.fill_nan(None)
-        measures = {"missing": known.null_count(), "unique": known.drop_nulls().approx_n_unique()}
+        measures = {"missing": known.null_count(), "unique": unique(known)}
         measures |= {"min": known.min(), "max": known.max(), "mean": known.mean(), "std": known.std()}
     elif kind.is_numeric():
         measures |= {"min": column.min(), "max": column.max(), "mean": column.mean(), "std": column.std()}
@@ -64,7 +75,7 @@ def _measures(number: int, name: str, kind: pl.DataType) -> list[pl.Expr]:
         measures |= {"min": column.min(), "max": column.max()}
     elif kind in (pl.String, pl.Categorical, pl.Enum):
         text = column.cast(pl.String)
-        measures["unique"] = text.drop_nulls().approx_n_unique()
+        measures["unique"] = unique(text)
         measures["length"] = text.str.len_chars().mean()
     return [expression.alias(f"{number}:{label}") for label, expression in measures.items()]
 

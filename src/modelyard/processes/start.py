@@ -1,5 +1,6 @@
 """``modelyard up``: sets an installation up and keeps its processes running."""
 
+import contextlib
 import json
 import os
 import sys
@@ -41,6 +42,8 @@ def up(
                 tell_administrator(settings, made)
             keeper = Keeper(settings, ROLES, lambda text: typer.echo(text, err=True))
             keeper.run(lambda: _tell_ready(settings, made, as_json=as_json))
+            with contextlib.suppress(OSError):  # it is not empty while a deployed model goes on
+                settings.sockets_dir().rmdir()
     except (UpError, DatabaseIsNewerError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None
