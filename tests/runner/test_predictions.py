@@ -209,7 +209,7 @@ def test_wrong_bodies(runner: RunningRunner, body: bytes, content_type: str, sta
 
 
 @pytest.mark.parametrize(
-    ("encoding", "body"), [("gzip", b"not gzip"), ("gzip", gzip.compress(TABLE.encode())[:-9]), ("br", b"x")]
+    ("encoding", "body"), [("gzip", b"not gzip"), ("gzip", gzip.compress(TABLE.encode(), mtime=0)[:-9]), ("br", b"x")]
 )
 def test_wrong_content_encoding(runner: RunningRunner, encoding: str, body: bytes) -> None:
     answer = runner.predict(body, headers={"Content-Encoding": encoding})
