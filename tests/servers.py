@@ -57,6 +57,7 @@ class Server:
 
     def start(self) -> "Server":
         """Starts it and waits for its ready line."""
+        self._hang_up()
         command = [sys.executable, "-m", "modelyard.cli.main", "up", "--json", "--data-dir", str(self.data_dir)]
         command += ["--port", str(self.port), "--gateway-port", str(self.gateway_port)]
         with (self.data_dir.parent / f"{self.data_dir.name}.log").open("ab") as log:
@@ -94,6 +95,11 @@ class Server:
             return all(httpx.get(f"{url}/ping").is_success for url in (f"{self.url}/api/v2", self.gateway_url))
         return False
 
+    def _hang_up(self) -> None:
+        """Stops listening to a process that has ended."""
+        if self.process is not None and self.process.stdout is not None:
+            self.process.stdout.close()
+
     def close(self) -> None:
         """Ends everything, workloads included."""
         for client in self._clients:
@@ -101,7 +107,8 @@ class Server:
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        for process in psutil.process_iter(["cmdline", "environ"]):
+        self._hang_up()
+        for process in psutil.process_iter(["cmdline"]):
             with contextlib.suppress(psutil.Error):
                 words = " ".join(process.info["cmdline"] or ())
                 if str(self.data_dir) in words and process.pid != os.getpid():

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 40.0
-STEADY_S = 10.0
+STEADY_S = 5.0
 LONGEST_PAUSE_S = 10.0
 LOOK_S = 0.1
 
