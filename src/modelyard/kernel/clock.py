@@ -16,5 +16,6 @@ class SystemClock:
 
 def to_wire(moment: datetime) -> str:
     """ISO-8601 with microseconds and ``Z``: ``2026-01-31T12:00:00.000000Z``. Naive input is taken as UTC."""
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return aware.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+    if moment.tzinfo is not None and moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
