@@ -105,7 +105,7 @@ class RoutingTable:
                     Service.reason,
                     Service.serving_generation,
                     Service.serving_spec,
-                ).where(Service.kind == SERVICE_KIND)
+                ).where(Service.kind == SERVICE_KIND, Service.wanted != Wanted.REMOVED.value)
             ).all()
             replicas = session.execute(
                 select(Replica.id, Replica.service_id, Replica.generation, Replica.socket_path).where(
