@@ -238,7 +238,7 @@ class ProcessExecutor:
         """Kill what a lost workload may have left: without a sandbox its processes outlive a killed supervisor."""
         supervisor = _read_json(self.root / workload_id / "supervisor.json") or {}
         groups = [Path(group) for group in supervisor.get("groups", [])]
-        mark = f"MODELYARD_WORKLOAD_ID={workload_id}".encode()
+        mark = f"MODELYARD_WORKLOAD_ID={workload_id}\0".encode()
         for _ in range(10):
             left = [pid for pid in _pids() if mark in _environment(pid)]
             for group in groups:
