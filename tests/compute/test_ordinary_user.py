@@ -22,6 +22,7 @@ from pathlib import Path
 from modelyard.compute.isolation import probe
 from modelyard.compute.process_executor import ProcessExecutor
 from modelyard.compute.workload import MIB, Kind, Limits, Network, Workload
+from tests.waiting import wait_until
 
 root = Path(sys.argv[1])
 isolation = probe()
@@ -124,5 +125,8 @@ def test_door_to_the_api_needs_no_root(told: dict[str, Any]) -> None:
 
 def test_killed_supervisor_leaves_nothing(told: dict[str, Any]) -> None:
     assert told["killed"] == "lost"
-    running = subprocess.run(["pgrep", "-f", "sleep 30300303"], capture_output=True, check=False)
-    assert running.returncode == 1
+
+    def is_gone() -> bool:
+        return subprocess.run(["pgrep", "-f", "sleep 30300303"], capture_output=True, check=False).returncode == 1
+
+    wait_until(is_gone, 10, "the kernel to end what was inside")
