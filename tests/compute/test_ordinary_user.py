@@ -14,6 +14,7 @@ import pytest
 
 import modelyard
 from modelyard.compute.isolation import Isolation
+from tests.waiting import wait_until
 
 UID = 12345
 STORY = """
@@ -22,7 +23,6 @@ from pathlib import Path
 from modelyard.compute.isolation import probe
 from modelyard.compute.process_executor import ProcessExecutor
 from modelyard.compute.workload import MIB, Kind, Limits, Network, Workload
-from tests.waiting import wait_until
 
 root = Path(sys.argv[1])
 isolation = probe()
