@@ -332,7 +332,7 @@ def test_nothing_is_left_after_collection(yard: Yard) -> None:
     for deployment in api.get("/deployments/?limit=100").json()["data"]:
         yard.delete(deployment["id"])
     yard.await_nothing_runs()
-    assert yard.processes() == []
+    wait_until(lambda: yard.processes() == [], 10, "the end of all supervisors")
     for path, key in (("registeredModels", "id"), ("customModels", "id"), ("datasets", "datasetId")):
         for one in api.get(f"/{path}/?limit=100").json()["data"]:
             assert api.delete(f"/{path}/{one[key]}/").status_code == 204

@@ -263,4 +263,4 @@ def test_the_end_leaves_nothing_behind(story: Story) -> None:
     for deployment in story.api.get("/deployments/?limit=100").json()["data"]:
         story.delete(deployment["id"])
     story.await_nothing_runs()
-    assert story.processes() == []
+    wait_until(lambda: story.processes() == [], 10, "the end of all supervisors")

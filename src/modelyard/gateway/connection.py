@@ -7,7 +7,7 @@ from urllib.parse import unquote_to_bytes
 
 import httptools
 
-from modelyard.gateway.exchange import Exchange, error_bytes
+from modelyard.gateway.exchange import Exchange, error_bytes, inactive, not_found
 from modelyard.gateway.routing_table import Principal
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ class ClientConnection(asyncio.Protocol):
             self._fail_early(401, "The API token is unknown, expired or revoked.")
             return
         if not principal.may_use.get(self._deployment_id, False):
-            self._fail_early(404, f"Deployment {self._deployment_id} cannot be found for this user.")
+            self._fail_early(404, not_found(self._deployment_id))
             return
         target = self.gateway.table.target(self._deployment_id)
         if (target is None or not target.upstreams or not target.is_active) and not self._looked_again:
@@ -218,7 +218,7 @@ class ClientConnection(asyncio.Protocol):
             self._fail_early(503, f"Deployment {self._deployment_id} is not running; its status and its log say why.")
             return
         if not target.is_active:
-            self._fail_early(422, f"Deployment {self._deployment_id} is inactive; set its status to active first.")
+            self._fail_early(422, inactive(self._deployment_id))
             return
         body, self._body = self._body, []
         self._streaming = not whole

@@ -37,7 +37,7 @@ HOP_BY_HOP = frozenset(
     | {b"authorization", b"cookie", b"host", b"content-length", b"expect", b"datarobot-key"}
 )
 COALESCE_BYTES = 65536
-ATTEMPTS = 2
+ATTEMPTS = 3
 MOST_DIGITS = 15
 MOST_ROWS = 10_000_000
 """That one request may count for in the usage of a deployment."""
@@ -66,6 +66,7 @@ class Exchange:
         self.connection: UpstreamConnection | None = None
         self.done = False
         self._attempts = 0
+        self._looked_again = False
         self._timer: asyncio.TimerHandle | None = None
         self._status = 0
         self._rows = 0
@@ -94,7 +95,11 @@ class Exchange:
         self._attempts += 1
         ready = [u for u in self.target.upstreams if u.replica_id not in self._tried and not u.retired]
         if not ready:
-            self.fail(503, _why_nobody(self.target), retry_after_s=1)
+            if self._tried and not self._looked_again:
+                self._looked_again = True
+                self.gateway.spawn(self._look_again(self.target.deployment_id))
+            else:
+                self.fail(503, _why_nobody(self.target), retry_after_s=1)
             return
         chosen = min(ready, key=lambda upstream: upstream.in_flight)
         self._tried.add(chosen.replica_id)
@@ -105,6 +110,20 @@ class Exchange:
             self._send_on(connection)
         else:
             self.gateway.spawn(self._connect(chosen))
+
+    async def _look_again(self, deployment_id: str) -> None:
+        """Everybody who was known has been tried in vain: what has taken their place may not have been noticed yet."""
+        await self.gateway.refresh_soon()
+        if self.done:
+            return
+        target = self.gateway.table.target(deployment_id)
+        if target is None:
+            self.fail(404, not_found(deployment_id))
+        elif not target.is_active:
+            self.fail(422, inactive(deployment_id))
+        else:
+            self.target = target
+            self._try_next()
 
     async def _connect(self, upstream: Upstream) -> None:
         try:
@@ -331,6 +350,14 @@ def error_bytes(
             content,
         )
     )
+
+
+def not_found(deployment_id: str) -> str:
+    return f"Deployment {deployment_id} cannot be found for this user."
+
+
+def inactive(deployment_id: str) -> str:
+    return f"Deployment {deployment_id} is inactive; set its status to active first."
 
 
 def _why_nobody(target: Target) -> str:
