@@ -39,11 +39,3 @@ def bare_workshop(tmp_path: Path, image: Path) -> Iterator[Workshop]:
     shop.folder.mkdir()
     yield shop
     shop.clear()
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Workloads here have short ids, the same in every test; one worker keeps them apart from its neighbour's."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("compute"))

@@ -16,6 +16,7 @@ import modelyard
 from modelyard.compute.isolation import Isolation
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.xdist_group("ordinary_user")  # one story, told once
 UID = 12345
 STORY = """
 import json, os, sys, time

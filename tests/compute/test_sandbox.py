@@ -64,6 +64,7 @@ def test_environment_of_the_server_stays_outside(workshop: Workshop, monkeypatch
         "    try: print(open(f'/proc/{pid}/environ').read())\n"
         "    except OSError: pass\n",
         environment={"CODE": "{code}", "WORK": "{work}", "RUN": "{run}"},
+        id="named",
     )
     environment = json.loads(text.splitlines()[0])
     assert environment.pop("LC_CTYPE", "C.UTF-8") == "C.UTF-8"
@@ -77,7 +78,7 @@ def test_environment_of_the_server_stays_outside(workshop: Workshop, monkeypatch
         "PWD": "/opt/work",
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
-        "MODELYARD_WORKLOAD_ID": "w0",
+        "MODELYARD_WORKLOAD_ID": "named",
     }
     assert "secret-of-the-server" not in text
 

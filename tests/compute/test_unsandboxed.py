@@ -19,16 +19,17 @@ def test_placeholders_are_host_paths(bare_workshop: Workshop, monkeypatch: pytes
         environment={name.upper(): f"{{{name}}}" for name in ("image", "code", "work", "run", "api")},
         api_address="127.0.0.1:8080",
         network=Network.PUBLIC,
+        id="named",
     )
     assert ended.exit_code == 0
     environment, folder, script, prefix = json.loads(text)
-    work = str(bare_workshop.executor.work("w0"))
-    code = str(bare_workshop.folder / "w0")
+    work = str(bare_workshop.executor.work("named"))
+    code = str(bare_workshop.folder / "named")
     assert (folder, script, prefix) == (work, f"{code}/main.py", str(bare_workshop.image))
     assert environment["IMAGE"] == str(bare_workshop.image)
     assert environment["CODE"] == code
     assert environment["WORK"] == environment["HOME"] == work
-    assert environment["RUN"] == str(bare_workshop.executor.address("w0"))
+    assert environment["RUN"] == str(bare_workshop.executor.address("named"))
     assert environment["API"] == "127.0.0.1:8080"
     assert environment["PATH"].startswith(f"{bare_workshop.image}/bin:")
     assert "MODELYARD_DATABASE_URL" not in environment

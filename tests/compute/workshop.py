@@ -1,6 +1,7 @@
 """Short builders for workloads that run Python code, and what the tests ask about them."""
 
 import itertools
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,13 @@ class Workshop:
     folder: Path
     _numbers: Any = field(default_factory=itertools.count)
 
+    def new_id(self) -> str:
+        """A short id that no other test process uses at the same time: what is left of a workload is found by it."""
+        return f"w{os.getpid():x}-{next(self._numbers)}"
+
     def start(self, script: str, **options: Any) -> str:
         """Starts a script of Python as a run; returns its id."""
-        workload_id = options.pop("id", None) or f"w{next(self._numbers)}"
+        workload_id = options.pop("id", None) or self.new_id()
         code = self.folder / workload_id
         code.mkdir(exist_ok=True)
         (code / "main.py").write_text(script, encoding="utf-8")
@@ -34,7 +39,7 @@ class Workshop:
 
     def start_command(self, *command: str, **options: Any) -> str:
         """Starts any command, without an image or code."""
-        workload_id = f"w{next(self._numbers)}"
+        workload_id = self.new_id()
         self.executor.start(Workload(id=workload_id, kind=Kind.RUN, command=command, **options))
         return workload_id
 
