@@ -145,7 +145,7 @@ def test_those_that_hang_do_not_stay_so(ward: Ward) -> None:
     def hang(kind: str) -> None:
         late = ward.ask(hanging[kind], HANGS.get(kind, "hang"))
         assert late.status_code == 504
-        assert "within 2 s" in late.json()["message"]
+        assert "within" in late.json()["message"]  # the gateway says so, or the runner a moment earlier
         assert ward.ask(hanging[kind], "result = 1").status_code in {503, 504}
 
     with ThreadPoolExecutor(len(hanging)) as threads:
