@@ -9,7 +9,7 @@ import pytest
 
 from modelyard.environments.images.errors import BuildError
 from modelyard.environments.images.interpreter import this_interpreter
-from modelyard.environments.images.pip_installer import PipInstaller
+from modelyard.environments.images.pip_installer import PipInstaller, _body_of_script
 from modelyard.environments.images.runner_files import RunnerFiles
 from modelyard.environments.images.store import ImageStore
 from modelyard.kernel.clock import SystemClock
@@ -59,6 +59,15 @@ def test_scripts_of_pip_can_be_moved(pip_store: ImageStore, index: PackageIndex,
     moved = image.rename(tmp_path / "moved")
     ran = subprocess.run([str(moved / "bin" / "first")], capture_output=True, text=True, check=True)
     assert ran.stdout == f"hello from {moved}\n"
+
+
+@pytest.mark.parametrize(
+    "first", [b"#!/a/venv/bin/python", b"#!/bin/sh\n'''exec' /long/venv/bin/python \"$0\" \"$@\"\n' '''"]
+)
+def test_both_ways_of_naming_python_are_known(first: bytes) -> None:
+    assert _body_of_script(first + b"\nimport sys\n") == b"import sys\n"
+    assert _body_of_script(b"#!/bin/sh\necho hello\n") is None
+    assert _body_of_script(b"\x7fELF") is None
 
 
 def test_pip_names_the_line_that_fails(pip_store: ImageStore, index: PackageIndex, tmp_path: Path) -> None:

@@ -45,9 +45,9 @@ class PipInstaller:
         for script in (venv / "bin").iterdir():
             if script.is_symlink() or not script.is_file():
                 continue
-            first, _, rest = script.read_bytes().partition(b"\n")
-            if first.startswith(b"#!") and first.endswith(b"/venv/bin/python"):
-                script.write_bytes(_RELOCATABLE + rest)
+            body = _body_of_script(script.read_bytes())
+            if body is not None:
+                script.write_bytes(_RELOCATABLE + body)
 
     def _pip(self, job: Job, *arguments: str) -> None:
         environment = job.environment() | {
@@ -71,6 +71,20 @@ class PipInstaller:
             if job.wheels_only and "No matching distribution found" in error.output:
                 raise InstallerError(error.output, needs_source=True) from error  # pip does not tell the two apart
             raise
+
+
+def _body_of_script(content: bytes) -> bytes | None:
+    """What follows the lines that name the environment's Python; None for a script of something else.
+
+    A path that is too long for a first line stands in a shell's ``exec`` on the second, with a third to close it.
+    """
+    first, _, rest = content.partition(b"\n")
+    if first.startswith(b"#!") and first.endswith(b"/venv/bin/python"):
+        return rest
+    second, _, after = rest.partition(b"\n")
+    if first == b"#!/bin/sh" and second.startswith(b"'''exec' ") and b"/venv/bin/python" in second:
+        return after.partition(b"\n")[2]
+    return None
 
 
 def _pins(report: dict[str, Any]) -> Iterator[Pin]:
