@@ -53,6 +53,8 @@ PACKAGES = iter([f"idna==3.{minor}" for minor in range(10, 1, -1)])
 ROWS = "x,y\n" + "".join(f"{number},{number}\n" for number in range(30))
 HONEST = ("killed", "SIGKILL", "went away", "interrupted", "signal 9", "exit code 137")
 """What a reason says that tells the truth about these tests."""
+IN_SANDBOX = 4
+"""Processes of a workload once its sandbox stands: supervisor, bubblewrap twice, and what was to run."""
 _numbers = count()
 
 
@@ -71,7 +73,9 @@ class Yard(Story):
             self.server.kill(victim)
             return
         one = wait_until(workloads, 30, "a workload to kill")[0]
-        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+        if victim == "runner":
+            wait_until(lambda: len(one.pids()) >= IN_SANDBOX, 30, "something in the sandbox")
+        with contextlib.suppress(ProcessLookupError):
             os.kill(one.supervisor_pid if victim == "supervisor" else one.runner_pid(), signal.SIGKILL)
 
     def patiently(self, ask: Callable[[], httpx.Response]) -> httpx.Response:

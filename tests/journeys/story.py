@@ -39,8 +39,11 @@ class Seen:
         return [supervisor.pid, *(child.pid for child in supervisor.children(recursive=True))]
 
     def runner_pid(self) -> int:
-        """The process of the runner: the innermost one."""
-        return self.pids()[-1]
+        """The process of the runner (or of what else runs in the sandbox): the innermost one."""
+        process = psutil.Process(self.supervisor_pid)
+        while children := [child for child in process.children() if child.name() != "slirp4netns"]:
+            process = children[-1]
+        return process.pid
 
 
 @dataclass

@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 import socket
+import time
 
 from . import network, system
 from .cgroups import Groups
@@ -22,6 +23,7 @@ INSIDE_ID = 1000
 """User and group of the workload as it sees itself in the sandbox."""
 
 _NETWORK_TIMEOUT_S = 10
+_ENDING_S = 0.2
 _NICE_OF_SMALL = 5
 _READY = "network"
 _SOCKETS = ("api", "names", "questions")
@@ -97,17 +99,30 @@ def make_user_namespace(host_uid: int) -> int:
     os.close(made_write)
     try:
         if not os.read(made_read, 1):
-            raise LaunchError("this machine allows no user namespaces")
+            raise _failure("this machine allows no user namespaces", pid)
         for name in ("uid_map", "gid_map"):
             with open(f"/proc/{pid}/{name}", "w", encoding="ascii") as file:
                 file.write(f"0 0 1\n{INSIDE_ID} {host_uid} 1\n")
         return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise LaunchError(f"the user namespace could not be made: {error}") from error
+        raise _failure(f"the user namespace could not be made: {error}", pid) from error
     finally:
         for fd in (made_read, mapped_read, mapped_write):
             os.close(fd)
         os.waitpid(pid, 0)
+
+
+def _failure(reason: str, *pids: int) -> LaunchError:
+    """`reason`, unless one of the children that were to do it was killed; it may just be ending."""
+    deadline = time.monotonic() + _ENDING_S
+    while True:
+        for pid in pids:
+            ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+            if ended is not None and ended.si_code == os.CLD_KILLED:
+                return LaunchError(f"it was killed by signal {ended.si_status} while its sandbox was built")
+        if time.monotonic() > deadline:
+            return LaunchError(reason)
+        time.sleep(0.01)
 
 
 def _accompany(launched: Launched, plan: "NetworkPlan", link: socket.socket) -> None:
@@ -127,7 +142,7 @@ def _accompany(launched: Launched, plan: "NetworkPlan", link: socket.socket) -> 
             way_out = network.WayOut(program, launched.pid, is_in_own_user_namespace=os.getuid() != 0)
             launched.way_out = way_out
             if not way_out.wait(_NETWORK_TIMEOUT_S):
-                raise LaunchError("slirp4netns did not connect the sandbox to the internet")
+                raise _failure("slirp4netns did not connect the sandbox to the internet", launched.pid, way_out.pid)
         link.sendall(_GO)
 
 
