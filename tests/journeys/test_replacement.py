@@ -104,7 +104,8 @@ def test_inactive_stops_and_active_starts_again(story: Story) -> None:
     assert story.ask(deployment_id).text == "here"
     story.delete(deployment_id)
     wait_until(lambda: story.workloads_of(deployment_id) == [] or None, 20, "the end of its replica")
-    assert story.ask(deployment_id).status_code == 404
+    gone = story.ask(deployment_id)
+    assert gone.status_code == 404, gone.text
 
 
 def test_a_launch_can_be_stopped(story: Story) -> None:

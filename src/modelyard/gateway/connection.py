@@ -135,7 +135,7 @@ class ClientConnection(asyncio.Protocol):
             return
         if (self._header(b"expect") or b"").lower() == b"100-continue":
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        authorization = (self._header(b"authorization") or b"").decode("latin-1")
+        authorization = self._authorization()
         if not authorization:
             self._fail_early(401, "This needs an API token: send the header 'Authorization: Bearer TOKEN'.")
             return
@@ -184,7 +184,10 @@ class ClientConnection(asyncio.Protocol):
 
     async def _look_again(self, exchange: Exchange) -> None:
         await self.gateway.refresh_soon()
-        self._go_on(exchange)
+        if self.gateway.table.target(self._deployment_id) is None:  # deleted, and the right to it with it?
+            await self._load_principal(exchange, self._authorization())
+        else:
+            self._go_on(exchange)
 
     def _go_on(self, exchange: Exchange) -> None:
         """What was waited for is there: dispatches what has come of the body in the meantime."""
@@ -262,6 +265,9 @@ class ClientConnection(asyncio.Protocol):
         else:
             self._transport.resume_reading()
             self.gateway.loop.call_later(LINGER_S, self._transport.close)
+
+    def _authorization(self) -> str:
+        return (self._header(b"authorization") or b"").decode("latin-1")
 
     def _header(self, name: bytes) -> bytes | None:
         for known, value in self.headers:

@@ -105,7 +105,7 @@ class Exchange:
         self._tried.add(chosen.replica_id)
         chosen.in_flight += 1
         self.upstream = chosen
-        connection = chosen.take_idle()
+        connection = chosen.take_idle(surely=not self.structured)
         if connection is not None:
             self._send_on(connection)
         else:

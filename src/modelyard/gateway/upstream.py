@@ -1,6 +1,7 @@
 """Connections to the replicas: kept alive, one request at a time each, over Unix sockets."""
 
 import asyncio
+import select
 from typing import Any, Protocol
 
 import httptools
@@ -32,12 +33,14 @@ class Upstream:
         self.retired = False
         self._idle: list[UpstreamConnection] = []
 
-    def take_idle(self) -> "UpstreamConnection | None":
-        """A kept-alive connection that is still open."""
+    def take_idle(self, *, surely: bool) -> "UpstreamConnection | None":
+        """A kept-alive connection that is still open; ``surely`` asks the kernel, too, for a request that must not be
+        sent twice."""
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_open:
+            if connection.is_open and not (surely and connection.has_news()):
                 return connection
+            connection.close()
         return None
 
     def give_back(self, connection: "UpstreamConnection") -> None:
@@ -86,6 +89,12 @@ class UpstreamConnection(asyncio.Protocol):
         self.is_open = False
         if self._transport is not None:
             self._transport.abort()
+
+    def has_news(self) -> bool:
+        """Whether something came that was not read yet; between two requests that can only be the end."""
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
     def pause_answer(self) -> None:
         if self.is_open:
