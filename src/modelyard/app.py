@@ -31,6 +31,10 @@ from modelyard.gateway.forwarding import Forwarder
 from modelyard.identity import routes as identity_routes
 from modelyard.identity.caller import authenticate
 from modelyard.identity.token_use import TokenUse
+from modelyard.jobs import routes as job_routes
+from modelyard.jobs.runs import routes as job_run_routes
+from modelyard.jobs.runs import work as job_run_work
+from modelyard.jobs.runs.watching import Watch
 from modelyard.kernel.clock import Clock, SystemClock
 from modelyard.kernel.database import Database
 from modelyard.kernel.errors import Unavailable
@@ -69,6 +73,8 @@ ROUTES: tuple[ModuleType, ...] = (
     model_version_routes,
     model_build_routes,
     model_test_routes,
+    job_routes,
+    job_run_routes,
     registry_routes,
     prediction_environment_routes,
     deployment_routes,
@@ -134,6 +140,7 @@ def handlers() -> list[Handler]:
         *dataset_work.handlers(),
         *environment_work.handlers(),
         *model_test_work.handlers(),
+        *job_run_work.handlers(),
         *registry_work.handlers(),
         *deployment_work.handlers(),
     ]
@@ -142,14 +149,16 @@ def handlers() -> list[Handler]:
 def loops(application: Application) -> list[Loop]:
     """What the controller does again and again."""
     database, parts = application.database, application.parts
+    executor = parts.get(Executor)  # type: ignore[type-abstract]
     reconciler = Reconciler(
         database,
-        parts.get(Executor),  # type: ignore[type-abstract]
+        executor,
         parts.get(Materials),
         lease_owner(),
     )
     return [
         Loop("services", reconciler.run, period_s=1.0),
+        Loop("job runs", Watch(database, executor).look, period_s=1.0),
         Loop("garbage", lambda: _collect(application), period_s=COLLECT_EVERY_S, on_commit=False),
     ]
 

@@ -13,6 +13,8 @@ from modelyard.datasets.tables import DatasetVersion
 from modelyard.environments.images.store import ImageStore
 from modelyard.environments.tables import EnvironmentVersion
 from modelyard.environments.work import collect_images
+from modelyard.jobs.runs.workloads import LABEL as RUN_LABEL
+from modelyard.jobs.tables import CustomJobRun, RunLog
 from modelyard.kernel.database import Database
 from modelyard.kernel.errors import Conflict
 from modelyard.kernel.parts import Parts
@@ -32,6 +34,7 @@ BLOB_COLUMNS: tuple[InstrumentedAttribute[str] | InstrumentedAttribute[str | Non
     DatasetVersion.table_digest,
     CustomModelTest.log_digest,
     EnvironmentVersion.context_digest,
+    RunLog.digest,
 )
 """Every column that names a blob. A test finds those that are forgotten here."""
 
@@ -95,12 +98,15 @@ def _wanted_workloads(session: Session) -> tuple[set[str], set[str]]:
             CustomModelTest.workload_id.is_not(None),
         )
     )
-    living = {one for one, state in replicas.items() if state in LIVE} | {one for one in tests if one}
+    runs = session.scalars(
+        select(CustomJobRun.workload_id).where(CustomJobRun.ended_at.is_(None), CustomJobRun.workload_id.is_not(None))
+    )
+    living = {one for one, state in replicas.items() if state in LIVE} | {one for one in (*tests, *runs) if one}
     return living, living | set(replicas)
 
 
 def _stop_unwanted(database: Database, executor: Executor) -> int:
-    """Stops services and tests' workloads that no row wants; builds and runs belong to operations that end them."""
+    """Stops the workloads of services, tests and runs that no row wants; builds belong to operations that end them."""
     candidates = [
         one
         for one in executor.ids()
@@ -116,7 +122,7 @@ def _stop_unwanted(database: Database, executor: Executor) -> int:
     return len(unwanted)
 
 
-_OWNED = frozenset({"service", "test"})
+_OWNED = frozenset({"service", "test", RUN_LABEL})
 
 
 def _remove_ended(database: Database, executor: Executor, limit: datetime) -> int:

@@ -14,10 +14,8 @@ from tests.api_client import CONTRACT_DIR, Api, load_contract_module
 NOT_BUILT_YET = (
     "/customApplicationSources/",
     "/customApplications/",
-    "/customJobs/",
-    "/customJobLimits/",
-    "/customJobsCleanup/",
-    "/deletedCustomJobs/",
+    "/customJobs/fromGalleryTemplate/",
+    "/customJobs/{customJobId}/sharedRoles/",
     "/customTasks/",
     "/customTemplates/",
     "/customModels/predictionExplanationsInitialization/",

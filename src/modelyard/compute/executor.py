@@ -64,6 +64,9 @@ class Executor(Protocol):
     def address(self, workload_id: str) -> Path | None:
         """The folder in which it puts its sockets, or None when there is none."""
 
+    def work(self, workload_id: str) -> Path:
+        """The folder that was its working directory. Everything in it was written by user code."""
+
     def describe(self, workload_id: str) -> Workload | None:
         """The workload as it was started, without the values of its secrets; None when it is absent."""
 

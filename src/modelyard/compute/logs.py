@@ -58,7 +58,7 @@ class LogFile:
         first = self.first_offset
         notice = b""
         if offset < first:
-            notice = b"[modelyard] %d bytes of older output were dropped\n" % (first - offset)
+            notice = dropped_notice(first - offset)
             offset = first
         raw = self._raw(offset, limit)
         end = raw.rfind(b"\n") + 1
@@ -123,3 +123,8 @@ class LogFile:
 def without_times(lines: bytes) -> bytes:
     """The lines without the time that each begins with."""
     return _STAMPS.sub(b"", lines)
+
+
+def dropped_notice(size_bytes: int) -> bytes:
+    """The line that stands for older output that was not kept."""
+    return b"[modelyard] %d bytes of older output were dropped\n" % size_bytes

@@ -1,12 +1,13 @@
 """Organizations, users and tokens: making them, and the first administrator of a new installation."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from modelyard.identity import audit
-from modelyard.identity.caller import new_token, token_digest
+from modelyard.identity.caller import FULL_SCOPE, LENT_SCOPE, new_token, token_digest
 from modelyard.identity.tables import ApiToken, Organization, User
 from modelyard.kernel.ids import new_id
 
@@ -42,7 +43,14 @@ def bootstrap(session: Session, token: str | None) -> str | None:
 
 
 def add_token(
-    session: Session, user_id: str, name: str, token: str, *, expires_at: datetime | None = None, scope: str = "full"
+    session: Session,
+    user_id: str,
+    name: str,
+    token: str,
+    *,
+    expires_at: datetime | None = None,
+    scope: str = FULL_SCOPE,
+    holder_id: str | None = None,
 ) -> ApiToken:
     """Stores the digest of a token for a user."""
     row = ApiToken(
@@ -51,9 +59,31 @@ def add_token(
         name=name,
         digest=token_digest(token),
         scope=scope,
+        holder_id=holder_id,
         created_at=datetime.now(UTC),
         expires_at=expires_at,
     )
     session.add(row)
     session.flush()
     return row
+
+
+def lend_token(session: Session, user_id: str, holder_id: str, name: str, *, expires_at: datetime) -> str:
+    """A token for code that works on behalf of ``user_id``, with their rights, until ``expires_at`` at the latest.
+
+    It makes no other tokens and administers nothing, so what it is lent to gains nothing that lasts.
+    """
+    text = new_token()
+    add_token(session, user_id, name, text, expires_at=expires_at, scope=LENT_SCOPE, holder_id=holder_id)
+    return text
+
+
+def return_tokens(session: Session, holder_id: str) -> None:
+    """Ends all tokens that were lent to ``holder_id``."""
+    session.execute(delete(ApiToken).where(ApiToken.holder_id == holder_id))
+
+
+def usernames(session: Session, user_ids: Iterable[str]) -> dict[str, str]:
+    """The names of these users by id."""
+    rows = session.execute(select(User.id, User.username).where(User.id.in_(list(user_ids))))
+    return {row[0]: row[1] for row in rows}

@@ -13,6 +13,7 @@ from modelyard.kernel.errors import Conflict, Forbidden, Invalid, NotFound
 
 def require_admin(caller: Caller) -> None:
     """Raises ``Forbidden`` for everybody but administrators."""
+    caller.require_full_scope()
     if not caller.is_admin:
         raise Forbidden(f"Only an administrator may do this, and {caller.username} is not one.")
 

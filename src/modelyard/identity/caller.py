@@ -10,9 +10,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from modelyard.identity.tables import ApiToken, GroupMember, User
-from modelyard.kernel.errors import Unauthorized
+from modelyard.kernel.errors import Forbidden, Unauthorized
 
 TOKEN_PREFIX = "my_"  # noqa: S105 # the beginning of every token, so that scanners can find leaked ones
+
+FULL_SCOPE = "full"
+LENT_SCOPE = "lent"
+"""Of tokens that workloads get: everything their user may do, but nothing about accounts and tokens."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,12 @@ class Caller:
     is_admin: bool
     subject_ids: tuple[str, ...]
     token_id: str | None = None
-    scope: str = "full"
+    scope: str = FULL_SCOPE
+
+    def require_full_scope(self) -> None:
+        """Raises ``Forbidden`` for a token that was lent to a workload: what it may do ends with the workload."""
+        if self.scope != FULL_SCOPE:
+            raise Forbidden("The token of a running workload cannot manage accounts and tokens; use one of your own.")
 
 
 def new_token() -> str:
@@ -74,7 +83,7 @@ def find_caller(session: Session, digest: bytes) -> Caller | None:
     return caller_of(session, user, token_id=token.id, scope=token.scope)
 
 
-def caller_of(session: Session, user: User, *, token_id: str | None = None, scope: str = "full") -> Caller:
+def caller_of(session: Session, user: User, *, token_id: str | None = None, scope: str = FULL_SCOPE) -> Caller:
     """``user`` as a caller, with the groups and the organization that they belong to."""
     groups = session.scalars(select(GroupMember.group_id).where(GroupMember.user_id == user.id)).all()
     return Caller(

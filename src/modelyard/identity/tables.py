@@ -86,6 +86,8 @@ class ApiToken(Base):
     name: Mapped[str] = mapped_column(String(255))
     digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
     scope: Mapped[str] = mapped_column(String(32), default="full")
+    holder_id: Mapped[str | None] = mapped_column(Id, index=True)
+    """What the token was made for, such as a run; it goes with that."""
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]

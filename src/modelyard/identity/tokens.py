@@ -32,7 +32,7 @@ def list_tokens(
     statement = (
         select(ApiToken, User)
         .join(User, User.id == ApiToken.user_id)
-        .where(ApiToken.user_id == user_id, ApiToken.revoked_at.is_(None))
+        .where(ApiToken.user_id == user_id, ApiToken.revoked_at.is_(None), ApiToken.holder_id.is_(None))
         .where(or_(ApiToken.expires_at.is_(None), ApiToken.expires_at > now))
         .order_by(ApiToken.id.desc())
     )
@@ -41,6 +41,7 @@ def list_tokens(
 
 def create_token(session: Session, caller: Caller, body: ApiTokenCreate) -> ApiTokenCreatedResponse:
     """Makes a token for the caller, or for the active user whom an administrator names."""
+    caller.require_full_scope()
     user = find_user(session, _for_whom(caller, body.user_id))
     if not user.is_active:
         raise invalid(userId=f"user {user.username} is not active")
@@ -52,6 +53,7 @@ def create_token(session: Session, caller: Caller, body: ApiTokenCreate) -> ApiT
 
 def revoke_token(session: Session, caller: Caller, token_id: str) -> None:
     """Ends a token at once; others' tokens are not found unless the caller is an administrator."""
+    caller.require_full_scope()
     token = session.get(ApiToken, token_id)
     if token is None or token.revoked_at is not None or not (token.user_id == caller.user_id or caller.is_admin):
         raise NotFound(f"There is no living API token {token_id} that you may revoke.")

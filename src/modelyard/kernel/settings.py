@@ -97,7 +97,11 @@ class Settings(BaseSettings):
     gpu_memory_bytes: int = 16 * GIB
 
     max_custom_job_runs: int = 10
+    """How many runs of an organization execute at once; the rest wait."""
     job_timeout_s: float = 24 * 3600
+    """The longest that a run may execute, and how long one may whose job says nothing."""
+    max_artifacts: int = 1000
+    """How many of the files that a run leaves in its output folder are kept."""
 
     operation_workers: int = 8
     lease_s: float = 30

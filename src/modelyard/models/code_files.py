@@ -1,4 +1,4 @@
-"""What a version's own files say about it: dependencies and runtime parameters."""
+"""What a version's own ``requirements.txt`` says."""
 
 from typing import Any
 
@@ -8,8 +8,6 @@ from modelyard.environments.requirements import RequirementsError, parse_require
 from modelyard.kernel.errors import Invalid
 from modelyard.models.version_schemas import DependencyConstraint, DependencyResponse
 from modelyard.storage.blobs import BlobStore
-from modelyard.workspaces.metadata_file import MAX_BYTES, read_metadata
-from modelyard.workspaces.runtime_parameters import read_definitions
 from modelyard.workspaces.service import StoredFile
 
 REQUIREMENTS_FILE = "requirements.txt"
@@ -39,20 +37,6 @@ def read_dependencies(blobs: BlobStore, file: StoredFile | None) -> list[dict[st
             dependencies=_readable(content, error),
             invalidDependencies=invalid_lines,
         ) from error
-
-
-def read_parameter_definitions(blobs: BlobStore, file: StoredFile | None) -> list[dict[str, object]]:
-    """The runtime parameters that ``model-metadata.yaml`` defines; raises ``Invalid`` naming line and column."""
-    if file is None:
-        return []
-    if file.size_bytes > MAX_BYTES:
-        raise _wrong_file(f"{METADATA_FILE} has {file.size_bytes} bytes; at most {MAX_BYTES} are read")
-    try:
-        definitions = read_definitions(read_metadata(blobs.read(file.digest), METADATA_FILE), METADATA_FILE)
-    except ValueError as error:
-        raise _wrong_file(str(error)) from error
-    built: list[dict[str, object]] = msgspec.to_builtins(definitions)
-    return built
 
 
 def _wire(content: bytes | str) -> list[dict[str, object]]:

@@ -1,13 +1,11 @@
 """The form of a version, multipart or JSON, brought into one shape before it is checked."""
 
-from typing import Any, TypeVar
-
-import msgspec
+from typing import TypeVar
 
 from modelyard.kernel.errors import Invalid, invalid
+from modelyard.kernel.form_fields import FieldKinds
 from modelyard.kernel.form_input import FormInput
-from modelyard.kernel.wire import UNSET, UnsetType, convert, read_json_text
-from modelyard.models.problems import Problems
+from modelyard.kernel.wire import UNSET, UnsetType, read_json_text
 from modelyard.models.version_schemas import (
     CustomModelVersionCreate,
     CustomModelVersionMetadataUpdate,
@@ -17,68 +15,46 @@ from modelyard.storage.blobs import Blob
 
 F = TypeVar("F", bound=CustomModelVersionCreate)
 
-NULLABLE = frozenset(
-    {
-        "desiredMemory",
-        "maximumMemory",
-        "networkEgressPolicy",
-        "replicas",
-        "requiresHa",
-        "resourceBundleId",
-        "trainingData",
-        "holdoutData",
-        "runtimeParameterValues",
-        "runtimeParameters",
-    }
+KINDS = FieldKinds(
+    nullable=frozenset(
+        {
+            "desiredMemory",
+            "maximumMemory",
+            "networkEgressPolicy",
+            "replicas",
+            "requiresHa",
+            "resourceBundleId",
+            "trainingData",
+            "holdoutData",
+            "runtimeParameterValues",
+            "runtimeParameters",
+        }
+    ),
+    json_text=frozenset(
+        {
+            "requiredMetadata",
+            "requiredMetadataValues",
+            "runtimeParameterValues",
+            "runtimeParameters",
+            "trainingData",
+            "holdoutData",
+        }
+    ),
+    objects=frozenset({"gitModelVersion"}),
+    booleans=frozenset({"isMajorUpdate"}),
+    left_out_when_empty=frozenset(
+        {"baseEnvironmentId", "baseEnvironmentVersionId", "gitModelVersion", "isMajorUpdate"}
+    ),
 )
-JSON_TEXT = frozenset(
-    {
-        "requiredMetadata",
-        "requiredMetadataValues",
-        "runtimeParameterValues",
-        "runtimeParameters",
-        "trainingData",
-        "holdoutData",
-    }
-)
-LEFT_OUT_WHEN_EMPTY = frozenset({"baseEnvironmentId", "baseEnvironmentVersionId", "gitModelVersion", "isMajorUpdate"})
 
 
 def read_version_form(form: FormInput[Blob], type_: type[F], *, is_major_by_default: str | None = None) -> F:
     """The form as ``type_``; raises ``Invalid`` with every wrong field.
 
-    Multipart sends objects as JSON text and null as ``null`` or nothing; JSON bodies send objects and booleans as they
-    are. ``is_major_by_default`` stands in for a missing ``isMajorUpdate``.
+    ``is_major_by_default`` stands in for a missing ``isMajorUpdate``.
     """
-    problems = Problems()
-    values: dict[str, Any] = {}
-    for name, value in form.values.items():
-        with problems.collecting():
-            prepared = _prepared(name, value, is_json=form.is_json)
-            if prepared is not UNSET:
-                values[name] = prepared
-    if is_major_by_default is not None:
-        values.setdefault("isMajorUpdate", is_major_by_default)
-    with problems.collecting():
-        body = convert(type_, values, strict=form.is_json)
-        problems.raise_all()
-        return body
-    problems.raise_all()
-    raise AssertionError("a form that could not be read has a problem")
-
-
-def _prepared(name: str, value: Any, *, is_json: bool) -> Any:
-    if name in LEFT_OUT_WHEN_EMPTY and (value == "" or value is None):
-        return UNSET
-    if name in NULLABLE and not is_json and value in {"", "null"}:
-        return None
-    if name == "isMajorUpdate" and isinstance(value, bool):
-        return "true" if value else "false"
-    if name == "gitModelVersion" and isinstance(value, str):
-        return read_json_text(value, Any, name)
-    if name in JSON_TEXT and isinstance(value, dict | list):
-        return msgspec.json.encode(value).decode()
-    return value
+    defaults = {} if is_major_by_default is None else {"isMajorUpdate": is_major_by_default}
+    return KINDS.read(form, type_, defaults)
 
 
 def required_metadata_of(body: CustomModelVersionCreate) -> dict[str, str] | None:

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from modelyard.compute.bundles import usable_bundle
+from modelyard.environments.choosing import Chosen, choose
 from modelyard.identity import audit
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import Permission
@@ -16,12 +17,11 @@ from modelyard.kernel.errors import Invalid
 from modelyard.kernel.form_input import FormInput
 from modelyard.kernel.ids import new_id
 from modelyard.kernel.paging import Page, page
+from modelyard.kernel.problems import Problems
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import UNSET, changes, read_bool
-from modelyard.models import base_environments
-from modelyard.models.code_files import METADATA_FILE, REQUIREMENTS_FILE, read_dependencies, read_parameter_definitions
-from modelyard.models.problems import Problems
+from modelyard.models.code_files import METADATA_FILE, REQUIREMENTS_FILE, read_dependencies
 from modelyard.models.rules import resource_errors
 from modelyard.models.service import find_model, find_version
 from modelyard.models.tables import CustomModel, CustomModelVersion
@@ -37,6 +37,7 @@ from modelyard.models.version_schemas import (
 from modelyard.models.views import view_version, view_versions
 from modelyard.storage.blobs import Blob, BlobStore
 from modelyard.workspaces import service as workspaces
+from modelyard.workspaces.parameter_files import read_parameter_definitions
 from modelyard.workspaces.runtime_parameters import (
     Definition,
     Value,
@@ -200,12 +201,11 @@ def _set_environment(
     problems: Problems,
 ) -> None:
     with problems.collecting():
-        chosen = base_environments.choose(
+        chosen = choose(
             session,
             caller,
-            body.base_environment_id or None,
-            body.base_environment_version_id or None,
-            latest,
+            Chosen(body.base_environment_id or None, body.base_environment_version_id or None),
+            Chosen(latest.base_environment_id, latest.base_environment_version_id) if latest else Chosen(),
             is_required=not isinstance(body, CustomModelVersionCreateFromLatest),
         )
         version.base_environment_id = chosen.environment_id

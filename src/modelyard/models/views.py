@@ -8,7 +8,7 @@ from msgspec import UNSET
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from modelyard.identity.tables import User
+from modelyard.identity.accounts import usernames
 from modelyard.kernel.wire import moment
 from modelyard.models import usage
 from modelyard.models.schemas import CustomModelResponse, ExternalMlopsStatsConfig, Tag
@@ -37,7 +37,7 @@ def view_models(session: Session, models: Sequence[CustomModel]) -> list[CustomM
     latest = _by_id(session, latest_ids)
     versions = {version.id: version for version in view_versions(session, list(latest.values()), latest_ids)}
     counts = usage.deployment_counts(session, [model.id for model in models])
-    names = _usernames(session, {model.created_by_id for model in models})
+    names = usernames(session, {model.created_by_id for model in models})
     return [
         _model(
             model,
@@ -98,11 +98,6 @@ def _by_id(session: Session, version_ids: Sequence[str]) -> dict[str, CustomMode
         rows = session.scalars(select(CustomModelVersion).where(CustomModelVersion.id.in_(some)))
         found.update((version.id, version) for version in rows)
     return found
-
-
-def _usernames(session: Session, user_ids: Iterable[str]) -> dict[str, str]:
-    rows = session.execute(select(User.id, User.username).where(User.id.in_(list(user_ids))))
-    return {row[0]: row[1] for row in rows}
 
 
 def _read(stored: Any, type_: Any) -> Any:

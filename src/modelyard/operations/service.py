@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from modelyard.identity.caller import Caller
@@ -27,8 +27,12 @@ def start(
     resource_id: str | None = None,
     result_path: str | None = None,
     description: str = "",
+    due_at: datetime | None = None,
 ) -> Operation:
-    """Puts an operation in line, in the transaction of what asked for it. ``result_path`` is below ``/api/v2``."""
+    """Puts an operation in line, in the transaction of what asked for it. ``result_path`` is below ``/api/v2``.
+
+    ``due_at`` is when to begin at the latest, if not at once; ``wake`` may come before.
+    """
     now = datetime.now(UTC)
     row = Operation(
         id=new_id(),
@@ -42,7 +46,7 @@ def start(
         description=description,
         created_by=caller.user_id if caller else None,
         created_at=now,
-        due_at=now,
+        due_at=due_at or now,
     )
     session.add(row)
     notify(session)
@@ -57,6 +61,16 @@ def location(request: RequestInfo, operation: Operation) -> str:
 def accepted(request: RequestInfo, operation: Operation, body: Any = None) -> Answer:
     """The 202 for a started operation; without a body of its own it tells the status id."""
     return Answer({"statusId": operation.id} if body is None else body, 202, {"Location": location(request, operation)})
+
+
+def wake(session: Session, operation_id: str) -> None:
+    """Has an operation that waits go on at once; one that is being worked on is looked at once more."""
+    session.execute(
+        update(Operation)
+        .where(Operation.id == operation_id, Operation.finished_at.is_(None))
+        .values(due_at=datetime.now(UTC))
+    )
+    notify(session)
 
 
 def request_cancel(session: Session, operation_id: str) -> None:

@@ -63,6 +63,7 @@ class Work:
         self.crashes = row.crashes
         self.token = row.lease_token or ""
         self.cancel_wanted = row.cancel_requested_at is not None
+        self._due_at = row.due_at
         self._held_until = held_until
         self._lost = False
 
@@ -138,12 +139,16 @@ class Work:
         self.steps_done, self.attempts, self.crashes = done, 0, 0
 
     def postpone(self, delay_s: float, *, attempts: int) -> None:
-        """Gives the operation back, to be claimed again after ``delay_s``, or at once when it is to be canceled."""
+        """Gives the operation back, to be claimed again after ``delay_s``, or at once when it is to be canceled or was
+        woken in the meantime."""
         with self.unit() as session:
             row = session.get_one(Operation, self.id)
-            row.due_at = datetime.now(UTC) + timedelta(seconds=0 if row.cancel_requested_at else delay_s)
+            is_wanted = row.cancel_requested_at is not None or row.due_at != self._due_at
+            row.due_at = datetime.now(UTC) + timedelta(seconds=0 if is_wanted else delay_s)
             row.lease_owner = row.lease_token = row.lease_expires_at = None
             row.attempts = attempts
+            if attempts == 0:
+                row.crashes = 0  # it came as far as waiting
 
     def finish(self, status: str, *, message: str, code: int = 0, result_path: str | None = None) -> None:
         """Ends the operation, in a final status."""

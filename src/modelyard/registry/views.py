@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from modelyard.identity.tables import User
+from modelyard.identity.accounts import usernames
 from modelyard.kernel.wire import moment
 from modelyard.registry.schemas import (
     CustomModelDetails,
@@ -46,11 +46,6 @@ def view_registered_models(session: Session, models: Sequence[RegisteredModel]) 
         )
         for model in models
     ]
-
-
-def usernames(session: Session, user_ids: set[str]) -> dict[str, str]:
-    """Names of users by their ids."""
-    return dict(session.execute(select(User.id, User.username).where(User.id.in_(user_ids))).tuples().all())
 
 
 def _deployment_counts(session: Session, package_ids: list[str]) -> dict[str, int]:

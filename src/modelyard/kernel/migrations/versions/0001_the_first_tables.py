@@ -54,6 +54,11 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_builds_environment_version_id"), ["environment_version_id"], unique=False)
 
     op.create_table(
+        "custom_job_queues",
+        sa.Column("organization_id", sa.String(length=24), nullable=False),
+        sa.PrimaryKeyConstraint("organization_id", name=op.f("pk_custom_job_queues")),
+    )
+    op.create_table(
         "custom_models",
         sa.Column("id", sa.String(length=24), nullable=False),
         sa.Column("organization_id", sa.String(length=24), nullable=False),
@@ -511,6 +516,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=255), nullable=False),
         sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
         sa.Column("scope", sa.String(length=32), nullable=False),
+        sa.Column("holder_id", sa.String(length=24), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
@@ -520,7 +526,39 @@ def upgrade() -> None:
         sa.UniqueConstraint("digest", name=op.f("uq_api_tokens_digest")),
     )
     with op.batch_alter_table("api_tokens", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_api_tokens_holder_id"), ["holder_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_api_tokens_user_id"), ["user_id"], unique=False)
+
+    op.create_table(
+        "custom_jobs",
+        sa.Column("id", sa.String(length=24), nullable=False),
+        sa.Column("organization_id", sa.String(length=24), nullable=False),
+        sa.Column("created_by_id", sa.String(length=24), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("search_text", sa.Text(), nullable=False),
+        sa.Column("job_type", sa.String(length=32), nullable=False),
+        sa.Column("template_id", sa.String(length=24), nullable=True),
+        sa.Column("workspace_id", sa.String(length=24), nullable=False),
+        sa.Column("entry_point_path", sa.String(length=1024), nullable=True),
+        sa.Column("environment_id", sa.String(length=24), nullable=True),
+        sa.Column("environment_version_id", sa.String(length=24), nullable=True),
+        sa.Column("egress_policy", sa.String(length=16), nullable=False),
+        sa.Column("resource_bundle_id", sa.String(length=64), nullable=True),
+        sa.Column("parameter_definitions", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("parameter_values", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("timeout_s", sa.Integer(), nullable=True),
+        sa.Column("max_retries", sa.Integer(), nullable=False),
+        sa.Column("last_run_id", sa.String(length=24), nullable=True),
+        sa.Column("run_count", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["workspace_id"], ["workspaces.id"], name=op.f("fk_custom_jobs_workspace_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_custom_jobs")),
+    )
+    with op.batch_alter_table("custom_jobs", schema=None) as batch_op:
+        batch_op.create_index("ix_custom_jobs_organization", ["organization_id", "id"], unique=False)
 
     op.create_table(
         "custom_model_versions",
@@ -663,6 +701,66 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_package_uses_deployment_id"), ["deployment_id"], unique=False)
 
     op.create_table(
+        "custom_job_runs",
+        sa.Column("id", sa.String(length=24), nullable=False),
+        sa.Column("job_id", sa.String(length=24), nullable=False),
+        sa.Column("organization_id", sa.String(length=24), nullable=False),
+        sa.Column("created_by_id", sa.String(length=24), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("workspace_id", sa.String(length=24), nullable=False),
+        sa.Column("entry_point_path", sa.String(length=1024), nullable=False),
+        sa.Column("environment_version_id", sa.String(length=24), nullable=False),
+        sa.Column("egress_policy", sa.String(length=16), nullable=False),
+        sa.Column("resource_bundle_id", sa.String(length=64), nullable=True),
+        sa.Column("parameter_definitions", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("parameter_values", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("timeout_s", sa.Integer(), nullable=False),
+        sa.Column("max_retries", sa.Integer(), nullable=False),
+        sa.Column("schedule_id", sa.String(length=24), nullable=True),
+        sa.Column("event", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=True),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("phase", sa.String(length=16), nullable=False),
+        sa.Column("operation_id", sa.String(length=24), nullable=True),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("workload_id", sa.String(length=24), nullable=True),
+        sa.Column("token_id", sa.String(length=24), nullable=True),
+        sa.Column("exit_code", sa.Integer(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("peak_memory_bytes", sa.BigInteger(), nullable=True),
+        sa.Column("logs_deleted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("artifacts_workspace_id", sa.String(length=24), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["artifacts_workspace_id"], ["workspaces.id"], name=op.f("fk_custom_job_runs_artifacts_workspace_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["job_id"], ["custom_jobs.id"], name=op.f("fk_custom_job_runs_job_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(["workspace_id"], ["workspaces.id"], name=op.f("fk_custom_job_runs_workspace_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_custom_job_runs")),
+    )
+    with op.batch_alter_table("custom_job_runs", schema=None) as batch_op:
+        batch_op.create_index("ix_custom_job_runs_job", ["job_id", "id"], unique=False)
+        batch_op.create_index(
+            "ix_custom_job_runs_open",
+            ["job_id", "id"],
+            unique=False,
+            sqlite_where=sa.text("ended_at IS NULL"),
+            postgresql_where=sa.text("ended_at IS NULL"),
+        )
+        batch_op.create_index(
+            "ix_custom_job_runs_queue",
+            ["organization_id", "phase", "id"],
+            unique=False,
+            sqlite_where=sa.text("ended_at IS NULL"),
+            postgresql_where=sa.text("ended_at IS NULL"),
+        )
+        batch_op.create_index("ix_custom_job_runs_schedule", ["schedule_id", "id"], unique=False)
+        batch_op.create_index("ix_custom_job_runs_workspace", ["workspace_id"], unique=False)
+
+    op.create_table(
         "custom_model_tests",
         sa.Column("id", sa.String(length=24), nullable=False),
         sa.Column("model_id", sa.String(length=24), nullable=False),
@@ -699,6 +797,21 @@ def upgrade() -> None:
         batch_op.create_index("ix_custom_model_tests_version", ["version_id", "id"], unique=False)
 
     op.create_table(
+        "custom_job_run_logs",
+        sa.Column("run_id", sa.String(length=24), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("first_offset", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["run_id"], ["custom_job_runs.id"], name=op.f("fk_custom_job_run_logs_run_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("run_id", "attempt", name=op.f("pk_custom_job_run_logs")),
+    )
+    with op.batch_alter_table("custom_job_run_logs", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_custom_job_run_logs_digest"), ["digest"], unique=False)
+
+    op.create_table(
         "custom_model_test_log_lines",
         sa.Column("test_id", sa.String(length=24), nullable=False),
         sa.Column("id", sa.String(length=24), nullable=False),
@@ -718,12 +831,32 @@ def upgrade() -> None:
 def downgrade() -> None:
     # ### commands auto generated by Alembic - please adjust! ###
     op.drop_table("custom_model_test_log_lines")
+    with op.batch_alter_table("custom_job_run_logs", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_custom_job_run_logs_digest"))
+
+    op.drop_table("custom_job_run_logs")
     with op.batch_alter_table("custom_model_tests", schema=None) as batch_op:
         batch_op.drop_index("ix_custom_model_tests_version")
         batch_op.drop_index("ix_custom_model_tests_model")
         batch_op.drop_index(batch_op.f("ix_custom_model_tests_log_digest"))
 
     op.drop_table("custom_model_tests")
+    with op.batch_alter_table("custom_job_runs", schema=None) as batch_op:
+        batch_op.drop_index("ix_custom_job_runs_workspace")
+        batch_op.drop_index("ix_custom_job_runs_schedule")
+        batch_op.drop_index(
+            "ix_custom_job_runs_queue",
+            sqlite_where=sa.text("ended_at IS NULL"),
+            postgresql_where=sa.text("ended_at IS NULL"),
+        )
+        batch_op.drop_index(
+            "ix_custom_job_runs_open",
+            sqlite_where=sa.text("ended_at IS NULL"),
+            postgresql_where=sa.text("ended_at IS NULL"),
+        )
+        batch_op.drop_index("ix_custom_job_runs_job")
+
+    op.drop_table("custom_job_runs")
     with op.batch_alter_table("package_uses", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_package_uses_deployment_id"))
 
@@ -755,8 +888,13 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_custom_model_versions_base_environment_id"))
 
     op.drop_table("custom_model_versions")
+    with op.batch_alter_table("custom_jobs", schema=None) as batch_op:
+        batch_op.drop_index("ix_custom_jobs_organization")
+
+    op.drop_table("custom_jobs")
     with op.batch_alter_table("api_tokens", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_api_tokens_user_id"))
+        batch_op.drop_index(batch_op.f("ix_api_tokens_holder_id"))
 
     op.drop_table("api_tokens")
     with op.batch_alter_table("workspaces", schema=None) as batch_op:
@@ -844,6 +982,7 @@ def downgrade() -> None:
         batch_op.drop_index("ix_custom_models_updated")
 
     op.drop_table("custom_models")
+    op.drop_table("custom_job_queues")
     with op.batch_alter_table("builds", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_builds_environment_version_id"))
 

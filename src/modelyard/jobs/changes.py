@@ -1,0 +1,170 @@
+"""What creating and changing a job have in common: each part of the request put into the row, all faults at once."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+from sqlalchemy import exists, select
+from sqlalchemy.orm import Session
+
+from modelyard.compute.bundles import usable_bundle
+from modelyard.environments.choosing import Chosen, Names, choose
+from modelyard.identity.caller import Caller
+from modelyard.jobs.files import METADATA_FILE, chosen_entry_point
+from modelyard.jobs.schemas import JobSettings, UpdateCustomJob
+from modelyard.jobs.tables import CustomJob, CustomJobRun
+from modelyard.jobs.views import definitions_of, values_of
+from modelyard.kernel.errors import Invalid
+from modelyard.kernel.form_fields import FieldKinds
+from modelyard.kernel.form_input import FormInput
+from modelyard.kernel.problems import Problems
+from modelyard.kernel.settings import Settings
+from modelyard.kernel.wire import UnsetType
+from modelyard.storage.blobs import Blob, BlobStore
+from modelyard.workspaces import service as workspaces
+from modelyard.workspaces.parameter_files import read_parameter_definitions
+from modelyard.workspaces.runtime_parameters import (
+    Definition,
+    Value,
+    check_values,
+    merge,
+    read_current_values,
+    read_values,
+    without_empty,
+)
+from modelyard.workspaces.service import StoredFile
+from modelyard.workspaces.tables import Workspace
+from modelyard.workspaces.uploads import ids_to_delete, uploaded_files
+
+KINDS = FieldKinds(
+    nullable=frozenset({"timeoutSeconds"}),
+    json_text=frozenset({"runtimeParameterValues", "runtimeParameters"}),
+    objects=frozenset({"resources"}),
+    left_out_when_empty=frozenset(
+        {
+            "description",
+            "environmentId",
+            "environmentVersionId",
+            "filesToDelete",
+            "jobType",
+            "maxRetries",
+            "resources",
+            "runtimeParameterValues",
+            "runtimeParameters",
+        }
+    ),
+)
+
+
+def set_environment(session: Session, caller: Caller, job: CustomJob, body: JobSettings, problems: Problems) -> None:
+    wanted = Chosen(_sent(body.environment_id), _sent(body.environment_version_id))
+    with problems.collecting():
+        chosen = choose(session, caller, wanted, Chosen(job.environment_id, job.environment_version_id), names=Names())
+        job.environment_id, job.environment_version_id = chosen.environment_id, chosen.version_id
+
+
+def set_limits(job: CustomJob, body: JobSettings, settings: Settings, problems: Problems) -> None:
+    """Resources, time limit and retries."""
+    if body.resources is not UNSET:
+        job.egress_policy = body.resources.egress_network_policy
+        job.resource_bundle_id = body.resources.resource_bundle_id or None
+        if job.resource_bundle_id is not None:
+            with problems.collecting():
+                usable_bundle(settings, job.resource_bundle_id, "customJob", "resources.resourceBundleId")
+    if body.timeout_seconds is not UNSET:
+        job.timeout_s = body.timeout_seconds
+        if job.timeout_s is not None and job.timeout_s > settings.job_timeout_s:
+            problems.add("timeoutSeconds", f"at most {settings.job_timeout_s:g} s are allowed, not {job.timeout_s}")
+    if body.max_retries is not UNSET:
+        job.max_retries = body.max_retries
+
+
+def set_files(
+    session: Session,
+    settings: Settings,
+    blobs: BlobStore,
+    job: CustomJob,
+    form: FormInput[Blob],
+    body: JobSettings,
+    problems: Problems,
+) -> list[StoredFile]:
+    """Puts the sent files over the job's own, and reads what they define; the files that the job then has."""
+    files: list[StoredFile] = []
+    with problems.collecting():
+        uploaded = uploaded_files(form)
+        removed = (
+            ids_to_delete(body.files_to_delete) if isinstance(body, UpdateCustomJob) and body.files_to_delete else []
+        )
+        before = session.get_one(Workspace, job.workspace_id) if job.workspace_id else None
+        if before is None:
+            made = workspaces.create(session, uploaded, max_files=settings.max_files_per_version)
+            files = workspaces.files_in(session, made)
+        elif uploaded or removed:
+            made, files = workspaces.derive(
+                session, before, uploaded, removed, max_files=settings.max_files_per_version
+            )
+        else:
+            made, files = before, workspaces.files_in(session, before)
+        job.workspace_id = made.id
+        changed = {file.path for file in uploaded}
+        if METADATA_FILE in changed or removed or job.parameter_definitions is None:
+            found = next((file for file in files if file.path == METADATA_FILE), None)
+            job.parameter_definitions = read_parameter_definitions(blobs, found)
+    if isinstance(body, UpdateCustomJob) and body.entry_point is not UNSET:
+        with problems.collecting():
+            job.entry_point_path = chosen_entry_point(files, body.entry_point)
+    return files
+
+
+def drop_unused_workspace(session: Session, workspace_id: str | None, job: CustomJob) -> None:
+    """Removes the files that the job had before, unless a run was made of them."""
+    if workspace_id is None or workspace_id == job.workspace_id:
+        return
+    session.flush()
+    if not session.scalar(select(exists().where(CustomJobRun.workspace_id == workspace_id))):
+        workspaces.remove(session, [workspace_id])
+
+
+def set_parameters(session: Session, caller: Caller, job: CustomJob, body: JobSettings, problems: Problems) -> None:
+    """The job's values with those sent merged into them; null falls back to the default."""
+    with problems.collecting():
+        definitions = definitions_of(job)
+        field, wanted, replaces = _wanted_values(body)
+        check_defined(definitions, wanted, field)
+        check_values(definitions, wanted, field)
+        known = {definition.field_name for definition in definitions}
+        before = [] if replaces else [value for value in values_of(job) if value.field_name in known]
+        values = merge(before, wanted)
+        check_values(definitions, values, field)
+        job.parameter_values = stored(values)
+
+
+def _wanted_values(body: JobSettings) -> tuple[str, list[Value], bool]:
+    """The name of the field that was sent, its values, and whether they take the place of all others (A.7)."""
+    old, new = _sent(body.runtime_parameter_values), _sent(body.runtime_parameters)
+    if old is not None and new is not None:
+        text = "cannot be combined with runtimeParameterValues; send one of the two"
+        raise Invalid(f"runtimeParameters: {text}", {"runtimeParameters": text})
+    if new is not None:
+        return "runtimeParameters", read_current_values(new), True
+    return "runtimeParameterValues", read_values(old) if old is not None else [], False
+
+
+def check_defined(definitions: Sequence[Definition], values: Sequence[Value], field: str) -> None:
+    """Refuses values of parameters that the metadata file does not define."""
+    known = [definition.field_name for definition in definitions]
+    unknown = [value.field_name for value in values if value.field_name not in known]
+    if unknown:
+        there = f"it defines {', '.join(known)}" if known else "it defines none"
+        text = f"{METADATA_FILE} does not define {', '.join(map(repr, unknown[:20]))}; {there}"
+        raise Invalid(f"{field}: {text}", {field: text})
+
+
+def stored(values: Sequence[Value]) -> list[dict[str, Any]]:
+    built: list[dict[str, Any]] = msgspec.to_builtins(without_empty(values))
+    return built
+
+
+def _sent(value: str | UnsetType) -> str | None:
+    return None if isinstance(value, UnsetType) or not value else value

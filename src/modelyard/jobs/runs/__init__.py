@@ -1,0 +1,1 @@
+"""Runs of custom jobs: waiting for a place, executing, and what is kept of them."""

@@ -1,0 +1,90 @@
+"""Wire types of runs, named as in the contract. What is ours beyond it says so."""
+
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, UnsetType
+
+from modelyard.jobs.schemas import CustomJobResources, Text10000
+from modelyard.kernel.paging import Limit1000, Offset
+from modelyard.kernel.wire import Body, BoolText, Moment, Query, Schema
+from modelyard.workspaces.items import WorkspaceItemResponse
+from modelyard.workspaces.runtime_parameters import MAX_TEXT_LENGTH, ParameterType, RuntimeParameterUnified, Value
+
+RunStatusName = Literal["succeeded", "failed", "running", "interrupted", "canceling", "canceled"]
+PhaseName = Literal["waiting", "preparing", "executing", "finished"]
+
+
+class RuntimeParameterValue(Body):
+    """``value`` null takes a value away, so that the one before it counts again."""
+
+    field_name: str
+    type: ParameterType
+    value: Annotated[str, Meta(max_length=MAX_TEXT_LENGTH)] | bool | int | float | None
+
+
+class CreateCustomJobRun(Body):
+    description: Text10000 | UnsetType = UNSET
+    runtime_parameter_values: Annotated[list[RuntimeParameterValue], Meta(max_length=100)] | UnsetType = UNSET
+
+    def values(self) -> list[Value]:
+        sent = [] if self.runtime_parameter_values is UNSET else self.runtime_parameter_values
+        return [Value(field_name=each.field_name, type=each.type, value=each.value) for each in sent]
+
+
+class CustomJobRunListQuery(Query):
+    offset: Offset = 0
+    limit: Limit1000 = 100
+    scheduled_job_id: str | None = None
+
+
+class CustomJobRunResponse(Schema):
+    """From ``phase`` on the fields are ours. ``duration`` is in seconds, of the execution alone."""
+
+    id: str
+    custom_job_id: str
+    created: Moment
+    description: str
+    duration: float
+    entry_point: str | UnsetType
+    items: list[WorkspaceItemResponse]
+    job_status_id: str | None
+    resources: CustomJobResources
+    runtime_parameters: list[RuntimeParameterUnified]
+    status: RunStatusName
+    phase: PhaseName
+    waiting_for: str | None
+    """What has to happen before the run goes on."""
+    started_at: Moment | None
+    ended_at: Moment | None
+    exit_code: int | None
+    reason: str | None
+    """Why it ended as it did, where that was not its own doing."""
+    attempt: int
+    max_retries: int
+    timeout_seconds: int
+    environment_version_id: str
+    scheduled_job_id: str | None
+    created_by: str
+    peak_memory_bytes: int | None
+
+
+class LogQuery(Query):
+    """``follow`` streams lines as they come, ``tail`` begins that many lines before the end,
+    ``timestamps`` puts the time before each line. All are ours."""
+
+    follow: BoolText = "false"
+    timestamps: BoolText = "false"
+    tail: Annotated[int, Meta(ge=0, le=100_000)] | None = None
+
+
+class ArtifactListQuery(Query):
+    offset: Offset = 0
+    limit: Limit1000 = 1000
+
+
+class ArtifactResponse(Schema):
+    id: str
+    file_name: str
+    file_path: str
+    size_bytes: int
+    created: Moment

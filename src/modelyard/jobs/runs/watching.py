@@ -1,0 +1,51 @@
+"""Noticing at once that a run's workload has ended, without a thread or a transaction for each run that goes on."""
+
+import time
+
+from sqlalchemy import select
+
+from modelyard.compute.executor import Executor, State
+from modelyard.jobs.tables import CustomJobRun, Phase
+from modelyard.kernel.database import Database
+from modelyard.operations import service as operations
+
+LOOK_S = 0.04
+IDLE_S = 1.0
+AGAIN_S = 5.0
+OVER = frozenset({State.EXITED, State.LOST})
+
+
+class Watch:
+    """Looks at the workloads of executing runs, and wakes the operation of each that is over."""
+
+    def __init__(self, database: Database, executor: Executor) -> None:
+        self._database = database
+        self._executor = executor
+        self._woken: dict[str, float] = {}
+
+    def look(self) -> float:
+        """One look at all of them; the answer is when to look again, in seconds."""
+        with self._database.read() as session:
+            executing = session.execute(
+                select(CustomJobRun.workload_id, CustomJobRun.operation_id).where(
+                    CustomJobRun.ended_at.is_(None), CustomJobRun.phase == Phase.EXECUTING.value
+                )
+            ).all()
+        if not executing:
+            self._woken.clear()
+            return IDLE_S
+        now = time.monotonic()
+        over = [
+            (workload_id, operation_id)
+            for workload_id, operation_id in executing
+            if now - self._woken.get(workload_id, -AGAIN_S) >= AGAIN_S
+            and self._executor.observe(workload_id).state in OVER
+        ]
+        if over:
+            with self._database.write() as session:
+                for _, operation_id in over:
+                    operations.wake(session, operation_id)
+            still = {workload_id for workload_id, _ in executing}
+            self._woken = {one: at for one, at in self._woken.items() if one in still}
+            self._woken.update((workload_id, now) for workload_id, _ in over)
+        return LOOK_S

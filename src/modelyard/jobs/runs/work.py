@@ -1,0 +1,213 @@
+"""Executing runs: an operation that takes a run from phase to phase, and survives whoever does it."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from modelyard.compute.executor import Executor, Observation, State
+from modelyard.environments.builds import image_spec
+from modelyard.environments.tables import EnvironmentVersion
+from modelyard.environments.work import ensure_image
+from modelyard.identity.accounts import lend_token, return_tokens
+from modelyard.jobs.runs import queue
+from modelyard.jobs.runs.keeping import keep_artifacts, keep_log
+from modelyard.jobs.runs.outcome import Outcome, outcome_of
+from modelyard.jobs.runs.service import LOOK_AGAIN_S, OPERATION_KIND
+from modelyard.jobs.runs.workloads import workload_of
+from modelyard.jobs.tables import CustomJobRun, Phase, RunLog, RunStatus
+from modelyard.kernel.ids import new_id
+from modelyard.kernel.settings import Settings
+from modelyard.operations.work import Cancelled, Handler, OperationFailed, Waiting, Work
+from modelyard.storage.blobs import BlobStore
+from modelyard.workspaces import service as workspaces
+from modelyard.workspaces.checkout import Checkouts
+from modelyard.workspaces.tables import Workspace
+
+END_GRACE_S = 10.0
+WATCH_S = 10.0
+"""An executing run is looked at when its workload ends (see ``watching``); so often in any case."""
+RETRY_PAUSES_S = (1.0, 5.0, 15.0, 60.0)
+TOKEN_SLACK_S = 600
+
+
+def handlers() -> list[Handler]:
+    return [Handler(OPERATION_KIND, (advance,), on_failure=_on_failure, on_cancel=_on_cancel)]
+
+
+def advance(work: Work) -> None:
+    """Takes the run through its phases; gives the thread back while there is nothing to do but wait."""
+    while True:
+        work.checkpoint()
+        with work.database.read() as session:
+            run = session.get(CustomJobRun, work.payload["run_id"])
+        if run is None:
+            raise OperationFailed("The run was erased.")
+        if run.phase == Phase.FINISHED.value:
+            _answer(run)
+            return
+        PHASES[Phase(run.phase)](work, run)
+
+
+def _answer(run: CustomJobRun) -> None:
+    """Ends the operation as the run ended."""
+    if run.status == RunStatus.CANCELED.value:
+        raise Cancelled(run.id)
+    if run.status != RunStatus.SUCCEEDED.value:
+        raise OperationFailed(f"The run {run.status}: {run.reason or f'exit code {run.exit_code}'}.")
+
+
+def _wait_for_place(work: Work, run: CustomJobRun) -> None:
+    settings = work.parts.get(Settings)
+    with work.unit() as session:
+        row = _locked(session, run.id)
+        if row.status == RunStatus.CANCELING.value:
+            _finish(session, settings, row, Outcome(RunStatus.CANCELED, "canceled before it began"))
+            return
+        queue.let_in(session, settings, row.organization_id)
+        if row.phase != Phase.WAITING.value:
+            return
+    raise Waiting(LOOK_AGAIN_S)
+
+
+def _launch(work: Work, run: CustomJobRun) -> None:
+    """Makes image and files ready, and starts the next attempt. Its workload is written down before it is started."""
+    settings, executor = work.parts.get(Settings), work.parts.get(Executor)  # type: ignore[type-abstract]
+    blobs, checkouts = work.parts.get(BlobStore), work.parts.get(Checkouts)  # type: ignore[type-abstract]
+    if run.status == RunStatus.CANCELING.value:
+        with work.unit() as session:
+            _finish(session, settings, _locked(session, run.id), Outcome(RunStatus.CANCELED, "canceled"))
+        return
+    with work.database.read() as session:
+        workspace = session.get_one(Workspace, run.workspace_id)
+        files = workspaces.files_in(session, workspace)
+        spec = image_spec(session, blobs, session.get_one(EnvironmentVersion, run.environment_version_id), workspace)
+    output: list[str] = []
+    try:
+        image = ensure_image(work, spec, work.say, output.append)
+    except OperationFailed as error:
+        text = "".join(output) + f"[modelyard] {error.message}\n"
+        _fail_before_start(work, run, error.message, text)
+        return
+    code = checkouts.path(files)
+    with work.unit() as session:
+        row = _locked(session, run.id)
+        if row.status == RunStatus.CANCELING.value:
+            return
+        row.phase = Phase.EXECUTING.value
+        row.workload_id = row.workload_id or new_id()
+        row.started_at = row.started_at or datetime.now(UTC)
+        row.attempt += 1
+        token = _token(session, row)
+        workload = workload_of(session, settings, blobs, row, files, image, code, token)
+    executor.start(workload)
+
+
+def _watch(work: Work, run: CustomJobRun) -> None:
+    """Waits for the workload's end, stops it where that is asked, and concludes the attempt."""
+    executor = work.parts.get(Executor)  # type: ignore[type-abstract]
+    assert run.workload_id is not None  # noqa: S101 # written in the transaction that made the phase
+    seen = executor.observe(run.workload_id)
+    if seen.is_alive:
+        if run.status == RunStatus.CANCELING.value:
+            executor.stop(run.workload_id, END_GRACE_S)
+        raise Waiting(WATCH_S)
+    if seen.state is State.ABSENT:
+        _start_again(work, run)
+        return
+    executor.stop(run.workload_id, 0)  # kills what a lost one may have left
+    _conclude(work, run, seen)
+
+
+def _start_again(work: Work, run: CustomJobRun) -> None:
+    """Whoever was to start the workload ended just before. It has the same id, so it cannot run twice."""
+    with work.unit() as session:
+        row = _locked(session, run.id)
+        if row.phase == Phase.EXECUTING.value:
+            row.phase = Phase.PREPARING.value
+            row.attempt -= 1
+
+
+def _conclude(work: Work, run: CustomJobRun, seen: Observation) -> None:
+    """Keeps what the attempt wrote, and ends the run or begins the next attempt."""
+    settings, executor = work.parts.get(Settings), work.parts.get(Executor)  # type: ignore[type-abstract]
+    blobs = work.parts.get(BlobStore)  # type: ignore[type-abstract]
+    workload_id = str(run.workload_id)
+    is_canceled = run.status == RunStatus.CANCELING.value
+    outcome = outcome_of(seen, is_canceled=is_canceled)
+    retries = not is_canceled and outcome.status is not RunStatus.SUCCEEDED and run.attempt <= run.max_retries
+    pause_s = RETRY_PAUSES_S[min(run.attempt, len(RETRY_PAUSES_S)) - 1]
+    closing = outcome.last_line(seen, run.attempt, run.max_retries, pause_s if retries else None)
+    log = keep_log(blobs, executor.logs(workload_id), closing)
+    artifacts = [] if retries else keep_artifacts(blobs, executor.work(workload_id), settings.max_artifacts, log.say)
+    kept = log.finish()
+    with work.unit() as session:
+        row = _locked(session, run.id)
+        if row.workload_id != workload_id or row.phase != Phase.EXECUTING.value:
+            return
+        session.merge(RunLog(run_id=row.id, attempt=row.attempt, **kept))
+        row.peak_memory_bytes = max(row.peak_memory_bytes or 0, seen.peak_memory_bytes or 0) or None
+        row.workload_id = None
+        row.exit_code = seen.exit_code
+        if retries and row.status != RunStatus.CANCELING.value:
+            row.phase, row.reason = Phase.PREPARING.value, outcome.reason
+        else:
+            if artifacts:
+                row.artifacts_workspace_id = workspaces.create(session, artifacts, max_files=settings.max_artifacts).id
+            _finish(session, settings, row, outcome)
+    executor.remove(workload_id)
+    if retries:
+        raise Waiting(pause_s)
+
+
+def _fail_before_start(work: Work, run: CustomJobRun, reason: str, log_text: str) -> None:
+    blobs = work.parts.get(BlobStore)  # type: ignore[type-abstract]
+    log = keep_log(blobs, None, None)
+    for line in log_text.splitlines():
+        log.write(line)
+    kept = log.finish()
+    with work.unit() as session:
+        row = _locked(session, run.id)
+        session.merge(RunLog(run_id=row.id, attempt=row.attempt + 1, **kept))
+        _finish(session, work.parts.get(Settings), row, Outcome(RunStatus.FAILED, reason))
+
+
+def _finish(session: Session, settings: Settings, row: CustomJobRun, outcome: Outcome) -> None:
+    """The end of the run, whose place is given to the next in the same transaction."""
+    row.status, row.reason = outcome.status.value, outcome.reason
+    row.phase = Phase.FINISHED.value
+    row.ended_at = datetime.now(UTC)
+    return_tokens(session, row.id)
+    queue.let_in(session, settings, row.organization_id)
+
+
+def _token(session: Session, row: CustomJobRun) -> str:
+    expires_at = datetime.now(UTC) + timedelta(seconds=row.timeout_s + TOKEN_SLACK_S)
+    return lend_token(session, row.created_by_id, row.id, f"custom job run {row.id}", expires_at=expires_at)
+
+
+def _locked(session: Session, run_id: str) -> CustomJobRun:
+    return session.get_one(CustomJobRun, run_id, with_for_update=True)
+
+
+def _on_failure(work: Work, message: str) -> None:
+    """Modelyard itself could not execute the run to its end. Whatever still runs is stopped."""
+    executor = work.parts.get(Executor)  # type: ignore[type-abstract]
+    with work.unit() as session:
+        row = session.get(CustomJobRun, work.payload["run_id"], with_for_update=True)
+        if row is None or row.ended_at is not None:
+            return
+        if row.workload_id is not None:
+            executor.stop(row.workload_id, 0)
+        _finish(session, work.parts.get(Settings), row, Outcome(RunStatus.INTERRUPTED, message))
+
+
+def _on_cancel(work: Work) -> None:
+    """Nothing: a run is canceled by its own status, and its operation is ABORTED when that is done."""
+
+
+PHASES: dict[Phase, Callable[[Work, CustomJobRun], None]] = {
+    Phase.WAITING: _wait_for_place,
+    Phase.PREPARING: _launch,
+    Phase.EXECUTING: _watch,
+}

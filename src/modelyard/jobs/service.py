@@ -1,0 +1,207 @@
+"""Custom jobs: making, reading, changing, deleting and cleaning them up (seed 003)."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import delete, exists, select
+from sqlalchemy.orm import Session
+
+from modelyard.identity import audit, sharing
+from modelyard.identity.caller import Caller
+from modelyard.identity.roles import Permission
+from modelyard.identity.tables import ResourceKind
+from modelyard.jobs import changes as parts
+from modelyard.jobs import files as job_files
+from modelyard.jobs.schemas import (
+    CreateCustomJob,
+    CustomJobFileResponse,
+    CustomJobLimitsResponse,
+    CustomJobListQuery,
+    CustomJobResponse,
+    JobSettings,
+    UpdateCustomJob,
+)
+from modelyard.jobs.tables import CustomJob, CustomJobRun
+from modelyard.jobs.views import view_job, view_jobs
+from modelyard.kernel.errors import Conflict, NotFound
+from modelyard.kernel.form_input import FormInput
+from modelyard.kernel.ids import is_id, new_id
+from modelyard.kernel.paging import Page, PageQuery, page
+from modelyard.kernel.problems import Problems
+from modelyard.kernel.routing import RequestInfo
+from modelyard.kernel.settings import Settings
+from modelyard.kernel.wire import changes, read_bool
+from modelyard.storage.blobs import Blob, BlobStore
+from modelyard.workspaces import service as workspaces
+
+KIND = ResourceKind.CUSTOM_JOB
+BATCH = 500
+
+
+def read_limits(settings: Settings) -> CustomJobLimitsResponse:
+    return CustomJobLimitsResponse(
+        max_custom_job_runs=settings.max_custom_job_runs, max_custom_job_timeout=int(settings.job_timeout_s)
+    )
+
+
+def list_jobs(
+    session: Session, caller: Caller, query: CustomJobListQuery, request: RequestInfo
+) -> Page[CustomJobResponse]:
+    """The jobs that the caller may view and that are not deleted, newest first."""
+    statement = sharing.scoped(session, caller, KIND, CustomJob, CustomJob.id).where(CustomJob.deleted_at.is_(None))
+    if query.only_running is not None and read_bool(query.only_running, "onlyRunning"):
+        statement = statement.where(
+            exists().where(CustomJobRun.job_id == CustomJob.id, CustomJobRun.ended_at.is_(None))
+        )
+    if query.search:
+        statement = statement.where(CustomJob.search_text.contains(query.search.casefold(), autoescape=True))
+    if query.job_type:
+        statement = statement.where(CustomJob.job_type.in_(query.job_type))
+    statement = statement.order_by(CustomJob.id.desc())
+    return page(session, statement, query, request, lambda rows: view_jobs(session, rows))
+
+
+def list_deleted(session: Session, caller: Caller, query: PageQuery, request: RequestInfo) -> Page[CustomJobResponse]:
+    """The deleted jobs that the caller may view, newest first."""
+    statement = sharing.scoped(session, caller, KIND, CustomJob, CustomJob.id)
+    statement = statement.where(CustomJob.deleted_at.is_not(None)).order_by(CustomJob.id.desc())
+    return page(session, statement, query, request, lambda rows: view_jobs(session, rows))
+
+
+def create_job(
+    session: Session, caller: Caller, settings: Settings, blobs: BlobStore, form: FormInput[Blob]
+) -> CustomJobResponse:
+    """A new job of the caller's own."""
+    body = parts.KINDS.read(form, CreateCustomJob)
+    job = _new(caller, body.name, body.job_type)
+    _apply(session, caller, settings, blobs, job, form, body, Problems())
+    add(session, caller, job, {"name": job.name, "jobType": job.job_type})
+    return view_job(session, job)
+
+
+def read_job(session: Session, caller: Caller, job_id: str) -> CustomJobResponse:
+    return view_job(session, find_job(session, caller, job_id, Permission.VIEW))
+
+
+def update_job(
+    session: Session, caller: Caller, settings: Settings, blobs: BlobStore, job_id: str, form: FormInput[Blob]
+) -> CustomJobResponse:
+    """Changes what was sent. Runs that were started before go on with what they were made of."""
+    job = find_job(session, caller, job_id, Permission.EDIT, lock=True)
+    body = parts.KINDS.read(form, UpdateCustomJob)
+    before = job.workspace_id
+    _apply(session, caller, settings, blobs, job, form, body, Problems())
+    job.updated_at = datetime.now(UTC)
+    audit.record(session, caller, "update", KIND, job.id, {"fields": sorted(changes(body))})
+    parts.drop_unused_workspace(session, before, job)
+    session.flush()
+    return view_job(session, job)
+
+
+def delete_job(session: Session, caller: Caller, job_id: str) -> None:
+    """Puts the job away: it is listed among the deleted ones until it is cleaned up. ``Conflict`` while it runs."""
+    job = find_job(session, caller, job_id, Permission.DELETE, lock=True)
+    running = session.scalar(
+        select(CustomJobRun.id).where(CustomJobRun.job_id == job.id, CustomJobRun.ended_at.is_(None)).limit(1)
+    )
+    if running is not None:
+        raise Conflict(f"Run {running} of custom job {job.id} has not ended; cancel it before you delete the job.")
+    job.deleted_at = datetime.now(UTC)
+    audit.record(session, caller, "delete", KIND, job.id, {"name": job.name})
+
+
+def clean_up_job(session: Session, caller: Caller, job_id: str) -> None:
+    """Erases a deleted job for good, with its runs, logs, artifacts, schedules and the files that nobody else uses."""
+    job = find_job(session, caller, job_id, Permission.DELETE, lock=True, deleted=None)
+    if job.deleted_at is None:
+        raise Conflict(f"Custom job {job.id} is not deleted, so it cannot be erased; delete it first.")
+    held = {job.workspace_id}
+    for run in session.execute(
+        select(CustomJobRun.workspace_id, CustomJobRun.artifacts_workspace_id).where(CustomJobRun.job_id == job.id)
+    ):
+        held.update(each for each in run if each is not None)
+    session.execute(delete(CustomJobRun).where(CustomJobRun.job_id == job.id))
+    sharing.forget(session, KIND, job.id)
+    audit.record(session, caller, "erase", KIND, job.id, {"name": job.name})
+    session.delete(job)
+    session.flush()
+    workspaces.remove(session, sorted(held))
+
+
+def read_item(session: Session, caller: Caller, blobs: BlobStore, job_id: str, item_id: str) -> CustomJobFileResponse:
+    job = find_job(session, caller, job_id, Permission.VIEW)
+    return job_files.read_text(session, blobs, job.workspace_id, item_id)
+
+
+def find_job(
+    session: Session,
+    caller: Caller,
+    job_id: str,
+    permission: Permission,
+    *,
+    lock: bool = False,
+    deleted: bool | None = False,
+) -> CustomJob:
+    """The job, if the caller's role allows ``permission``; with ``deleted`` None also one that is deleted."""
+    missing = NotFound(f"There is no custom job {job_id} that you may see.")
+    if not is_id(job_id):
+        raise missing
+    sharing.require(session, caller, KIND, job_id, permission, what="custom job")
+    job = session.get(CustomJob, job_id, with_for_update=lock, populate_existing=lock)
+    if job is None:
+        raise missing
+    if deleted is False and job.deleted_at is not None:
+        raise NotFound(f"Custom job {job_id} was deleted; deletedCustomJobs/ lists it until it is cleaned up.")
+    return job
+
+
+def add(session: Session, caller: Caller, job: CustomJob, detail: dict[str, object]) -> None:
+    """Stores a job that was made, as the caller's own."""
+    session.add(job)
+    session.flush()
+    sharing.grant_owner(session, caller, KIND, job.id)
+    audit.record(session, caller, "create", KIND, job.id, detail)
+    session.flush()
+
+
+def _new(caller: Caller, name: str, job_type: str) -> CustomJob:
+    now = datetime.now(UTC)
+    return CustomJob(
+        id=new_id(),
+        organization_id=caller.organization_id,
+        created_by_id=caller.user_id,
+        created_at=now,
+        updated_at=now,
+        name=name,
+        description="",
+        job_type=job_type,
+        egress_policy="none",
+        max_retries=0,
+        run_count=0,
+        parameter_values=[],
+    )
+
+
+def _apply(
+    session: Session,
+    caller: Caller,
+    settings: Settings,
+    blobs: BlobStore,
+    job: CustomJob,
+    form: FormInput[Blob],
+    body: JobSettings,
+    problems: Problems,
+) -> None:
+    """Puts what was sent into the row; raises ``Invalid`` with all that is wrong."""
+    given = changes(body)
+    if "name" in given:
+        job.name = given["name"]
+        if not job.name.strip():
+            problems.add("name", "must not be blank")
+    if "description" in given:
+        job.description = given["description"]
+    job.search_text = f"{job.name}\n{job.description}".casefold()
+    parts.set_environment(session, caller, job, body, problems)
+    parts.set_limits(job, body, settings, problems)
+    parts.set_files(session, settings, blobs, job, form, body, problems)
+    parts.set_parameters(session, caller, job, body, problems)
+    problems.raise_all()
