@@ -22,6 +22,14 @@ from modelyard.deployments.schemas import (
 from modelyard.deployments.settings import DeploymentSettings, DeploymentSettingsUpdate
 from modelyard.identity.access_lists import AccessControlResponse, SharingUpdateOrRemoveWithGrant
 from modelyard.identity.caller import Caller
+from modelyard.identity.shared_roles import (
+    AccessControlV2,
+    SharedRolesQuery,
+    SharedRolesUpdate,
+    change_shared_roles,
+    list_shared_roles,
+)
+from modelyard.identity.tables import ResourceKind
 from modelyard.kernel.paging import Page, PageQuery
 from modelyard.kernel.routing import PAGING, Answer, RequestInfo, endpoint
 from modelyard.kernel.settings import Settings
@@ -175,6 +183,22 @@ def change_access(
 ) -> None:
     """Share a deployment, or take it away again."""
     service.change_access(session, caller, settings, deployment_id, body)
+
+
+@endpoint("GET", "/deployments/{deploymentId}/sharedRoles/", errors=(403, 404), tag=TAG, documented_as_required=PAGING)
+def list_roles(
+    session: Session, caller: Caller, deployment_id: str, query: SharedRolesQuery, request: RequestInfo
+) -> Page[AccessControlV2]:
+    """List the users, groups and organizations that a deployment is shared with."""
+    return list_shared_roles(session, caller, ResourceKind.DEPLOYMENT, deployment_id, query, request)
+
+
+@endpoint("PATCH", "/deployments/{deploymentId}/sharedRoles/", status=204, errors=(403, 404, 409, 422), tag=TAG)
+def change_roles(
+    session: Session, caller: Caller, deployment_id: str, body: SharedRolesUpdate, settings: Settings
+) -> None:
+    """Share a deployment with users, groups or organizations, or take it away again."""
+    change_shared_roles(session, caller, settings, ResourceKind.DEPLOYMENT, deployment_id, body)
 
 
 @endpoint("GET", "/deletedDeployments/", errors=(403,), tag=TAG, documented_as_required=PAGING)
