@@ -15,7 +15,6 @@ NOT_BUILT_YET = (
     "/customApplicationSources/",
     "/customApplications/",
     "/customJobs/fromGalleryTemplate/",
-    "/customJobs/{customJobId}/sharedRoles/",
     "/customTasks/",
     "/customTemplates/",
     "/customModels/predictionExplanationsInitialization/",

@@ -3,6 +3,7 @@
 from sqlalchemy.orm import Session
 
 from modelyard.identity.caller import Caller
+from modelyard.identity.shared_roles import AccessControlV2, SharedRolesQuery, SharedRolesUpdate
 from modelyard.jobs import service
 from modelyard.jobs.schemas import (
     CreateCustomJob,
@@ -86,3 +87,19 @@ def list_deleted(session: Session, caller: Caller, query: PageQuery, request: Re
 def clean_up_job(session: Session, caller: Caller, custom_job_id: str) -> None:
     """Erase a deleted custom job for good, with its runs, logs and files."""
     service.clean_up_job(session, caller, custom_job_id)
+
+
+@endpoint("GET", JOB + "sharedRoles/", errors=(403, 404, 422), documented_as_required=PAGING, tag=TAG)
+def list_roles(
+    session: Session, caller: Caller, custom_job_id: str, query: SharedRolesQuery, request: RequestInfo
+) -> Page[AccessControlV2]:
+    """List the users, groups and organizations that a custom job is shared with."""
+    return service.list_roles(session, caller, custom_job_id, query, request)
+
+
+@endpoint("PATCH", JOB + "sharedRoles/", status=204, errors=(403, 404, 409, 422), tag=TAG)
+def change_roles(
+    session: Session, caller: Caller, custom_job_id: str, body: SharedRolesUpdate, settings: Settings
+) -> None:
+    """Share a custom job with users, groups or organizations, or take it away again."""
+    service.change_roles(session, caller, settings, custom_job_id, body)

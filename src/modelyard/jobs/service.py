@@ -8,6 +8,13 @@ from sqlalchemy.orm import Session
 from modelyard.identity import audit, sharing
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import Permission
+from modelyard.identity.shared_roles import (
+    AccessControlV2,
+    SharedRolesQuery,
+    SharedRolesUpdate,
+    change_shared_roles,
+    list_shared_roles,
+)
 from modelyard.identity.tables import ResourceKind
 from modelyard.jobs import changes as parts
 from modelyard.jobs import files as job_files
@@ -130,6 +137,20 @@ def clean_up_job(session: Session, caller: Caller, job_id: str) -> None:
 def read_item(session: Session, caller: Caller, blobs: BlobStore, job_id: str, item_id: str) -> CustomJobFileResponse:
     job = find_job(session, caller, job_id, Permission.VIEW)
     return job_files.read_text(session, blobs, job.workspace_id, item_id)
+
+
+def list_roles(
+    session: Session, caller: Caller, job_id: str, query: SharedRolesQuery, request: RequestInfo
+) -> Page[AccessControlV2]:
+    """Whom the job is shared with."""
+    find_job(session, caller, job_id, Permission.VIEW)
+    return list_shared_roles(session, caller, KIND, job_id, query, request)
+
+
+def change_roles(session: Session, caller: Caller, settings: Settings, job_id: str, body: SharedRolesUpdate) -> None:
+    """Sets or takes away roles, all or none."""
+    find_job(session, caller, job_id, Permission.VIEW)
+    change_shared_roles(session, caller, settings, KIND, job_id, body)
 
 
 def find_job(
