@@ -1,0 +1,80 @@
+"""Trains the model of a deployment anew, tests it, and proposes it as a challenger."""
+
+import json
+import os
+from pathlib import Path
+
+import pandas as pd
+from modelyard_api import ApiError, call, get, multipart, send, wait_for
+from train import ARTIFACT, fit
+
+DEPLOYMENT = os.environ["DEPLOYMENT"]
+DATASET = os.environ["DATASET"]
+HOLDOUT = float(os.environ["HOLDOUT_PERCENT"]) / 100
+SUPPORTED = ("Binary", "Multiclass", "Regression")
+
+
+def main():
+    deployment = get(f"deployments/{DEPLOYMENT}/")
+    image = deployment["model"]["customModelImage"]
+    model = get(f"customModels/{image['customModelId']}/")
+    if model["targetType"] not in SUPPORTED:
+        raise SystemExit(f"{model['name']} is of type {model['targetType']}; this trains {', '.join(SUPPORTED)}.")
+    with call("GET", f"datasets/{DATASET}/file/") as file:
+        table = pd.read_csv(file)
+    if model["targetName"] not in table.columns:
+        raise SystemExit(f"Dataset {DATASET} has no column {model['targetName']}, which {model['name']} predicts.")
+    print(f"Training {model['name']} on {len(table)} rows.", flush=True)
+    scores = fit(table, model["targetName"], model["targetType"], HOLDOUT)
+    print(f"Trained: {scores}", flush=True)
+    version = make_version(model)
+    test(model, version)
+    challenger = propose(deployment, model, version)
+    report = {"deploymentId": DEPLOYMENT, "versionId": version["id"], "scores": scores, "challenger": challenger}
+    Path(os.environ["MODELYARD_OUTPUT_DIR"], "report.json").write_text(json.dumps(report, indent=2))
+
+
+def make_version(model):
+    """A version on top of the latest one, with the new artifact."""
+    fields = [("isMajorUpdate", "false")]
+    body, content_type = multipart(fields, [(ARTIFACT, Path(ARTIFACT).read_bytes())])
+    path = f"customModels/{model['id']}/versions/"
+    with call("PATCH", path, body, content_type=content_type) as answer:
+        version = json.load(answer)
+    print(f"Made version {version['label']} ({version['id']}).", flush=True)
+    return version
+
+
+def test(model, version):
+    """Runs the tests that every version should pass; a failed one ends the job."""
+    wanted = {"customModelId": model["id"], "customModelVersionId": version["id"], "datasetId": DATASET}
+    with call("POST", "customModelTests/", wanted) as answer:
+        status = answer.headers["Location"]
+    found = get(wait_for(status, "Testing"))
+    if found["overallStatus"] not in ("succeeded", "warning"):
+        raise SystemExit(f"Version {version['label']} is not proposed: {json.dumps(found['testingStatus'])}")
+    print(f"The tests ended: {found['overallStatus']}.", flush=True)
+
+
+def propose(deployment, model, version):
+    """Packages the version, and adds it to the deployment's challengers."""
+    name = f"{model['name']} {version['label']}"
+    wanted = {"customModelVersionId": version["id"], "name": name}
+    registered = deployment["modelPackage"]["registeredModelId"]
+    if registered:
+        wanted["registeredModelId"] = registered
+    with call("POST", "modelPackages/fromCustomModelVersion/", wanted) as answer:
+        package, status = json.load(answer), answer.headers["Location"]
+    wait_for(status, "Packaging")
+    body = {"modelPackageId": package["id"], "name": name}
+    body["predictionEnvironmentId"] = deployment["predictionEnvironment"]["id"]
+    try:
+        with call("POST", f"deployments/{DEPLOYMENT}/challengers/", body) as answer:
+            challenger = get(wait_for(answer.headers["Location"], "Proposing"))
+    except ApiError as error:
+        raise SystemExit(f"The package {package['id']} is ready, but could not be proposed. {error}") from None
+    print(f"Proposed {name} as challenger {challenger['id']} of {deployment['label']}.")
+    return {"id": challenger["id"], "modelPackageId": package["id"]}
+
+
+main()
