@@ -55,6 +55,7 @@ from modelyard.registry import routes as registry_routes
 from modelyard.registry import work as registry_work
 from modelyard.storage.blobs import Blob, BlobStore
 from modelyard.storage.locations import open_blob_store
+from modelyard.templates import routes as template_routes
 from modelyard.workspaces.checkout import Checkouts
 
 COLLECT_EVERY_S = 3600.0
@@ -69,6 +70,7 @@ ROUTES: tuple[ModuleType, ...] = (
     model_version_routes,
     model_build_routes,
     model_test_routes,
+    template_routes,
     registry_routes,
     prediction_environment_routes,
     deployment_routes,

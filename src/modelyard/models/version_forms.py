@@ -6,8 +6,8 @@ import msgspec
 
 from modelyard.kernel.errors import Invalid, invalid
 from modelyard.kernel.form_input import FormInput
+from modelyard.kernel.problems import Problems
 from modelyard.kernel.wire import UNSET, UnsetType, convert, read_json_text
-from modelyard.models.problems import Problems
 from modelyard.models.version_schemas import (
     CustomModelVersionCreate,
     CustomModelVersionMetadataUpdate,

@@ -16,12 +16,12 @@ from modelyard.kernel.errors import Invalid
 from modelyard.kernel.form_input import FormInput
 from modelyard.kernel.ids import new_id
 from modelyard.kernel.paging import Page, page
+from modelyard.kernel.problems import Problems
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import UNSET, changes, read_bool
 from modelyard.models import base_environments
 from modelyard.models.code_files import METADATA_FILE, REQUIREMENTS_FILE, read_dependencies, read_parameter_definitions
-from modelyard.models.problems import Problems
 from modelyard.models.rules import resource_errors
 from modelyard.models.service import find_model, find_version
 from modelyard.models.tables import CustomModel, CustomModelVersion
