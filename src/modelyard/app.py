@@ -56,6 +56,7 @@ from modelyard.registry import work as registry_work
 from modelyard.storage.blobs import Blob, BlobStore
 from modelyard.storage.locations import open_blob_store
 from modelyard.templates import routes as template_routes
+from modelyard.templates.gallery import install_gallery
 from modelyard.workspaces.checkout import Checkouts
 
 COLLECT_EVERY_S = 3600.0
@@ -166,6 +167,7 @@ def prepare(application: Application) -> None:
     with application.database.write() as session:
         install_builtin(session)
         install_default(session)
+        install_gallery(session, application.parts.get(BlobStore))  # type: ignore[type-abstract]
 
 
 def build(settings: Settings, isolation: Isolation | None = None) -> Application:
