@@ -59,6 +59,8 @@ from modelyard.registry import routes as registry_routes
 from modelyard.registry import work as registry_work
 from modelyard.storage.blobs import Blob, BlobStore
 from modelyard.storage.locations import open_blob_store
+from modelyard.templates import routes as template_routes
+from modelyard.templates.gallery import install_gallery
 from modelyard.workspaces.checkout import Checkouts
 
 COLLECT_EVERY_S = 3600.0
@@ -75,6 +77,7 @@ ROUTES: tuple[ModuleType, ...] = (
     model_test_routes,
     job_routes,
     job_run_routes,
+    template_routes,
     registry_routes,
     prediction_environment_routes,
     deployment_routes,
@@ -173,6 +176,7 @@ def prepare(application: Application) -> None:
     with application.database.write() as session:
         install_builtin(session)
         install_default(session)
+        install_gallery(session, application.parts.get(BlobStore))  # type: ignore[type-abstract]
 
 
 def build(settings: Settings, isolation: Isolation | None = None) -> Application:

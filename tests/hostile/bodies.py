@@ -40,6 +40,7 @@ def id_fields(endpoint: Endpoint) -> list[str]:
 NO_REFERENCES = {
     "userProvidedId",  # what the user likes
     "resourceBundleId",  # what the machine offers
+    "defaultResourceBundleId",
     "defaultPredictionServerId",  # there is one for all
     "associationId",  # a column of the requests
     "playgroundId",  # stored as it is, never looked up

@@ -18,6 +18,7 @@ from tests.api_client import Api
 from tests.conftest import ADMIN_TOKEN, Installation
 from tests.environments.contexts import an_environment, push_requirements
 from tests.models.builders import a_model, a_version
+from tests.templates.builders import a_template
 
 CSV = b"age,city,churned\n31,Bern,yes\n45,Graz,no\n"
 
@@ -77,6 +78,7 @@ def an_estate(installation: Installation, name: str, organization: str) -> Estat
     _add_test(estate)
     _add_package(estate)
     _add_deployment(estate, installation)
+    _add_template(estate)
     return estate
 
 
@@ -159,6 +161,11 @@ def _add_package(estate: Estate) -> None:
         "registeredModelId": package["registeredModelId"],
         "/registeredModels/{registeredModelId}/versions/{versionId}": package["id"],
     }
+
+
+def _add_template(estate: Estate) -> None:
+    template = a_template(estate.api, {"main.py": estate.mark.encode()}, name=estate.mark, description=estate.mark)
+    estate.ids |= {"customTemplateId": template["id"], "fileId": template["items"][0]["id"]}
 
 
 def _add_deployment(estate: Estate, installation: Installation) -> None:

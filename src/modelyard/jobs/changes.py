@@ -40,7 +40,7 @@ from modelyard.workspaces.uploads import ids_to_delete, uploaded_files
 KINDS = FieldKinds(
     nullable=frozenset({"timeoutSeconds"}),
     json_text=frozenset({"runtimeParameterValues", "runtimeParameters"}),
-    objects=frozenset({"resources"}),
+    objects=frozenset({"resources", "tags"}),
     left_out_when_empty=frozenset(
         {
             "description",
@@ -52,6 +52,7 @@ KINDS = FieldKinds(
             "resources",
             "runtimeParameterValues",
             "runtimeParameters",
+            "tags",
         }
     ),
 )
@@ -65,7 +66,7 @@ def set_environment(session: Session, caller: Caller, job: CustomJob, body: JobS
 
 
 def set_limits(job: CustomJob, body: JobSettings, settings: Settings, problems: Problems) -> None:
-    """Resources, time limit and retries."""
+    """Resources, time limit, retries and tags."""
     if body.resources is not UNSET:
         job.egress_policy = body.resources.egress_network_policy
         job.resource_bundle_id = body.resources.resource_bundle_id or None
@@ -78,6 +79,8 @@ def set_limits(job: CustomJob, body: JobSettings, settings: Settings, problems: 
             problems.add("timeoutSeconds", f"at most {settings.job_timeout_s:g} s are allowed, not {job.timeout_s}")
     if body.max_retries is not UNSET:
         job.max_retries = body.max_retries
+    if body.tags is not UNSET:
+        job.tags = list(dict.fromkeys(body.tags))
 
 
 def set_files(

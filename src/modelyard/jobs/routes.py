@@ -7,6 +7,7 @@ from modelyard.identity.shared_roles import AccessControlV2, SharedRolesQuery, S
 from modelyard.jobs import service
 from modelyard.jobs.schemas import (
     CreateCustomJob,
+    CreateCustomJobFromTemplateGallery,
     CustomJobFileResponse,
     CustomJobLimitsResponse,
     CustomJobListQuery,
@@ -43,6 +44,22 @@ def create_job(
 ) -> CustomJobResponse:
     """Create a custom job, with its files or without."""
     return service.create_job(session, caller, settings, blobs, form)
+
+
+@endpoint(
+    "POST",
+    "/customJobs/fromGalleryTemplate/",
+    status=201,
+    errors=(403, 422),
+    tag=TAG,
+    form=CreateCustomJobFromTemplateGallery,
+    json_form=True,
+)
+def create_job_from_template(
+    session: Session, caller: Caller, form: FormInput[Blob], settings: Settings, blobs: BlobStore
+) -> CustomJobResponse:
+    """Create a custom job from a template of the gallery, with changes or as it is."""
+    return service.create_job_from_template(session, caller, settings, blobs, form)
 
 
 @endpoint("GET", JOB, errors=(403, 404), tag=TAG)

@@ -17,6 +17,7 @@ Text10000 = Annotated[str, Meta(max_length=10000)]
 Retries = Annotated[int, Meta(ge=0, le=10)]
 Seconds = Annotated[int, Meta(ge=1)]
 ManyIds = Annotated[list[str], Meta(max_length=100)]
+Tags = Annotated[list[Annotated[str, Meta(min_length=1, max_length=255)]], Meta(max_length=100)]
 FilePaths = Annotated[list[str], Meta(max_length=1000)]
 
 
@@ -26,7 +27,7 @@ class CustomJobResources(Body):
 
 
 class JobSettings(Body):
-    """What creating and changing a job have in common. ``timeoutSeconds`` and ``maxRetries`` are ours."""
+    """What creating and changing a job have in common. ``timeoutSeconds``, ``maxRetries`` and ``tags`` are ours."""
 
     description: Text10000 | UnsetType = UNSET
     environment_id: str | UnsetType = UNSET
@@ -37,6 +38,7 @@ class JobSettings(Body):
     runtime_parameters: str | UnsetType = UNSET
     timeout_seconds: Seconds | UnsetType | None = UNSET
     max_retries: Retries | UnsetType = UNSET
+    tags: Tags | UnsetType = UNSET
 
 
 class CreateCustomJob(JobSettings, kw_only=True):
@@ -65,7 +67,7 @@ class CustomJobListQuery(Query):
 
 
 class CustomJobResponse(Schema):
-    """``timeoutSeconds``, ``maxRetries``, ``templateId``, ``createdBy`` and ``runCount`` are ours."""
+    """``timeoutSeconds``, ``maxRetries``, ``templateId``, ``tags``, ``createdBy`` and ``runCount`` are ours."""
 
     id: str
     name: str
@@ -85,6 +87,7 @@ class CustomJobResponse(Schema):
     timeout_seconds: int | None
     max_retries: int
     template_id: str | None
+    tags: list[str]
 
 
 class CustomJobFileResponse(Schema):

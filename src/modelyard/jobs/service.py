@@ -18,8 +18,10 @@ from modelyard.identity.shared_roles import (
 from modelyard.identity.tables import ResourceKind
 from modelyard.jobs import changes as parts
 from modelyard.jobs import files as job_files
+from modelyard.jobs import gallery
 from modelyard.jobs.schemas import (
     CreateCustomJob,
+    CreateCustomJobFromTemplateGallery,
     CustomJobFileResponse,
     CustomJobLimitsResponse,
     CustomJobListQuery,
@@ -36,7 +38,7 @@ from modelyard.kernel.paging import Page, PageQuery, page
 from modelyard.kernel.problems import Problems
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.settings import Settings
-from modelyard.kernel.wire import changes, read_bool
+from modelyard.kernel.wire import UNSET, changes, read_bool
 from modelyard.storage.blobs import Blob, BlobStore
 from modelyard.workspaces import service as workspaces
 
@@ -82,6 +84,22 @@ def create_job(
     job = _new(caller, body.name, body.job_type)
     _apply(session, caller, settings, blobs, job, form, body, Problems())
     add(session, caller, job, {"name": job.name, "jobType": job.job_type})
+    return view_job(session, job)
+
+
+def create_job_from_template(
+    session: Session, caller: Caller, settings: Settings, blobs: BlobStore, form: FormInput[Blob]
+) -> CustomJobResponse:
+    """A new job with what the template has: files, environment, resources, readme and tags; what was sent wins."""
+    body = parts.KINDS.read(form, CreateCustomJobFromTemplateGallery)
+    template = gallery.job_template(session, caller, body.template_id)
+    job = _new(caller, template.name, gallery.job_type(template, body))
+    gallery.fill(session, caller, blobs, job, template)
+    problems = Problems()
+    if job.environment_id is None and body.environment_id is UNSET and body.environment_version_id is UNSET:
+        problems.add("environmentId", "you may not see the template's execution environment; send one of your own")
+    _apply(session, caller, settings, blobs, job, form, body, problems)
+    add(session, caller, job, {"name": job.name, "jobType": job.job_type, "templateId": template.id})
     return view_job(session, job)
 
 
@@ -199,6 +217,7 @@ def _new(caller: Caller, name: str, job_type: str) -> CustomJob:
         max_retries=0,
         run_count=0,
         parameter_values=[],
+        tags=[],
     )
 
 

@@ -56,6 +56,7 @@ class CustomJob(Base):
     """Name and description, case-folded: what ``search`` looks in."""
     job_type: Mapped[str] = mapped_column(String(32))
     template_id: Mapped[str | None] = mapped_column(Id)
+    tags: Mapped[list[str]] = mapped_column(Json, default=list)
 
     workspace_id: Mapped[str] = mapped_column(Id, ForeignKey("workspaces.id"))
     entry_point_path: Mapped[str | None] = mapped_column(String(1024))

@@ -67,4 +67,5 @@ def _view(job: CustomJob, files: Sequence[StoredFile], created_by: str) -> Custo
         timeout_seconds=job.timeout_s,
         max_retries=job.max_retries,
         template_id=job.template_id,
+        tags=job.tags or [],
     )

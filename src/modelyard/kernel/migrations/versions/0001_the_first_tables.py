@@ -542,6 +542,7 @@ def upgrade() -> None:
         sa.Column("search_text", sa.Text(), nullable=False),
         sa.Column("job_type", sa.String(length=32), nullable=False),
         sa.Column("template_id", sa.String(length=24), nullable=True),
+        sa.Column("tags", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
         sa.Column("workspace_id", sa.String(length=24), nullable=False),
         sa.Column("entry_point_path", sa.String(length=1024), nullable=True),
         sa.Column("environment_id", sa.String(length=24), nullable=True),
@@ -612,6 +613,41 @@ def upgrade() -> None:
         batch_op.create_index("ix_custom_model_versions_commit", ["model_id", "main_branch_commit_sha"], unique=False)
         batch_op.create_index("ix_custom_model_versions_newest", ["model_id", "id"], unique=False)
         batch_op.create_index(batch_op.f("ix_custom_model_versions_workspace_id"), ["workspace_id"], unique=False)
+
+    op.create_table(
+        "custom_templates",
+        sa.Column("id", sa.String(length=24), nullable=False),
+        sa.Column("is_shipped", sa.Boolean(), nullable=False),
+        sa.Column("release_fingerprint", sa.String(length=64), nullable=True),
+        sa.Column("organization_id", sa.String(length=24), nullable=True),
+        sa.Column("created_by_id", sa.String(length=24), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("search_text", sa.Text(), nullable=False),
+        sa.Column("template_type", sa.String(length=32), nullable=False),
+        sa.Column("template_sub_type", sa.String(length=255), nullable=False),
+        sa.Column("is_enabled", sa.Boolean(), nullable=False),
+        sa.Column("environment_id", sa.String(length=24), nullable=False),
+        sa.Column("environment_version_id", sa.String(length=24), nullable=False),
+        sa.Column("resource_bundle_id", sa.String(length=64), nullable=True),
+        sa.Column("publisher", sa.String(length=255), nullable=True),
+        sa.Column("category", sa.String(length=255), nullable=True),
+        sa.Column("details", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("workspace_id", sa.String(length=24), nullable=False),
+        sa.ForeignKeyConstraint(["workspace_id"], ["workspaces.id"], name=op.f("fk_custom_templates_workspace_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_custom_templates")),
+    )
+    with op.batch_alter_table("custom_templates", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_custom_templates_category"), ["category"], unique=False)
+        batch_op.create_index("ix_custom_templates_created", ["created_at", "id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_custom_templates_is_shipped"), ["is_shipped"], unique=False)
+        batch_op.create_index("ix_custom_templates_name", ["name", "id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_custom_templates_publisher"), ["publisher"], unique=False)
+        batch_op.create_index("ix_custom_templates_sub_type", ["template_sub_type", "id"], unique=False)
+        batch_op.create_index("ix_custom_templates_type", ["template_type", "template_sub_type", "id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_custom_templates_workspace_id"), ["workspace_id"], unique=False)
 
     op.create_table(
         "deployment_logs",
@@ -797,6 +833,21 @@ def upgrade() -> None:
         batch_op.create_index("ix_custom_model_tests_version", ["version_id", "id"], unique=False)
 
     op.create_table(
+        "custom_template_tags",
+        sa.Column("template_id", sa.String(length=24), nullable=False),
+        sa.Column("tag", sa.String(length=255), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["template_id"],
+            ["custom_templates.id"],
+            name=op.f("fk_custom_template_tags_template_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("template_id", "tag", name=op.f("pk_custom_template_tags")),
+    )
+    with op.batch_alter_table("custom_template_tags", schema=None) as batch_op:
+        batch_op.create_index("ix_custom_template_tags_tag", ["tag", "template_id"], unique=False)
+
+    op.create_table(
         "custom_job_run_logs",
         sa.Column("run_id", sa.String(length=24), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
@@ -835,6 +886,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_custom_job_run_logs_digest"))
 
     op.drop_table("custom_job_run_logs")
+    with op.batch_alter_table("custom_template_tags", schema=None) as batch_op:
+        batch_op.drop_index("ix_custom_template_tags_tag")
+
+    op.drop_table("custom_template_tags")
     with op.batch_alter_table("custom_model_tests", schema=None) as batch_op:
         batch_op.drop_index("ix_custom_model_tests_version")
         batch_op.drop_index("ix_custom_model_tests_model")
@@ -880,6 +935,17 @@ def downgrade() -> None:
         batch_op.drop_index("ix_deployment_logs_deployment")
 
     op.drop_table("deployment_logs")
+    with op.batch_alter_table("custom_templates", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_custom_templates_workspace_id"))
+        batch_op.drop_index("ix_custom_templates_type")
+        batch_op.drop_index("ix_custom_templates_sub_type")
+        batch_op.drop_index(batch_op.f("ix_custom_templates_publisher"))
+        batch_op.drop_index("ix_custom_templates_name")
+        batch_op.drop_index(batch_op.f("ix_custom_templates_is_shipped"))
+        batch_op.drop_index("ix_custom_templates_created")
+        batch_op.drop_index(batch_op.f("ix_custom_templates_category"))
+
+    op.drop_table("custom_templates")
     with op.batch_alter_table("custom_model_versions", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_custom_model_versions_workspace_id"))
         batch_op.drop_index("ix_custom_model_versions_newest")

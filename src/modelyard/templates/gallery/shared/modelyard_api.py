@@ -15,6 +15,13 @@ class ApiError(SystemExit):
     """An answer that is no success. Not caught, it ends the job with exit code 1 and says what was answered."""
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Finished work answers with the address of its result, which is wanted and not what is there."""
+
+    def redirect_request(self, *_arguments, **_options):
+        return None
+
+
 def call(method, path, body=None, *, content_type="application/json", accept="application/json", timeout_s=120):
     """The open answer of ``method path`` (below the endpoint, or a whole address); raises ``ApiError``."""
     if body is not None and not isinstance(body, bytes):

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from modelyard_api import get
@@ -35,7 +35,7 @@ def is_silent(last):
     """Whether the last prediction was too long ago."""
     if last is None:
         return True
-    age = datetime.now(timezone.utc) - datetime.fromisoformat(last.replace("Z", "+00:00"))
+    age = datetime.now(UTC) - datetime.fromisoformat(last)
     return age > timedelta(hours=MAX_SILENT_HOURS)
 
 

@@ -5,6 +5,7 @@ import os
 import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 WEBHOOK_URL = os.environ.get("WEBHOOK_URL", "")
 WEBHOOK_TOKEN = os.environ.get("WEBHOOK_TOKEN_API_TOKEN", "")
@@ -30,8 +31,7 @@ def main():
 def read_event():
     """The event that fired this run, or one that says that nothing did."""
     try:
-        with open(os.environ["MODELYARD_EVENT_FILE"], encoding="utf-8") as file:
-            return json.load(file)
+        return json.loads(Path(os.environ["MODELYARD_EVENT_FILE"]).read_text("utf-8"))
     except FileNotFoundError:
         return {"type": "test", "message": "this run was started by hand, no event fired it"}
 

@@ -6,7 +6,7 @@ import itertools
 import os
 import statistics
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from modelyard_api import call, send
 
@@ -21,7 +21,7 @@ def main():
     if not times_ms:
         raise SystemExit(f"Dataset {DATASET} has no rows.")
     median_ms = statistics.median(times_ms)
-    now = datetime.now(timezone.utc).isoformat()
+    now = datetime.now(UTC).isoformat()
     bucket = {"value": median_ms, "timestamp": now, "sampleSize": len(times_ms)}
     send("POST", f"deployments/{DEPLOYMENT}/customMetrics/{CUSTOM_METRIC}/fromJSON/", {"buckets": [bucket]})
     print(f"{median_ms:.2f} ms over {len(times_ms)} requests, reported.")

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pandas as pd
-from modelyard_api import ApiError, call, get, multipart, send, wait_for
+from modelyard_api import ApiError, call, get, multipart, wait_for
 from train import ARTIFACT, fit
 
 DEPLOYMENT = os.environ["DEPLOYMENT"]
