@@ -9,7 +9,14 @@ from modelyard.compute.bundles import usable_bundle
 from modelyard.compute.services.service import stop_service
 from modelyard.deployments import operations as kinds
 from modelyard.deployments.schemas import ModelReplacement, ModelValidationResponse
-from modelyard.deployments.service import find_deployment, hold_model, read_parameters, start_operation, usable_package
+from modelyard.deployments.service import (
+    find_deployment,
+    hold_model,
+    read_parameters,
+    start_operation,
+    target_mismatch,
+    usable_package,
+)
 from modelyard.deployments.settings import (
     DeploymentSettings,
     DeploymentSettingsUpdate,
@@ -55,18 +62,7 @@ def validate_model(session: Session, caller: Caller, deployment_id: str, package
 def _mismatch(session: Session, row: Deployment, package: ModelPackage) -> str | None:
     if package.id == row.package_id and row.status != DeploymentStatus.ERRORED.value:
         return f"Model package {package.name!r} is what the deployment runs already."
-    if (package.target_type, package.target_name) != (row.target_type, row.target_name):
-        return (
-            f"The deployment predicts {row.target_name!r} ({row.target_type}), model package {package.name!r} "
-            f"predicts {package.target_name!r} ({package.target_type})."
-        )
-    current = session.get(ModelPackage, row.package_id)
-    if current is not None and sorted(current.class_labels or []) != sorted(package.class_labels or []):
-        return (
-            f"The deployment's classes are {current.class_labels}, those of model package {package.name!r} are "
-            f"{package.class_labels}."
-        )
-    return None
+    return target_mismatch(session, row, package)
 
 
 def replace_model(session: Session, caller: Caller, deployment_id: str, body: ModelReplacement) -> Operation:

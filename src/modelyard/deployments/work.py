@@ -18,6 +18,7 @@ from modelyard.compute.services.service import (
 from modelyard.compute.services.tables import ServiceState
 from modelyard.deployments import logs
 from modelyard.deployments import operations as kinds
+from modelyard.deployments.challengers import rows as challengers
 from modelyard.deployments.service import release_model, set_model
 from modelyard.deployments.settings import read_settings
 from modelyard.deployments.tables import Deployment, DeploymentLog, DeploymentStatus, LogKind
@@ -120,6 +121,7 @@ def finish(work: Work) -> None:
         if work.kind != kinds.APPLY_SETTINGS:
             set_model(row, package, servable)
             row.parameter_values = msgspec.to_builtins(_parameter_values(row, work))
+            challengers.remove_package(session, row.id, package.id)
         if row.model_deployed_at is None or work.kind in {kinds.DEPLOY, kinds.REPLACE_MODEL}:
             row.model_deployed_at = datetime.now(UTC)
         if before is not None and before.id != package.id:
