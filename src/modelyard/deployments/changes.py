@@ -33,7 +33,8 @@ from modelyard.kernel.errors import Conflict, Invalid, invalid
 from modelyard.kernel.paging import Page, PageQuery, slice_page
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.settings import Settings
-from modelyard.models.serving import load_servable
+from modelyard.models.serving import is_unstructured, load_servable
+from modelyard.models.tables import CustomModel
 from modelyard.operations import service as operations
 from modelyard.operations.tables import Operation
 from modelyard.registry.tables import ModelPackage
@@ -157,6 +158,10 @@ def change_settings(
     before: dict[str, Any] = dict(row.settings)
     after = merge_settings(before, body)
     bundle_id = read_settings(after).predictions_settings.resource_bundle_id
+    association = read_settings(after).association_id
+    wants_ids = association.required_in_prediction_requests or association.auto_generate_id
+    if wants_ids and is_unstructured(session.get_one(CustomModel, row.custom_model_id)):
+        raise invalid(associationId="an unstructured model is sent no columns: no id can be required or made up")
     if bundle_id is not None:
         usable_bundle(settings, bundle_id, "customModel", "predictionsSettings")
     if changes_service(before, after):
