@@ -19,6 +19,8 @@ from modelyard.datasets import work as dataset_work
 from modelyard.deployments import custom_model_routes as custom_model_deployment_routes
 from modelyard.deployments import routes as deployment_routes
 from modelyard.deployments import work as deployment_work
+from modelyard.deployments.challengers import routes as challenger_routes
+from modelyard.deployments.challengers import work as challenger_work
 from modelyard.deployments.prediction_environments import routes as prediction_environment_routes
 from modelyard.deployments.prediction_environments.service import install_default
 from modelyard.environments import routes as environment_routes
@@ -81,6 +83,7 @@ ROUTES: tuple[ModuleType, ...] = (
     registry_routes,
     prediction_environment_routes,
     deployment_routes,
+    challenger_routes,
     custom_model_deployment_routes,
 )
 
@@ -146,6 +149,7 @@ def handlers() -> list[Handler]:
         *job_run_work.handlers(),
         *registry_work.handlers(),
         *deployment_work.handlers(),
+        *challenger_work.handlers(),
     ]
 
 

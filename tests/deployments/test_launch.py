@@ -244,6 +244,37 @@ def test_settings_that_concern_the_service_start_it_anew(workshop: Workshop) -> 
         assert settings["predictionsSettings"]["minComputes"] == 2
 
 
+def test_the_association_id_reaches_the_replicas(workshop: Workshop) -> None:
+    source = """
+        import pandas as pd
+
+        def load_model(code_dir):
+            return "model"
+
+        def score(data, model, **kwargs):
+            return pd.DataFrame({"Predictions": data["x"] * 2.0})
+    """
+    package = workshop.a_package_of(source, targetType="Regression", targetName="y")
+    with workshop.working():
+        made = workshop.a_deployment(package)
+        workshop.await_success(made["location"])
+        path = f"/deployments/{made['id']}/settings/"
+        assert workshop.ask(made["id"], "x\n1\n", "/v1/predictions").status == 200
+        wanted = {"associationId": {"columnNames": ["{order} id"], "requiredInPredictionRequests": True}}
+        workshop.await_success(workshop.api.patch(path, json=wanted).headers["Location"])
+        refused = workshop.ask(made["id"], "x\n1\n", "/v1/predictions")
+        assert (refused.status, "'{order} id'" in json.loads(refused.body)["message"]) == (422, True)
+        answered = json.loads(workshop.ask(made["id"], "x,{order} id\n1,a7\n", "/v1/predictions").body)["data"]
+        assert answered[0]["passthroughValues"] == {"{order} id": "a7"}
+        made_up = {"associationId": {"requiredInPredictionRequests": False, "autoGenerateId": True}}
+        workshop.await_success(workshop.api.patch(path, json=made_up).headers["Location"])
+        given = json.loads(workshop.ask(made["id"], "x\n1\n", "/v1/predictions").body)["data"]
+        assert len(given[0]["passthroughValues"]["{order} id"]) == 36
+        workshop.await_success(workshop.api.patch(path, json={"associationId": None}).headers["Location"])
+        plain = json.loads(workshop.ask(made["id"], "x\n1\n", "/v1/predictions").body)["data"]
+        assert "passthroughValues" not in plain[0]
+
+
 def test_the_logs_of_healthy_replicas_have_no_alarming_words(workshop: Workshop) -> None:
     with workshop.working():
         made = workshop.a_deployment()

@@ -9,7 +9,14 @@ from modelyard.compute.bundles import usable_bundle
 from modelyard.compute.services.service import stop_service
 from modelyard.deployments import operations as kinds
 from modelyard.deployments.schemas import ModelReplacement, ModelValidationResponse
-from modelyard.deployments.service import find_deployment, hold_model, read_parameters, start_operation, usable_package
+from modelyard.deployments.service import (
+    find_deployment,
+    hold_model,
+    read_parameters,
+    start_operation,
+    target_mismatch,
+    usable_package,
+)
 from modelyard.deployments.settings import (
     DeploymentSettings,
     DeploymentSettingsUpdate,
@@ -26,7 +33,8 @@ from modelyard.kernel.errors import Conflict, Invalid, invalid
 from modelyard.kernel.paging import Page, PageQuery, slice_page
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.settings import Settings
-from modelyard.models.serving import load_servable
+from modelyard.models.serving import is_unstructured, load_servable
+from modelyard.models.tables import CustomModel
 from modelyard.operations import service as operations
 from modelyard.operations.tables import Operation
 from modelyard.registry.tables import ModelPackage
@@ -55,18 +63,7 @@ def validate_model(session: Session, caller: Caller, deployment_id: str, package
 def _mismatch(session: Session, row: Deployment, package: ModelPackage) -> str | None:
     if package.id == row.package_id and row.status != DeploymentStatus.ERRORED.value:
         return f"Model package {package.name!r} is what the deployment runs already."
-    if (package.target_type, package.target_name) != (row.target_type, row.target_name):
-        return (
-            f"The deployment predicts {row.target_name!r} ({row.target_type}), model package {package.name!r} "
-            f"predicts {package.target_name!r} ({package.target_type})."
-        )
-    current = session.get(ModelPackage, row.package_id)
-    if current is not None and sorted(current.class_labels or []) != sorted(package.class_labels or []):
-        return (
-            f"The deployment's classes are {current.class_labels}, those of model package {package.name!r} are "
-            f"{package.class_labels}."
-        )
-    return None
+    return target_mismatch(session, row, package)
 
 
 def replace_model(session: Session, caller: Caller, deployment_id: str, body: ModelReplacement) -> Operation:
@@ -161,6 +158,10 @@ def change_settings(
     before: dict[str, Any] = dict(row.settings)
     after = merge_settings(before, body)
     bundle_id = read_settings(after).predictions_settings.resource_bundle_id
+    association = read_settings(after).association_id
+    wants_ids = association.required_in_prediction_requests or association.auto_generate_id
+    if wants_ids and is_unstructured(session.get_one(CustomModel, row.custom_model_id)):
+        raise invalid(associationId="an unstructured model is sent no columns: no id can be required or made up")
     if bundle_id is not None:
         usable_bundle(settings, bundle_id, "customModel", "predictionsSettings")
     if changes_service(before, after):

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from modelyard.compute.services.service import remove_service
 from modelyard.deployments import operations as kinds
+from modelyard.deployments.challengers import rows as challengers
 from modelyard.deployments.prediction_environments import service as prediction_environments
 from modelyard.deployments.prediction_environments.service import OWN_PLATFORMS, SERVER_ID
 from modelyard.deployments.prediction_environments.tables import PredictionEnvironment
@@ -36,7 +37,7 @@ from modelyard.models.usage import UserKind
 from modelyard.operations import service as operations
 from modelyard.operations.tables import Operation
 from modelyard.registry import packages
-from modelyard.registry.tables import BuildState, ModelPackage
+from modelyard.registry.tables import BuildState, ModelPackage, PackageRole
 from modelyard.workspaces.runtime_parameters import Definition, Value, check_values, merge, read_values
 
 
@@ -126,6 +127,22 @@ def usable_package(session: Session, caller: Caller, package_id: str) -> ModelPa
     return package
 
 
+def target_mismatch(session: Session, row: Deployment, package: ModelPackage) -> str | None:
+    """Why a package cannot stand in for the deployment's model: it predicts something else. None where it can."""
+    if (package.target_type, package.target_name) != (row.target_type, row.target_name):
+        return (
+            f"The deployment predicts {row.target_name!r} ({row.target_type}), model package {package.name!r} "
+            f"predicts {package.target_name!r} ({package.target_type})."
+        )
+    current = session.get(ModelPackage, row.package_id)
+    if current is not None and sorted(current.class_labels or []) != sorted(package.class_labels or []):
+        return (
+            f"The deployment's classes are {current.class_labels}, those of model package {package.name!r} are "
+            f"{package.class_labels}."
+        )
+    return None
+
+
 def read_parameters(servable: Servable, current: list[Value], text: str | None) -> list[Value]:
     """A deployment's own values of runtime parameters; raises ``Invalid`` for wrong and for missing ones."""
     field = "runtimeParameterValues"
@@ -151,13 +168,13 @@ def set_model(row: Deployment, package: ModelPackage, servable: Servable) -> Non
 
 def hold_model(session: Session, deployment_id: str, package: ModelPackage) -> None:
     """Keeps the package and its version from being deleted while the deployment runs it."""
-    packages.hold(session, package.id, deployment_id)
+    packages.hold(session, package.id, deployment_id, PackageRole.MODEL)
     usage.add(session, package.custom_model_version_id, UserKind.DEPLOYMENT, deployment_id)
 
 
 def release_model(session: Session, deployment_id: str, package: ModelPackage, kept_version_id: str | None) -> None:
     """Lets go of a package; its version too, unless the deployment still runs it by another package."""
-    packages.release(session, deployment_id, package.id)
+    packages.release(session, deployment_id, package.id, PackageRole.MODEL)
     if package.custom_model_version_id != kept_version_id:
         usage.remove(session, UserKind.DEPLOYMENT, deployment_id, package.custom_model_version_id)
 
@@ -169,9 +186,14 @@ def _prediction_environment(
         raise invalid(defaultPredictionServerId=f"there is one prediction server, {SERVER_ID}")
     if body.prediction_environment_id is None:
         return session.scalars(select(PredictionEnvironment).where(PredictionEnvironment.is_default)).one()
+    return usable_environment(session, caller, body.prediction_environment_id)
+
+
+def usable_environment(session: Session, caller: Caller, environment_id: str) -> PredictionEnvironment:
+    """The prediction environment to deploy to; raises ``Invalid`` for one where models of this kind cannot run."""
     field = "predictionEnvironmentId"
     try:
-        row = prediction_environments.find_environment(session, caller, body.prediction_environment_id, Permission.USE)
+        row = prediction_environments.find_environment(session, caller, environment_id, Permission.USE)
     except (NotFound, Forbidden) as error:
         raise invalid(**{field: error.message}) from None
     if "customModel" not in row.supported_model_formats:
@@ -218,7 +240,8 @@ def delete_deployment(session: Session, caller: Caller, deployment_id: str) -> N
         operations.request_cancel(session, operation.id)
     remove_service(session, deployment_id)
     usage.remove(session, UserKind.DEPLOYMENT, deployment_id)
-    packages.release(session, deployment_id)
+    challengers.remove_all(session, deployment_id)
+    packages.release_all(session, deployment_id)
     sharing.forget(session, KIND, deployment_id)
     row.deleted_at = datetime.now(UTC)
     row.user_provided_id = None

@@ -18,15 +18,24 @@ from modelyard.compute.services.service import (
 from modelyard.compute.services.tables import ServiceState
 from modelyard.deployments import logs
 from modelyard.deployments import operations as kinds
+from modelyard.deployments.challengers import rows as challengers
 from modelyard.deployments.service import release_model, set_model
-from modelyard.deployments.settings import read_settings
+from modelyard.deployments.settings import DeploymentSettings, read_settings
 from modelyard.deployments.tables import Deployment, DeploymentLog, DeploymentStatus, LogKind
 from modelyard.deployments.views import KIND
 from modelyard.environments.images.store import ImageStore
 from modelyard.environments.work import ensure_image
 from modelyard.identity import audit
 from modelyard.kernel.settings import Settings
-from modelyard.models.serving import Servable, batching_allowed, image_of, load_servable, replica_count, service_spec
+from modelyard.models.serving import (
+    Association,
+    Servable,
+    batching_allowed,
+    image_of,
+    load_servable,
+    replica_count,
+    service_spec,
+)
 from modelyard.monitoring.usage import forget_usage
 from modelyard.operations.work import Handler, OperationFailed, Waiting, Work
 from modelyard.registry.tables import ModelPackage
@@ -83,6 +92,7 @@ def launch(work: Work) -> dict[str, Any] | None:
                 deployment_id=row.id,
                 threshold=package.prediction_threshold,
                 batches=chosen.prediction_batching.enabled and batching_allowed(session, servable.version.id),
+                association=_association(chosen),
                 bundle_id=chosen.predictions_settings.resource_bundle_id,
             )
             replicas = chosen.predictions_settings.min_computes or replica_count(servable)
@@ -120,6 +130,7 @@ def finish(work: Work) -> None:
         if work.kind != kinds.APPLY_SETTINGS:
             set_model(row, package, servable)
             row.parameter_values = msgspec.to_builtins(_parameter_values(row, work))
+            challengers.remove_package(session, row.id, package.id)
         if row.model_deployed_at is None or work.kind in {kinds.DEPLOY, kinds.REPLACE_MODEL}:
             row.model_deployed_at = datetime.now(UTC)
         if before is not None and before.id != package.id:
@@ -200,6 +211,13 @@ def _living(session: Session, work: Work) -> Deployment:
 
 def _parameter_values(row: Deployment, work: Work) -> list[Value]:
     return msgspec.convert(work.payload.get("parameter_values", row.parameter_values), list[Value])
+
+
+def _association(chosen: DeploymentSettings) -> Association | None:
+    wanted = chosen.association_id
+    if not wanted.column_names:
+        return None
+    return Association(wanted.column_names[0], wanted.required_in_prediction_requests, wanted.auto_generate_id)
 
 
 def _output(work: Work) -> str:

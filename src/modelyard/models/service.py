@@ -188,7 +188,7 @@ def update_model(
 
 
 def delete_model(session: Session, caller: Caller, request: RequestInfo, model_id: str) -> None:
-    """Deletes the model and its versions; ``Conflict`` while it is deployed or tested.
+    """Deletes the model and its versions; ``Conflict`` while it is deployed, a challenger or tested.
 
     Versions that a model package holds stay, out of sight, until the package lets go of them (``models.deletion``).
     """
@@ -200,6 +200,14 @@ def delete_model(session: Session, caller: Caller, request: RequestInfo, model_i
             f"Model {model_id} has existing deployments ({len(deployments)}) and cannot be deleted; "
             f"delete them first: {link}",
             extra={"link": link, "deploymentIds": deployments},
+        )
+    challenged = usage.users_of(session, model_id, UserKind.CHALLENGER)
+    if challenged:
+        links = ", ".join(f"{request.api_url}/deployments/{one}/challengers/" for one in challenged[:5])
+        raise Conflict(
+            f"Model {model_id} is a challenger in deployments ({len(challenged)}) and cannot be deleted; "
+            f"withdraw it first: {links}",
+            extra={"deploymentIds": challenged},
         )
     tests = usage.users_of(session, model_id, UserKind.TEST)
     if tests:

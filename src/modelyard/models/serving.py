@@ -40,6 +40,15 @@ _RESERVED = re.compile(
 
 
 @dataclass(frozen=True)
+class Association:
+    """The column that names each row for later: copied to answers, asked for, or filled in where it is empty."""
+
+    column: str
+    is_required: bool
+    generates: bool
+
+
+@dataclass(frozen=True)
 class Servable:
     """A version with everything that its service is made from."""
 
@@ -109,6 +118,7 @@ def service_spec(
     deployment_id: str | None = None,
     threshold: float | None = None,
     batches: bool = False,
+    association: Association | None = None,
     memory_bytes: int | None = None,
     bundle_id: str | None = None,
     network_policy: str | None = None,
@@ -119,16 +129,17 @@ def service_spec(
     any of them a model may reach nothing. Raises ``Invalid`` for parameters that must be set and are not.
     """
     version, model = servable.version, servable.model
+    named = {} if association is None else {"MODELYARD_ASSOCIATION_ID": association.column}
     bundle = find_bundle(settings, bundle_id or version.resource_bundle_id or "")
     policy = network_policy or version.network_egress_policy or model.network_egress_policy or "NONE"
     memory = memory_bytes or (bundle.memory_bytes if bundle_id and bundle else None) or version.maximum_memory_bytes
     memory = memory or (bundle.memory_bytes if bundle else None) or model.maximum_memory_bytes
     return ServiceSpec(
-        command=_command(settings, servable, threshold, batches=batches),
+        command=_command(settings, servable, threshold, association, batches=batches),
         image_digest=image_digest,
         workspace_id=servable.folder(),
         environment=_environment(settings, servable, deployment_id, policy),
-        literals=_names(model) | parameter_variables(parameters),
+        literals=_names(model) | named | parameter_variables(parameters),
         memory_bytes=memory or settings.default_model_memory_bytes,
         cpu_count=float(bundle.cpu_count) if bundle else None,
         network=NETWORKS[policy].value,
@@ -176,7 +187,9 @@ def folders(database: Database, checkouts: Checkouts) -> Callable[[str], Path]:
     return folder
 
 
-def _command(settings: Settings, servable: Servable, threshold: float | None, *, batches: bool) -> tuple[str, ...]:
+def _command(
+    settings: Settings, servable: Servable, threshold: float | None, association: Association | None, *, batches: bool
+) -> tuple[str, ...]:
     model = servable.model
     command = ["{image}/bin/python", "-m", "modelyard_runner", "serve"]
     command += ["--socket", "{run}/server.sock", "--failure-file", "{run}/failure.json", "--code", "{code}"]
@@ -187,9 +200,13 @@ def _command(settings: Settings, servable: Servable, threshold: float | None, *,
     chosen = threshold if threshold is not None else model.prediction_threshold
     if chosen is not None:
         command.append(f"--threshold={chosen!r}")
+    if association is not None and association.is_required:
+        command.append("--require-association-id")
+    if association is not None and association.generates:
+        command.append("--generate-association-id")
     if servable.has_own_server:
         command.append("--upstream")
-    elif batches and not _is_unstructured(model):
+    elif batches and not is_unstructured(model):
         command += ["--batch", "on"]
     return tuple(command)
 
@@ -205,7 +222,8 @@ def _names(model: CustomModel) -> dict[str, str]:
     return names
 
 
-def _is_unstructured(model: CustomModel) -> bool:
+def is_unstructured(model: CustomModel) -> bool:
+    """Whether the model is sent bytes as they are, not rows."""
     return model.is_unstructured_model_kind or model.target_type == "Unstructured"
 
 

@@ -28,7 +28,7 @@ from modelyard.registry.schemas import (
     VersionListQuery,
 )
 from modelyard.registry.service import KIND, add_registered_model, find_by_name, find_registered_model
-from modelyard.registry.tables import BuildState, ModelPackage, PackageUse, RegisteredModel
+from modelyard.registry.tables import BuildState, ModelPackage, PackageRole, PackageUse, RegisteredModel
 from modelyard.registry.views import view_packages
 
 BUILD = "registry.buildPackage"
@@ -252,15 +252,23 @@ def change_version(
     return view_packages(session, [package])[0]
 
 
-def hold(session: Session, package_id: str, deployment_id: str) -> None:
-    """Notes that a deployment runs the package, or is about to."""
-    session.merge(PackageUse(package_id=package_id, deployment_id=deployment_id))
+def hold(session: Session, package_id: str, deployment_id: str, role: PackageRole) -> None:
+    """Notes that a deployment has the package as its model or as a challenger, which keeps it from being deleted."""
+    session.merge(PackageUse(package_id=package_id, deployment_id=deployment_id, role=role.value))
     session.flush()
 
 
-def release(session: Session, deployment_id: str, package_id: str | None = None) -> None:
-    """Notes that a deployment no longer runs the package (None: any package)."""
-    statement = delete(PackageUse).where(PackageUse.deployment_id == deployment_id)
-    if package_id is not None:
-        statement = statement.where(PackageUse.package_id == package_id)
-    session.execute(statement)
+def release(session: Session, deployment_id: str, package_id: str, role: PackageRole) -> None:
+    """Notes that a deployment no longer has the package in this role."""
+    session.execute(
+        delete(PackageUse).where(
+            PackageUse.deployment_id == deployment_id,
+            PackageUse.package_id == package_id,
+            PackageUse.role == role.value,
+        )
+    )
+
+
+def release_all(session: Session, deployment_id: str) -> None:
+    """Notes that a deployment no longer has any package."""
+    session.execute(delete(PackageUse).where(PackageUse.deployment_id == deployment_id))

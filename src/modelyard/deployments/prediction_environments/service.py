@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import String, cast, or_, select
 from sqlalchemy.orm import Session
 
+from modelyard.deployments.challengers.tables import Challenger
 from modelyard.deployments.prediction_environments.schemas import (
     BatchPredictions,
     PredictionEnvironmentCreate,
@@ -165,6 +166,10 @@ def _refuse_used(session: Session, row: PredictionEnvironment, consequence: str)
         .where(Deployment.prediction_environment_id == row.id, Deployment.deleted_at.is_(None))
         .limit(5)
     ).all()
+    if not used:
+        used = session.scalars(
+            select(Challenger.deployment_id).where(Challenger.prediction_environment_id == row.id).distinct().limit(5)
+        ).all()
     if used:
         raise Conflict(
             f"Prediction environment {row.name!r} is used by deployments ({', '.join(used)}); {consequence}.",

@@ -55,7 +55,9 @@ RESOURCES = (
 START_ONLY_TYPES = frozenset({"Unstructured"})
 
 
-def start_test(session: Session, caller: Caller, settings: Settings, body: CustomModelTests) -> Operation:
+def start_test(
+    session: Session, caller: Caller, settings: Settings, body: CustomModelTests
+) -> tuple[CustomModelTest, Operation]:
     """Puts a test of a version in line.
 
     Raises ``NotFound`` for a model, version or dataset that the caller may not see, ``Forbidden`` for one that they
@@ -110,7 +112,7 @@ def start_test(session: Session, caller: Caller, settings: Settings, body: Custo
     test.operation_id = operation.id
     usage.add(session, version.id, usage.UserKind.TEST, test.id)
     audit.record(session, caller, "test", ResourceKind.CUSTOM_MODEL, model.id, {"version": version.id, "test": test.id})
-    return operation
+    return test, operation
 
 
 def is_start_only(model: CustomModel) -> bool:

@@ -530,6 +530,32 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_api_tokens_user_id"), ["user_id"], unique=False)
 
     op.create_table(
+        "challengers",
+        sa.Column("id", sa.String(length=24), nullable=False),
+        sa.Column("deployment_id", sa.String(length=24), nullable=False),
+        sa.Column("package_id", sa.String(length=24), nullable=False),
+        sa.Column("custom_model_version_id", sa.String(length=24), nullable=False),
+        sa.Column("prediction_environment_id", sa.String(length=24), nullable=False),
+        sa.Column("name", sa.String(length=512), nullable=False),
+        sa.Column("created_by_id", sa.String(length=24), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["deployment_id"], ["deployments.id"], name=op.f("fk_challengers_deployment_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["prediction_environment_id"],
+            ["prediction_environments.id"],
+            name=op.f("fk_challengers_prediction_environment_id"),
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_challengers")),
+        sa.UniqueConstraint("deployment_id", "package_id", name=op.f("uq_challengers_deployment_id_package_id")),
+    )
+    with op.batch_alter_table("challengers", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_challengers_prediction_environment_id"), ["prediction_environment_id"], unique=False
+        )
+
+    op.create_table(
         "custom_jobs",
         sa.Column("id", sa.String(length=24), nullable=False),
         sa.Column("organization_id", sa.String(length=24), nullable=False),
@@ -728,10 +754,11 @@ def upgrade() -> None:
         "package_uses",
         sa.Column("package_id", sa.String(length=24), nullable=False),
         sa.Column("deployment_id", sa.String(length=24), nullable=False),
+        sa.Column("role", sa.String(length=16), nullable=False),
         sa.ForeignKeyConstraint(
             ["package_id"], ["model_packages.id"], name=op.f("fk_package_uses_package_id"), ondelete="CASCADE"
         ),
-        sa.PrimaryKeyConstraint("package_id", "deployment_id", name=op.f("pk_package_uses")),
+        sa.PrimaryKeyConstraint("package_id", "deployment_id", "role", name=op.f("pk_package_uses")),
     )
     with op.batch_alter_table("package_uses", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_package_uses_deployment_id"), ["deployment_id"], unique=False)
@@ -958,6 +985,10 @@ def downgrade() -> None:
         batch_op.drop_index("ix_custom_jobs_organization")
 
     op.drop_table("custom_jobs")
+    with op.batch_alter_table("challengers", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_challengers_prediction_environment_id"))
+
+    op.drop_table("challengers")
     with op.batch_alter_table("api_tokens", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_api_tokens_user_id"))
         batch_op.drop_index(batch_op.f("ix_api_tokens_holder_id"))
