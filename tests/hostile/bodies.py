@@ -43,7 +43,6 @@ NO_REFERENCES = {
     "defaultPredictionServerId",  # there is one for all
     "associationId",  # a column of the requests
     "playgroundId",  # stored as it is, never looked up
-    "credentialId",  # the same, until there are credentials
     "datastoreId",
 }
 
