@@ -44,6 +44,9 @@ NO_REFERENCES = {
     "associationId",  # a column of the requests
     "playgroundId",  # stored as it is, never looked up
     "datastoreId",
+    "awsAccessKeyId",  # the fields of credentials: who one is elsewhere
+    "azureTenantId",
+    "clientId",
 }
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -30,7 +30,7 @@ from modelyard.kernel.errors import Conflict, Forbidden, NotFound
 from modelyard.kernel.ids import is_id, new_id
 from modelyard.kernel.paging import Page, PageQuery, page
 from modelyard.kernel.routing import RequestInfo
-from modelyard.kernel.secret_box import SecretBox
+from modelyard.kernel.secret_box import FINGERPRINT_LENGTH, SecretBox
 from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import UNSET, UnsetType, changes, moment
 from modelyard.workspaces.references import no_such
@@ -44,7 +44,8 @@ ORDERS: dict[str, tuple[ColumnElement[Any], ...]] = {
     "-creationDate": (Credential.created_at.desc(), Credential.id.desc()),
 }
 _WIRE_NAMES = {info.name: info.encode_name for info in msgspec.structs.fields(CredentialFields)}
-_RESEAL_AT_ONCE = 500
+_SEALED_WITH: ColumnElement[str] = func.substr(Credential.sealed_fields, 1, FINGERPRINT_LENGTH)
+_AT_ONCE = 500
 
 
 class CredentialGone(NotFound):
@@ -202,12 +203,8 @@ def reference_fault(session: Session, caller: Caller, credential_id: str, defini
 
 def unreadable(session: Session, box: SecretBox) -> dict[str, int]:
     """How many credentials are sealed with each key (by its fingerprint) that this server lacks. For operators."""
-    counts: dict[str, int] = {}
-    for sealed in session.scalars(select(Credential.sealed_fields)).yield_per(_RESEAL_AT_ONCE):
-        fingerprint = sealed.partition(":")[0]
-        if fingerprint not in box.fingerprints:
-            counts[fingerprint] = counts.get(fingerprint, 0) + 1
-    return counts
+    counts = session.execute(select(_SEALED_WITH, func.count()).group_by(_SEALED_WITH))
+    return {fingerprint: count for fingerprint, count in counts if fingerprint not in box.fingerprints}
 
 
 def reseal(session: Session, box: SecretBox) -> int:
@@ -216,10 +213,12 @@ def reseal(session: Session, box: SecretBox) -> int:
     Raises ``Conflict`` for what no key of ``box`` opens.
     """
     count = 0
-    for row in session.scalars(select(Credential).with_for_update()).all():
-        if not box.is_current(row.sealed_fields):
+    old = select(Credential).where(box.fingerprints[0] != _SEALED_WITH).limit(_AT_ONCE).with_for_update()
+    while rows := session.scalars(old).all():
+        for row in rows:
             _seal(box, row, _fields_of(box, row))
-            count += 1
+        session.flush()
+        count += len(rows)
     return count
 
 

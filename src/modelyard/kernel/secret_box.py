@@ -61,10 +61,6 @@ class SecretBox:
             raise Conflict(f"{what} is not what was stored: its encrypted form was changed. Set the secret anew.")
         return plain
 
-    def is_current(self, sealed: str) -> bool:
-        """Whether the key that seals now has sealed this."""
-        return sealed.partition(":")[0] == self._first
-
 
 def open_secret_box(setting: str | None, file: Path) -> SecretBox:
     """The box with the keys of the setting, or else of ``file``, which is made with a random key where it is missing.
