@@ -213,7 +213,7 @@ def reseal(session: Session, box: SecretBox) -> int:
     Raises ``Conflict`` for what no key of ``box`` opens.
     """
     count = 0
-    old = select(Credential).where(box.fingerprints[0] != _SEALED_WITH).limit(_AT_ONCE).with_for_update()
+    old = select(Credential).where(_SEALED_WITH.not_in(box.fingerprints[:1])).limit(_AT_ONCE).with_for_update()
     while rows := session.scalars(old).all():
         for row in rows:
             _seal(box, row, _fields_of(box, row))
