@@ -1,5 +1,6 @@
 """Puts the slices together: parts, endpoints, handlers of operations. Holds no rules of its own."""
 
+import functools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,14 @@ from modelyard.compute.process_executor import ProcessExecutor
 from modelyard.compute.services.reconciler import Reconciler
 from modelyard.compute.services.workloads import Materials
 from modelyard.compute.workload import Limits
+from modelyard.credentials import routes as credential_routes
+from modelyard.credentials import service as credentials
+from modelyard.credentials.variables import opener
 from modelyard.datasets import routes as dataset_routes
 from modelyard.datasets import work as dataset_work
 from modelyard.deployments import custom_model_routes as custom_model_deployment_routes
 from modelyard.deployments import routes as deployment_routes
+from modelyard.deployments import service as deployments
 from modelyard.deployments import work as deployment_work
 from modelyard.deployments.challengers import routes as challenger_routes
 from modelyard.deployments.challengers import work as challenger_work
@@ -45,6 +50,7 @@ from modelyard.kernel.multipart import Form, FormLimits, read_form
 from modelyard.kernel.openapi import document_route
 from modelyard.kernel.parts import Parts
 from modelyard.kernel.routing import Endpoint, endpoints_of
+from modelyard.kernel.secret_box import SecretBox, open_secret_box
 from modelyard.kernel.settings import Settings
 from modelyard.models import build_routes as model_build_routes
 from modelyard.models import routes as model_routes
@@ -57,6 +63,7 @@ from modelyard.operations.engine import Engine, Loop
 from modelyard.operations.leases import hold
 from modelyard.operations.owners import lease_owner
 from modelyard.operations.work import Handler
+from modelyard.registry import packages
 from modelyard.registry import routes as registry_routes
 from modelyard.registry import work as registry_work
 from modelyard.storage.blobs import Blob, BlobStore
@@ -64,6 +71,7 @@ from modelyard.storage.locations import open_blob_store
 from modelyard.templates import routes as template_routes
 from modelyard.templates.gallery import install_gallery
 from modelyard.workspaces.checkout import Checkouts
+from modelyard.workspaces.references import References
 
 COLLECT_EVERY_S = 3600.0
 
@@ -72,6 +80,7 @@ ROUTES: tuple[ModuleType, ...] = (
     operation_routes,
     dataset_routes,
     bundle_routes,
+    credential_routes,
     environment_routes,
     model_routes,
     model_version_routes,
@@ -204,8 +213,27 @@ def build(settings: Settings, isolation: Isolation | None = None) -> Application
     parts.add(Executor, executor)  # type: ignore[type-abstract]
     images = parts.add(ImageStore, _open_images(settings, clock, executor))
     checkouts = parts.add(Checkouts, Checkouts(settings.data_dir / "checkouts", parts.get(BlobStore)))  # type: ignore[type-abstract]
-    parts.add(Materials, Materials(lambda digest: _built_image(images, digest), folders(database, checkouts)))
+    box = parts.add(SecretBox, _open_secret_box(settings))
+    image = functools.partial(_built_image, images)
+    parts.add(Materials, Materials(image, folders(database, checkouts), opener(database, box)))
+    parts.add(References, _references())
     return Application(settings, database, parts)
+
+
+def _references() -> References:
+    """Who knows about the ids that runtime parameters hold."""
+    return References(
+        {
+            "credential": credentials.reference_fault,
+            "deployment": deployments.reference_fault,
+            "modelPackage": packages.reference_fault,
+        }
+    )
+
+
+def _open_secret_box(settings: Settings) -> SecretBox:
+    keys = settings.secret_keys.get_secret_value() if settings.secret_keys else None
+    return open_secret_box(keys, settings.data_dir / "secret.key")
 
 
 def _built_image(images: ImageStore, digest: str) -> Path:

@@ -25,6 +25,7 @@ From a folder to predictions:
   env         Execution environments: what models run in.
   dataset     Datasets: tables to test and score with.
   model       Custom models: push, build, test and share them.
+  credential  Credentials: what code needs for other systems.
   registry    Registered models and their versions.
   deploy      Deploy a model and wait until it answers.
   deployment  Deployments: look at, replace, stop and start them.
@@ -45,6 +46,7 @@ Server:
   doctor      Say what this machine can isolate and limit.
   ps          List what runs: roles, workloads, process ids.
   gc          Collect what nothing refers to any more.
+  rekey       Encrypt all secrets with the first key.
   openapi     Print the OpenAPI document of the REST API.
 """
 MODEL_HELP = """\

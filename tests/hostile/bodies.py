@@ -44,8 +44,10 @@ NO_REFERENCES = {
     "defaultPredictionServerId",  # there is one for all
     "associationId",  # a column of the requests
     "playgroundId",  # stored as it is, never looked up
-    "credentialId",  # the same, until there are credentials
     "datastoreId",
+    "awsAccessKeyId",  # the fields of credentials: who one is elsewhere
+    "azureTenantId",
+    "clientId",
 }
 
 

@@ -72,6 +72,7 @@ def an_estate(installation: Installation, name: str, organization: str) -> Estat
     mark = f"mark-of-{name}"
     estate = Estate(api, mark)
     _add_account(estate, api.as_(ADMIN_TOKEN))
+    _add_credential(estate)
     _add_dataset(estate, installation)
     _add_environment(estate, installation)
     _add_model(estate)
@@ -100,6 +101,11 @@ def _add_account(estate: Estate, admin: Api) -> None:
     estate.ids["/groups/{groupId}/members/{userId}"] = account["uid"]
     answer = admin.post(f"/groups/{estate.ids['groupId']}/members/", json={"userId": account["uid"]})
     assert answer.status_code < 300, answer.text
+
+
+def _add_credential(estate: Estate) -> None:
+    body = {"name": estate.mark, "credentialType": "basic", "user": estate.mark, "password": estate.mark}
+    estate.ids["credentialId"] = _made(estate.api.post("/credentials/", json=body))["credentialId"]
 
 
 def _add_dataset(estate: Estate, installation: Installation) -> None:

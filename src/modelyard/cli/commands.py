@@ -20,6 +20,7 @@ COMMANDS: dict[str, Entry] = {
     "env": Entry("modelyard.cli.environments:app", "Execution environments: what models run in.", STORY),
     "dataset": Entry("modelyard.cli.datasets:app", "Datasets: tables to test and score with.", STORY),
     "model": Entry("modelyard.cli.models:app", "Custom models: push, build, test and share them.", STORY),
+    "credential": Entry("modelyard.cli.credentials:app", "Credentials: what code needs for other systems.", STORY),
     "registry": Entry("modelyard.cli.registry:app", "Registered models and their versions.", STORY),
     "deploy": Entry("modelyard.cli.deploy:deploy", "Deploy a model and wait until it answers.", STORY),
     "deployment": Entry("modelyard.cli.deployments:app", "Deployments: look at, replace, stop and start them.", STORY),
@@ -36,5 +37,6 @@ COMMANDS: dict[str, Entry] = {
     "doctor": Entry("modelyard.processes.machine:doctor", "Say what this machine can isolate and limit.", SERVER),
     "ps": Entry("modelyard.processes.machine:ps", "List what runs: roles, workloads, process ids.", SERVER),
     "gc": Entry("modelyard.processes.machine:gc", "Collect what nothing refers to any more.", SERVER),
+    "rekey": Entry("modelyard.processes.machine:rekey", "Encrypt all secrets with the first key.", SERVER),
     "openapi": Entry("modelyard.processes.machine:openapi", "Print the OpenAPI document of the REST API.", SERVER),
 }

@@ -28,6 +28,7 @@ class Kind:
 
 ENVIRONMENT = Kind("environment", "/executionEnvironments/", "searchFor", command="env list", by_part=True)
 DATASET = Kind("dataset", "/datasets/", "searchFor", id="datasetId", command="dataset list")
+CREDENTIAL = Kind("credential", "/credentials/", "search", id="credentialId", command="credential list")
 MODEL = Kind("model", "/customModels/", "searchFor", command="model list")
 REGISTERED_MODEL = Kind("registered model", "/registeredModels/", "search", command="registry list")
 DEPLOYMENT = Kind("deployment", "/deployments/", "search", name="label", page=100, command="deployment list")

@@ -38,6 +38,7 @@ from modelyard.models.tables import CustomModel
 from modelyard.operations import service as operations
 from modelyard.operations.tables import Operation
 from modelyard.registry.tables import ModelPackage
+from modelyard.workspaces.references import References
 from modelyard.workspaces.runtime_parameters import RuntimeParameterUnified, Value
 
 BUSY = frozenset(
@@ -66,7 +67,9 @@ def _mismatch(session: Session, row: Deployment, package: ModelPackage) -> str |
     return target_mismatch(session, row, package)
 
 
-def replace_model(session: Session, caller: Caller, deployment_id: str, body: ModelReplacement) -> Operation:
+def replace_model(
+    session: Session, caller: Caller, references: References, deployment_id: str, body: ModelReplacement
+) -> Operation:
     """Has another package answer; the one before answers until it is ready, and goes on when it does not start."""
     row = find_deployment(session, caller, deployment_id, Permission.EDIT, lock=True)
     _refuse_busy(row)
@@ -78,7 +81,8 @@ def replace_model(session: Session, caller: Caller, deployment_id: str, body: Mo
         raise invalid(modelPackageId=fault)
     servable = load_servable(session, package.custom_model_version_id)
     current = msgspec.convert(row.parameter_values, list[Value])
-    values = read_parameters(servable, current, body.runtime_parameter_values)
+    reference_fault = references.seen_by(session, caller)
+    values = read_parameters(servable, current, body.runtime_parameter_values, reference_fault)
     hold_model(session, row.id, package)
     was_active = row.status == DeploymentStatus.ACTIVE.value
     row.status = (DeploymentStatus.REPLACING_MODEL if was_active else DeploymentStatus.LAUNCHING).value
@@ -87,6 +91,7 @@ def replace_model(session: Session, caller: Caller, deployment_id: str, body: Mo
     payload = {
         "package_id": package.id,
         "parameter_values": msgspec.to_builtins(values),
+        "acts_for_id": caller.user_id,
         "reason": body.reason,
     }
     return start_operation(session, caller, row, kinds.REPLACE_MODEL, f"Replacing the model of {row.label}", payload)
@@ -129,19 +134,28 @@ def list_parameters(
     return slice_page(servable.parameters(values), query, request)
 
 
-def change_parameters(session: Session, caller: Caller, deployment_id: str, text: str) -> Operation:
+def change_parameters(
+    session: Session, caller: Caller, references: References, deployment_id: str, text: str
+) -> Operation:
     """Sets runtime parameters; null clears one. A deployment that is active gets replicas that have them."""
     row = find_deployment(session, caller, deployment_id, Permission.EDIT, lock=True)
     _refuse_busy(row)
     servable = load_servable(session, row.custom_model_version_id)
-    values = read_parameters(servable, msgspec.convert(row.parameter_values, list[Value]), text)
+    current = msgspec.convert(row.parameter_values, list[Value])
+    values = read_parameters(servable, current, text, references.seen_by(session, caller))
     restarts = row.status == DeploymentStatus.ACTIVE.value
     if restarts:
         row.status = DeploymentStatus.REPLACING_MODEL.value
     else:
         row.parameter_values = msgspec.to_builtins(values)
+        row.acts_for_id = caller.user_id
     audit.record(session, caller, "set parameters", KIND, row.id, {"names": [value.field_name for value in values]})
-    payload = {"package_id": row.package_id, "parameter_values": msgspec.to_builtins(values), "restarts": restarts}
+    payload = {
+        "package_id": row.package_id,
+        "parameter_values": msgspec.to_builtins(values),
+        "acts_for_id": caller.user_id,
+        "restarts": restarts,
+    }
     return start_operation(session, caller, row, kinds.SET_PARAMETERS, f"Setting parameters of {row.label}", payload)
 
 

@@ -34,6 +34,7 @@ from modelyard.kernel.paging import Page, PageQuery
 from modelyard.kernel.routing import PAGING, Answer, RequestInfo, endpoint
 from modelyard.kernel.settings import Settings
 from modelyard.operations import service as operations
+from modelyard.workspaces.references import References
 from modelyard.workspaces.runtime_parameters import RuntimeParameterUnified
 
 TAG = "Deployments"
@@ -41,10 +42,10 @@ TAG = "Deployments"
 
 @endpoint("POST", "/deployments/fromModelPackage/", status=202, errors=(403, 422), tag=TAG, location=True)
 def create_deployment(
-    session: Session, caller: Caller, body: DeploymentFromModelPackage, request: RequestInfo
+    session: Session, caller: Caller, body: DeploymentFromModelPackage, references: References, request: RequestInfo
 ) -> DeploymentCreateResponse | Answer:
     """Deploy a model package."""
-    row, operation = service.create_deployment(session, caller, body)
+    row, operation = service.create_deployment(session, caller, references, body)
     return operations.accepted(request, operation, DeploymentCreateResponse(id=row.id))
 
 
@@ -124,10 +125,15 @@ def validate_model(
     location=True,
 )
 def replace_model(
-    session: Session, caller: Caller, deployment_id: str, body: ModelReplacement, request: RequestInfo
+    session: Session,
+    caller: Caller,
+    deployment_id: str,
+    body: ModelReplacement,
+    references: References,
+    request: RequestInfo,
 ) -> Answer:
     """Replace a deployment's model. The one before answers until the new one is ready."""
-    return operations.accepted(request, changes.replace_model(session, caller, deployment_id, body))
+    return operations.accepted(request, changes.replace_model(session, caller, references, deployment_id, body))
 
 
 @endpoint(
@@ -162,10 +168,16 @@ def list_parameters(
     location=True,
 )
 def change_parameters(
-    session: Session, caller: Caller, deployment_id: str, body: RuntimeParameterChange, request: RequestInfo
+    session: Session,
+    caller: Caller,
+    deployment_id: str,
+    body: RuntimeParameterChange,
+    references: References,
+    request: RequestInfo,
 ) -> Answer:
     """Set runtime parameters of a deployment's model; the one before answers until one with them is ready."""
-    operation = changes.change_parameters(session, caller, deployment_id, body.runtime_parameter_values)
+    text = body.runtime_parameter_values
+    operation = changes.change_parameters(session, caller, references, deployment_id, text)
     return operations.accepted(request, operation)
 
 

@@ -38,7 +38,15 @@ from modelyard.operations import service as operations
 from modelyard.operations.tables import Operation
 from modelyard.registry import packages
 from modelyard.registry.tables import BuildState, ModelPackage, PackageRole
-from modelyard.workspaces.runtime_parameters import Definition, Value, check_values, merge, read_values
+from modelyard.workspaces.references import References, no_such
+from modelyard.workspaces.runtime_parameters import (
+    Definition,
+    ReferenceFault,
+    Value,
+    check_values,
+    merge,
+    read_values,
+)
 
 
 def find_deployment(
@@ -63,14 +71,14 @@ def read_deployment(
 
 
 def create_deployment(
-    session: Session, caller: Caller, body: DeploymentFromModelPackage
+    session: Session, caller: Caller, references: References, body: DeploymentFromModelPackage
 ) -> tuple[Deployment, Operation]:
     """A deployment of the caller's that is being launched."""
     package = usable_package(session, caller, body.model_package_id)
     prediction_environment = _prediction_environment(session, caller, body)
     _refuse_taken(session, caller, body.user_provided_id)
     servable = load_servable(session, package.custom_model_version_id)
-    values = read_parameters(servable, [], body.runtime_parameter_values)
+    values = read_parameters(servable, [], body.runtime_parameter_values, references.seen_by(session, caller))
     row = Deployment(
         id=new_id(),
         organization_id=caller.organization_id,
@@ -85,6 +93,7 @@ def create_deployment(
         prediction_environment_id=prediction_environment.id,
         settings={},
         parameter_values=msgspec.to_builtins(values),
+        acts_for_id=caller.user_id,
     )
     set_model(row, package, servable)
     session.add(row)
@@ -98,6 +107,15 @@ def create_deployment(
         session, caller, row, kinds.DEPLOY, f"Deploying {row.label}", {"package_id": package.id}
     )
     return row, operation
+
+
+def reference_fault(session: Session, caller: Caller, deployment_id: str, _definition: Definition | None) -> str | None:
+    """Why the caller may not set this deployment as the value of a runtime parameter, or ``None``."""
+    try:
+        find_deployment(session, caller, deployment_id)
+    except (NotFound, Forbidden):
+        return no_such("deployment", deployment_id)
+    return None
 
 
 def start_operation(
@@ -143,12 +161,18 @@ def target_mismatch(session: Session, row: Deployment, package: ModelPackage) ->
     return None
 
 
-def read_parameters(servable: Servable, current: list[Value], text: str | None) -> list[Value]:
-    """A deployment's own values of runtime parameters; raises ``Invalid`` for wrong and for missing ones."""
+def read_parameters(
+    servable: Servable, current: list[Value], text: str | None, reference_fault: ReferenceFault
+) -> list[Value]:
+    """A deployment's own values of runtime parameters; raises ``Invalid`` for wrong and for missing ones.
+
+    The deployment will act for the caller, so they must be allowed to use all that the model is given.
+    """
     field = "runtimeParameterValues"
     wanted = read_values(text, field) if text else []
     definitions = msgspec.convert(servable.version.parameter_definitions, list[Definition])
-    check_values(definitions, wanted, field)
+    beneath = msgspec.convert(servable.version.parameter_values, list[Value])
+    check_values(definitions, wanted, field, reference_fault, inherited=current, beneath=beneath)
     values = merge(current, wanted)
     check_parameters(servable.parameters(values))
     return values

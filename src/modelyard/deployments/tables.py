@@ -77,6 +77,8 @@ class Deployment(Base):
     settings: Mapped[dict[str, Any]] = mapped_column(Json)
     """What was set, in the wire's form; see ``deployments.settings``."""
     parameter_values: Mapped[list[dict[str, Any]]] = mapped_column(Json)
+    acts_for_id: Mapped[str] = mapped_column(Id)
+    """Who chose the model and its parameters: credentials are opened on their behalf."""
     launch_operation_id: Mapped[str | None] = mapped_column(Id)
     launch_generation: Mapped[int | None]
 

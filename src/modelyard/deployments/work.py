@@ -89,6 +89,7 @@ def launch(work: Work) -> dict[str, Any] | None:
                 servable,
                 work.state["image_digest"],
                 parameters=servable.parameters(_parameter_values(row, work)),
+                acts_for=work.payload.get("acts_for_id", row.acts_for_id),
                 deployment_id=row.id,
                 threshold=package.prediction_threshold,
                 batches=chosen.prediction_batching.enabled and batching_allowed(session, servable.version.id),
@@ -131,6 +132,7 @@ def finish(work: Work) -> None:
             set_model(row, package, servable)
             row.parameter_values = msgspec.to_builtins(_parameter_values(row, work))
             challengers.remove_package(session, row.id, package.id)
+            row.acts_for_id = work.payload.get("acts_for_id", row.acts_for_id)
         if row.model_deployed_at is None or work.kind in {kinds.DEPLOY, kinds.REPLACE_MODEL}:
             row.model_deployed_at = datetime.now(UTC)
         if before is not None and before.id != package.id:

@@ -20,12 +20,13 @@ from modelyard.kernel.form_fields import FieldKinds
 from modelyard.kernel.form_input import FormInput
 from modelyard.kernel.problems import Problems
 from modelyard.kernel.settings import Settings
-from modelyard.kernel.wire import UnsetType
+from modelyard.kernel.wire import UnsetType, changes
 from modelyard.storage.blobs import Blob, BlobStore
 from modelyard.workspaces import service as workspaces
 from modelyard.workspaces.parameter_files import read_parameter_definitions
 from modelyard.workspaces.runtime_parameters import (
     Definition,
+    ReferenceFault,
     Value,
     check_values,
     merge,
@@ -56,6 +57,9 @@ KINDS = FieldKinds(
         }
     ),
 )
+
+HARMLESS = frozenset({"name", "description", "tags", "timeout_seconds", "max_retries"})
+"""Fields that do not change what is run, nor with what."""
 
 
 def set_environment(session: Session, caller: Caller, job: CustomJob, body: JobSettings, problems: Problems) -> None:
@@ -129,18 +133,20 @@ def drop_unused_workspace(session: Session, workspace_id: str | None, job: Custo
         workspaces.remove(session, [workspace_id])
 
 
-def set_parameters(session: Session, caller: Caller, job: CustomJob, body: JobSettings, problems: Problems) -> None:
-    """The job's values with those sent merged into them; null falls back to the default."""
+def set_parameters(job: CustomJob, body: JobSettings, reference_fault: ReferenceFault, problems: Problems) -> None:
+    """The job's values with those sent merged into them; null falls back to the default.
+
+    Who changes what a job runs must be allowed to use all that its parameters name, also what was set before.
+    """
     with problems.collecting():
         definitions = definitions_of(job)
         field, wanted, replaces = _wanted_values(body)
         check_defined(definitions, wanted, field)
-        check_values(definitions, wanted, field)
         known = {definition.field_name for definition in definitions}
         before = [] if replaces else [value for value in values_of(job) if value.field_name in known]
-        values = merge(before, wanted)
-        check_values(definitions, values, field)
-        job.parameter_values = stored(values)
+        if changes(body).keys() - HARMLESS:
+            check_values(definitions, wanted, field, reference_fault, inherited=before)
+        job.parameter_values = stored(merge(before, wanted))
 
 
 def _wanted_values(body: JobSettings) -> tuple[str, list[Value], bool]:

@@ -19,6 +19,7 @@ from modelyard.kernel.paging import Page, PageQuery
 from modelyard.kernel.routing import PAGING, RequestInfo, endpoint
 from modelyard.kernel.settings import Settings
 from modelyard.storage.blobs import Blob, BlobStore
+from modelyard.workspaces.references import References
 
 TAG = "CustomJobs"
 JOB = "/customJobs/{customJobId}/"
@@ -40,10 +41,15 @@ def list_jobs(
 
 @endpoint("POST", "/customJobs/", status=201, errors=(403, 422), tag=TAG, form=CreateCustomJob, json_form=True)
 def create_job(
-    session: Session, caller: Caller, form: FormInput[Blob], settings: Settings, blobs: BlobStore
+    session: Session,
+    caller: Caller,
+    form: FormInput[Blob],
+    settings: Settings,
+    blobs: BlobStore,
+    references: References,
 ) -> CustomJobResponse:
     """Create a custom job, with its files or without."""
-    return service.create_job(session, caller, settings, blobs, form)
+    return service.create_job(session, caller, settings, blobs, references, form)
 
 
 @endpoint(
@@ -56,10 +62,15 @@ def create_job(
     json_form=True,
 )
 def create_job_from_template(
-    session: Session, caller: Caller, form: FormInput[Blob], settings: Settings, blobs: BlobStore
+    session: Session,
+    caller: Caller,
+    form: FormInput[Blob],
+    settings: Settings,
+    blobs: BlobStore,
+    references: References,
 ) -> CustomJobResponse:
     """Create a custom job from a template of the gallery, with changes or as it is."""
-    return service.create_job_from_template(session, caller, settings, blobs, form)
+    return service.create_job_from_template(session, caller, settings, blobs, references, form)
 
 
 @endpoint("GET", JOB, errors=(403, 404), tag=TAG)
@@ -70,14 +81,20 @@ def read_job(session: Session, caller: Caller, custom_job_id: str) -> CustomJobR
 
 @endpoint("PATCH", JOB, status=201, errors=(403, 404, 422), tag=TAG, form=UpdateCustomJob, json_form=True)
 def update_job(
-    session: Session, caller: Caller, custom_job_id: str, form: FormInput[Blob], settings: Settings, blobs: BlobStore
+    session: Session,
+    caller: Caller,
+    custom_job_id: str,
+    form: FormInput[Blob],
+    settings: Settings,
+    blobs: BlobStore,
+    references: References,
 ) -> CustomJobResponse:
     """Change a custom job's settings or files.
 
     Sent files are added or replace those at their path; sent parameter values are merged into those that are set, and
     null falls back to the default. Runs that were started before are not affected.
     """
-    return service.update_job(session, caller, settings, blobs, custom_job_id, form)
+    return service.update_job(session, caller, settings, blobs, references, custom_job_id, form)
 
 
 @endpoint("DELETE", JOB, status=204, errors=(403, 404, 409), tag=TAG)

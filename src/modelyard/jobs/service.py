@@ -41,6 +41,7 @@ from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import UNSET, changes, read_bool
 from modelyard.storage.blobs import Blob, BlobStore
 from modelyard.workspaces import service as workspaces
+from modelyard.workspaces.references import References
 
 KIND = ResourceKind.CUSTOM_JOB
 BATCH = 500
@@ -77,18 +78,28 @@ def list_deleted(session: Session, caller: Caller, query: PageQuery, request: Re
 
 
 def create_job(
-    session: Session, caller: Caller, settings: Settings, blobs: BlobStore, form: FormInput[Blob]
+    session: Session,
+    caller: Caller,
+    settings: Settings,
+    blobs: BlobStore,
+    references: References,
+    form: FormInput[Blob],
 ) -> CustomJobResponse:
     """A new job of the caller's own."""
     body = parts.KINDS.read(form, CreateCustomJob)
     job = _new(caller, body.name, body.job_type)
-    _apply(session, caller, settings, blobs, job, form, body, Problems())
+    _apply(session, caller, settings, blobs, references, job, form, body, Problems())
     add(session, caller, job, {"name": job.name, "jobType": job.job_type})
     return view_job(session, job)
 
 
 def create_job_from_template(
-    session: Session, caller: Caller, settings: Settings, blobs: BlobStore, form: FormInput[Blob]
+    session: Session,
+    caller: Caller,
+    settings: Settings,
+    blobs: BlobStore,
+    references: References,
+    form: FormInput[Blob],
 ) -> CustomJobResponse:
     """A new job with what the template has: files, environment, resources, readme and tags; what was sent wins."""
     body = parts.KINDS.read(form, CreateCustomJobFromTemplateGallery)
@@ -98,7 +109,7 @@ def create_job_from_template(
     problems = Problems()
     if job.environment_id is None and body.environment_id is UNSET and body.environment_version_id is UNSET:
         problems.add("environmentId", "you may not see the template's execution environment; send one of your own")
-    _apply(session, caller, settings, blobs, job, form, body, problems)
+    _apply(session, caller, settings, blobs, references, job, form, body, problems)
     add(session, caller, job, {"name": job.name, "jobType": job.job_type, "templateId": template.id})
     return view_job(session, job)
 
@@ -108,13 +119,19 @@ def read_job(session: Session, caller: Caller, job_id: str) -> CustomJobResponse
 
 
 def update_job(
-    session: Session, caller: Caller, settings: Settings, blobs: BlobStore, job_id: str, form: FormInput[Blob]
+    session: Session,
+    caller: Caller,
+    settings: Settings,
+    blobs: BlobStore,
+    references: References,
+    job_id: str,
+    form: FormInput[Blob],
 ) -> CustomJobResponse:
     """Changes what was sent. Runs that were started before go on with what they were made of."""
     job = find_job(session, caller, job_id, Permission.EDIT, lock=True)
     body = parts.KINDS.read(form, UpdateCustomJob)
     before = job.workspace_id
-    _apply(session, caller, settings, blobs, job, form, body, Problems())
+    _apply(session, caller, settings, blobs, references, job, form, body, Problems())
     job.updated_at = datetime.now(UTC)
     audit.record(session, caller, "update", KIND, job.id, {"fields": sorted(changes(body))})
     parts.drop_unused_workspace(session, before, job)
@@ -226,6 +243,7 @@ def _apply(
     caller: Caller,
     settings: Settings,
     blobs: BlobStore,
+    references: References,
     job: CustomJob,
     form: FormInput[Blob],
     body: JobSettings,
@@ -243,5 +261,5 @@ def _apply(
     parts.set_environment(session, caller, job, body, problems)
     parts.set_limits(job, body, settings, problems)
     parts.set_files(session, settings, blobs, job, form, body, problems)
-    parts.set_parameters(session, caller, job, body, problems)
+    parts.set_parameters(job, body, references.seen_by(session, caller), problems)
     problems.raise_all()

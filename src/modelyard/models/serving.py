@@ -1,7 +1,6 @@
 """From a version of a custom model to the service that answers for it: used by deployments and by tests alike."""
 
 import json
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,16 +26,11 @@ from modelyard.models.tables import CustomModel, CustomModelVersion
 from modelyard.storage.blobs import BlobStore
 from modelyard.workspaces import service as workspaces
 from modelyard.workspaces.checkout import Checkouts
+from modelyard.workspaces.parameter_variables import credential_ids, parameter_variables
 from modelyard.workspaces.runtime_parameters import Definition, RuntimeParameterUnified, Value, merge, views
 from modelyard.workspaces.tables import Workspace
 
-PARAMETER_PREFIX = "MLOPS_RUNTIME_PARAM_"
 NETWORKS = {"NONE": Network.NONE, "PUBLIC": Network.PUBLIC, "DR_API_ACCESS": Network.DR_API_ACCESS}
-
-_RESERVED = re.compile(
-    r"(DRUM|MLOPS|KUBERNETES|MODELYARD|DATAROBOT|CUSTOM_MODEL|LD|DYLD)_.*|PYTHON.*|PATH|HOME|LANG|TMPDIR|URL_PREFIX|PORT"
-)
-"""Names that other code than the model's relies on: a parameter of such a name comes in the prefixed form only."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +109,7 @@ def service_spec(
     image_digest: str,
     *,
     parameters: Sequence[RuntimeParameterUnified],
+    acts_for: str,
     deployment_id: str | None = None,
     threshold: float | None = None,
     batches: bool = False,
@@ -125,6 +120,7 @@ def service_spec(
 ) -> ServiceSpec:
     """One replica of the version.
 
+    ``acts_for`` is the user (an id) whose credentials the parameters name; they are opened when it is started.
     ``memory_bytes``, ``bundle_id`` and ``network_policy`` take the place of what the version and its model say. Without
     any of them a model may reach nothing. Raises ``Invalid`` for parameters that must be set and are not.
     """
@@ -140,6 +136,8 @@ def service_spec(
         workspace_id=servable.folder(),
         environment=_environment(settings, servable, deployment_id, policy),
         literals=_names(model) | named | parameter_variables(parameters),
+        credentials=credential_ids(parameters),
+        acts_for=acts_for,
         memory_bytes=memory or settings.default_model_memory_bytes,
         cpu_count=float(bundle.cpu_count) if bundle else None,
         network=NETWORKS[policy].value,
@@ -159,20 +157,6 @@ def check_parameters(parameters: Iterable[RuntimeParameterUnified]) -> None:
     if missing:
         text = f"these runtime parameters must have a value before the model is deployed: {', '.join(missing)}"
         raise Invalid(f"runtimeParameterValues: {text}", {"runtimeParameterValues": text})
-
-
-def parameter_variables(parameters: Iterable[RuntimeParameterUnified]) -> dict[str, str]:
-    """The environment variables of runtime parameters (C.6): prefixed as JSON, and plain where the name is free."""
-    variables: dict[str, str] = {}
-    for one in parameters:
-        value = None if one.current_value is UNSET else one.current_value
-        variables[PARAMETER_PREFIX + one.field_name] = json.dumps({"type": one.type, "payload": value})
-        if value is None or _RESERVED.fullmatch(one.field_name):
-            continue
-        plain = value if isinstance(value, str) else json.dumps(value)
-        if "\0" not in plain:  # which no environment can hold
-            variables[one.field_name] = plain
-    return variables
 
 
 def folders(database: Database, checkouts: Checkouts) -> Callable[[str], Path]:

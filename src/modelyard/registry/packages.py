@@ -9,7 +9,7 @@ from modelyard.environments.tables import Environment
 from modelyard.identity import audit, sharing
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import PERMISSIONS, Permission
-from modelyard.kernel.errors import Invalid, NotFound, invalid
+from modelyard.kernel.errors import Forbidden, Invalid, NotFound, invalid
 from modelyard.kernel.ids import new_id
 from modelyard.kernel.paging import Page, page
 from modelyard.kernel.routing import RequestInfo
@@ -30,6 +30,8 @@ from modelyard.registry.schemas import (
 from modelyard.registry.service import KIND, add_registered_model, find_by_name, find_registered_model
 from modelyard.registry.tables import BuildState, ModelPackage, PackageRole, PackageUse, RegisteredModel
 from modelyard.registry.views import view_packages
+from modelyard.workspaces.references import no_such
+from modelyard.workspaces.runtime_parameters import Definition
 
 BUILD = "registry.buildPackage"
 BUILD_ENVIRONMENT_TYPES = {"python": "Python", "r": "R", "java": "Java", "julia": "Julia", "legacy": "Legacy"}
@@ -203,6 +205,15 @@ def find_package(
         raise NotFound(missing)
     sharing.require(session, caller, KIND, package.registered_model_id, permission, what="registered model")
     return package
+
+
+def reference_fault(session: Session, caller: Caller, package_id: str, _definition: Definition | None) -> str | None:
+    """Why the caller may not set this package as the value of a runtime parameter, or ``None``."""
+    try:
+        find_package(session, caller, package_id)
+    except (NotFound, Forbidden):
+        return no_such("modelPackage", package_id)
+    return None
 
 
 def read_package(session: Session, caller: Caller, package_id: str) -> ModelPackageResponse:

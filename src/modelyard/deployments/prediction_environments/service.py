@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import String, cast, or_, select
 from sqlalchemy.orm import Session
 
+from modelyard.credentials import service as credentials
 from modelyard.deployments.challengers.tables import Challenger
 from modelyard.deployments.prediction_environments.schemas import (
     BatchPredictions,
@@ -22,12 +23,12 @@ from modelyard.identity import audit, sharing
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import PERMISSIONS, Permission
 from modelyard.identity.tables import ResourceKind
-from modelyard.kernel.errors import Conflict, Forbidden, NotFound
+from modelyard.kernel.errors import Conflict, Forbidden, NotFound, invalid
 from modelyard.kernel.ids import new_id
 from modelyard.kernel.paging import Page, page
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.settings import Settings
-from modelyard.kernel.wire import changes, moment
+from modelyard.kernel.wire import UNSET, changes, moment
 
 KIND = ResourceKind.PREDICTION_ENVIRONMENT
 LOOKING = frozenset({Permission.USE, Permission.VIEW})
@@ -101,7 +102,8 @@ def find_environment(
 def create_environment(
     session: Session, caller: Caller, body: PredictionEnvironmentCreate
 ) -> PredictionEnvironmentResponse:
-    """A prediction environment of the caller's own."""
+    """A prediction environment of the caller's own. Raises ``Invalid`` for a credential that they may not use."""
+    _check_credential(session, caller, body.credential_id)
     formats = body.supported_model_formats or ["customModel" if body.platform in OWN_PLATFORMS else "externalModel"]
     managed_by = body.managed_by or ("managementAgent" if body.is_managed_by_management_agent else "selfManaged")
     row = PredictionEnvironment(
@@ -133,6 +135,7 @@ def change_environment(
 ) -> PredictionEnvironmentResponse:
     """Changes what was sent; the platform stays while deployments are on it."""
     row = find_environment(session, caller, environment_id, Permission.EDIT)
+    _check_credential(session, caller, None if body.credential_id is UNSET else body.credential_id)
     wanted: dict[str, Any] = changes(body)
     if wanted.get("platform", row.platform) != row.platform:
         _refuse_used(session, row, "its platform cannot be changed")
@@ -145,6 +148,12 @@ def change_environment(
     audit.record(session, caller, "update", KIND, environment_id, wanted)
     session.flush()
     return view(session, caller, [row])[0]
+
+
+def _check_credential(session: Session, caller: Caller, credential_id: str | None) -> None:
+    fault = None if credential_id is None else credentials.reference_fault(session, caller, credential_id, None)
+    if fault is not None:
+        raise invalid(credentialId=fault)
 
 
 def delete_environment(session: Session, caller: Caller, environment_id: str) -> None:

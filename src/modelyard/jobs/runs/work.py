@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy.orm import Session
 
 from modelyard.compute.executor import Executor, Observation, State
+from modelyard.credentials.variables import open_variables
 from modelyard.environments.builds import image_spec
 from modelyard.environments.tables import EnvironmentVersion
 from modelyard.environments.work import ensure_image
@@ -16,12 +17,16 @@ from modelyard.jobs.runs.outcome import Outcome, outcome_of
 from modelyard.jobs.runs.service import LOOK_AGAIN_S, OPERATION_KIND
 from modelyard.jobs.runs.workloads import workload_of
 from modelyard.jobs.tables import CustomJobRun, Phase, RunLog, RunStatus
+from modelyard.jobs.views import parameters_of
+from modelyard.kernel.errors import Conflict
 from modelyard.kernel.ids import new_id
+from modelyard.kernel.secret_box import SecretBox
 from modelyard.kernel.settings import Settings
 from modelyard.operations.work import Cancelled, Handler, OperationFailed, Waiting, Work
 from modelyard.storage.blobs import BlobStore
 from modelyard.workspaces import service as workspaces
 from modelyard.workspaces.checkout import Checkouts
+from modelyard.workspaces.parameter_variables import credential_ids
 from modelyard.workspaces.tables import Workspace
 
 END_GRACE_S = 10.0
@@ -90,16 +95,23 @@ def _launch(work: Work, run: CustomJobRun) -> None:
         _fail_before_start(work, run, error.message, text)
         return
     code = checkouts.path(files)
+    try:
+        with work.database.read() as session:
+            ids = credential_ids(parameters_of(run))
+            opened = open_variables(session, work.parts.get(SecretBox), run.created_by_id, ids)
+    except Conflict as error:
+        _fail_before_start(work, run, error.message, f"[modelyard] {error.message}\n")
+        return
     with work.unit() as session:
         row = _locked(session, run.id)
-        if row.status == RunStatus.CANCELING.value:
-            return
+        if row.status == RunStatus.CANCELING.value or row.parameter_values != run.parameter_values:
+            return  # to be looked at anew
         row.phase = Phase.EXECUTING.value
         row.workload_id = row.workload_id or new_id()
         row.started_at = row.started_at or datetime.now(UTC)
         row.attempt += 1
         token = _token(session, row)
-        workload = workload_of(session, settings, blobs, row, files, image, code, token)
+        workload = workload_of(settings, blobs, row, files, image, code, token, opened)
     executor.start(workload)
 
 

@@ -18,6 +18,7 @@ from modelyard.models.testing.schemas import (
 )
 from modelyard.operations import service as operations
 from modelyard.storage.blobs import BlobStore
+from modelyard.workspaces.references import References
 
 TAG = "CustomModelTests"
 
@@ -32,10 +33,15 @@ def list_tests(
 
 @endpoint("POST", "/customModelTests/", status=202, errors=(403, 404, 422), tag=TAG, location=True)
 def start_test(
-    session: Session, caller: Caller, body: CustomModelTests, settings: Settings, request: RequestInfo
+    session: Session,
+    caller: Caller,
+    body: CustomModelTests,
+    settings: Settings,
+    references: References,
+    request: RequestInfo,
 ) -> CustomModelTestStartedResponse | Answer:
     """Test a version of a custom model."""
-    test, operation = service.start_test(session, caller, settings, body)
+    test, operation = service.start_test(session, caller, settings, references, body)
     started = CustomModelTestStartedResponse(status_id=operation.id, custom_model_test_id=test.id)
     return operations.accepted(request, operation, started)
 

@@ -54,6 +54,23 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_builds_environment_version_id"), ["environment_version_id"], unique=False)
 
     op.create_table(
+        "credentials",
+        sa.Column("id", sa.String(length=24), nullable=False),
+        sa.Column("created_by_id", sa.String(length=24), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("description", sa.Text(), nullable=True),
+        sa.Column("search_text", sa.Text(), nullable=False),
+        sa.Column("credential_type", sa.String(length=64), nullable=False),
+        sa.Column("sealed_fields", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_credentials")),
+        sa.UniqueConstraint("created_by_id", "name", name=op.f("uq_credentials_created_by_id_name")),
+    )
+    with op.batch_alter_table("credentials", schema=None) as batch_op:
+        batch_op.create_index("ix_credentials_created", ["created_at", "id"], unique=False)
+        batch_op.create_index("ix_credentials_name", ["name", "id"], unique=False)
+
+    op.create_table(
         "custom_job_queues",
         sa.Column("organization_id", sa.String(length=24), nullable=False),
         sa.PrimaryKeyConstraint("organization_id", name=op.f("pk_custom_job_queues")),
@@ -348,6 +365,7 @@ def upgrade() -> None:
         sa.Column("model_deployed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("settings", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
         sa.Column("parameter_values", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("acts_for_id", sa.String(length=24), nullable=False),
         sa.Column("launch_operation_id", sa.String(length=24), nullable=True),
         sa.Column("launch_generation", sa.Integer(), nullable=True),
         sa.ForeignKeyConstraint(
@@ -1080,6 +1098,11 @@ def downgrade() -> None:
 
     op.drop_table("custom_models")
     op.drop_table("custom_job_queues")
+    with op.batch_alter_table("credentials", schema=None) as batch_op:
+        batch_op.drop_index("ix_credentials_name")
+        batch_op.drop_index("ix_credentials_created")
+
+    op.drop_table("credentials")
     with op.batch_alter_table("builds", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_builds_environment_version_id"))
 
