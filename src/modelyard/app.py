@@ -46,6 +46,7 @@ from modelyard.models import version_routes as model_version_routes
 from modelyard.models.serving import folders
 from modelyard.models.testing import routes as model_test_routes
 from modelyard.models.testing import work as model_test_work
+from modelyard.monitoring.custom_metrics import routes as custom_metric_routes
 from modelyard.operations import routes as operation_routes
 from modelyard.operations.engine import Engine, Loop
 from modelyard.operations.leases import hold
@@ -73,6 +74,7 @@ ROUTES: tuple[ModuleType, ...] = (
     prediction_environment_routes,
     deployment_routes,
     custom_model_deployment_routes,
+    custom_metric_routes,
 )
 
 

@@ -23,6 +23,7 @@ COMMANDS: dict[str, Entry] = {
     "registry": Entry("modelyard.cli.registry:app", "Registered models and their versions.", STORY),
     "deploy": Entry("modelyard.cli.deploy:deploy", "Deploy a model and wait until it answers.", STORY),
     "deployment": Entry("modelyard.cli.deployments:app", "Deployments: look at, replace, stop and start them.", STORY),
+    "metric": Entry("modelyard.cli.metrics:app", "Custom metrics: measure a deployment your own way.", STORY),
     "predict": Entry("modelyard.cli.predict:predict", "Score a file with a deployment.", STORY),
     "status": Entry("modelyard.cli.status:status", "What the server is doing for you.", STORY),
     "login": Entry("modelyard.cli.account:login", "Remember a server and your token for it.", ACCOUNT),

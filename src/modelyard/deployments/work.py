@@ -18,7 +18,7 @@ from modelyard.compute.services.service import (
 from modelyard.compute.services.tables import ServiceState
 from modelyard.deployments import logs
 from modelyard.deployments import operations as kinds
-from modelyard.deployments.service import release_model, set_model
+from modelyard.deployments.service import release_model, remember_model, set_model
 from modelyard.deployments.settings import read_settings
 from modelyard.deployments.tables import Deployment, DeploymentLog, DeploymentStatus, LogKind
 from modelyard.deployments.views import KIND
@@ -119,6 +119,7 @@ def finish(work: Work) -> None:
         before = session.get(ModelPackage, row.package_id)
         if work.kind != kinds.APPLY_SETTINGS:
             set_model(row, package, servable)
+            remember_model(session, row)
             row.parameter_values = msgspec.to_builtins(_parameter_values(row, work))
         if row.model_deployed_at is None or work.kind in {kinds.DEPLOY, kinds.REPLACE_MODEL}:
             row.model_deployed_at = datetime.now(UTC)

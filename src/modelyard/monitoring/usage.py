@@ -7,10 +7,9 @@ from enum import StrEnum
 from operator import itemgetter
 
 from sqlalchemy import case, delete, func, select
-from sqlalchemy.dialects.postgresql import insert as postgres_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
+from modelyard.kernel.database import upsert
 from modelyard.monitoring.tables import PredictionUsage
 
 SLOW_MS = 1000.0
@@ -86,8 +85,7 @@ def add_usage(session: Session, tallies: dict[tuple[str, str, datetime], Tally])
     ]  # in one order, so that two gateways never wait for each other
     if not rows:
         return
-    insert = postgres_insert if session.get_bind().dialect.name == "postgresql" else sqlite_insert
-    statement = insert(PredictionUsage).values(rows)
+    statement = upsert(session, PredictionUsage).values(rows)
     last_at, later = PredictionUsage.last_at, statement.excluded.last_at
     added = {name: getattr(PredictionUsage, name) + statement.excluded[name] for name in _COUNTERS}
     session.execute(

@@ -523,6 +523,31 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_api_tokens_user_id"), ["user_id"], unique=False)
 
     op.create_table(
+        "custom_metrics",
+        sa.Column("id", sa.String(length=24), nullable=False),
+        sa.Column("deployment_id", sa.String(length=24), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("search_text", sa.Text(), nullable=False),
+        sa.Column("units", sa.String(length=255), nullable=False),
+        sa.Column("directionality", sa.String(length=16), nullable=False),
+        sa.Column("type", sa.String(length=16), nullable=False),
+        sa.Column("is_model_specific", sa.Boolean(), nullable=False),
+        sa.Column("time_step", sa.String(length=8), nullable=False),
+        sa.Column("baseline_values", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("columns", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("created_by_id", sa.String(length=24), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["deployment_id"], ["deployments.id"], name=op.f("fk_custom_metrics_deployment_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_custom_metrics")),
+    )
+    with op.batch_alter_table("custom_metrics", schema=None) as batch_op:
+        batch_op.create_index("ix_custom_metrics_deployment", ["deployment_id", "id"], unique=False)
+        batch_op.create_index("ix_custom_metrics_name", ["deployment_id", "name"], unique=False)
+
+    op.create_table(
         "custom_model_versions",
         sa.Column("id", sa.String(length=24), nullable=False),
         sa.Column("model_id", sa.String(length=24), nullable=False),
@@ -590,6 +615,17 @@ def upgrade() -> None:
     with op.batch_alter_table("deployment_logs", schema=None) as batch_op:
         batch_op.create_index("ix_deployment_logs_deployment", ["deployment_id", "kind", "id"], unique=False)
 
+    op.create_table(
+        "deployment_models",
+        sa.Column("deployment_id", sa.String(length=24), nullable=False),
+        sa.Column("package_id", sa.String(length=24), nullable=False),
+        sa.Column("custom_model_version_id", sa.String(length=24), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["deployment_id"], ["deployments.id"], name=op.f("fk_deployment_models_deployment_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("deployment_id", "package_id", name=op.f("pk_deployment_models")),
+    )
     op.create_table(
         "deployment_tags",
         sa.Column("id", sa.String(length=24), nullable=False),
@@ -663,6 +699,35 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_package_uses_deployment_id"), ["deployment_id"], unique=False)
 
     op.create_table(
+        "custom_metric_reports",
+        sa.Column("metric_id", sa.String(length=24), nullable=False),
+        sa.Column("key", sa.String(length=255), nullable=False),
+        sa.Column("content_digest", sa.String(length=32), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["metric_id"], ["custom_metrics.id"], name=op.f("fk_custom_metric_reports_metric_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("metric_id", "key", name=op.f("pk_custom_metric_reports")),
+    )
+    with op.batch_alter_table("custom_metric_reports", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_custom_metric_reports_at"), ["at"], unique=False)
+
+    op.create_table(
+        "custom_metric_values",
+        sa.Column("metric_id", sa.String(length=24), nullable=False),
+        sa.Column("package_id", sa.String(length=24), nullable=False),
+        sa.Column("hour", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("total", sa.Float(), nullable=False),
+        sa.Column("weighted_total", sa.Float(), nullable=False),
+        sa.Column("samples", sa.Float(), nullable=False),
+        sa.Column("last_value", sa.Float(), nullable=False),
+        sa.Column("last_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["metric_id"], ["custom_metrics.id"], name=op.f("fk_custom_metric_values_metric_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("metric_id", "package_id", "hour", name=op.f("pk_custom_metric_values")),
+    )
+    op.create_table(
         "custom_model_tests",
         sa.Column("id", sa.String(length=24), nullable=False),
         sa.Column("model_id", sa.String(length=24), nullable=False),
@@ -724,6 +789,11 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_custom_model_tests_log_digest"))
 
     op.drop_table("custom_model_tests")
+    op.drop_table("custom_metric_values")
+    with op.batch_alter_table("custom_metric_reports", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_custom_metric_reports_at"))
+
+    op.drop_table("custom_metric_reports")
     with op.batch_alter_table("package_uses", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_package_uses_deployment_id"))
 
@@ -743,6 +813,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_deployment_tags_deployment_id"))
 
     op.drop_table("deployment_tags")
+    op.drop_table("deployment_models")
     with op.batch_alter_table("deployment_logs", schema=None) as batch_op:
         batch_op.drop_index("ix_deployment_logs_deployment")
 
@@ -755,6 +826,11 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_custom_model_versions_base_environment_id"))
 
     op.drop_table("custom_model_versions")
+    with op.batch_alter_table("custom_metrics", schema=None) as batch_op:
+        batch_op.drop_index("ix_custom_metrics_name")
+        batch_op.drop_index("ix_custom_metrics_deployment")
+
+    op.drop_table("custom_metrics")
     with op.batch_alter_table("api_tokens", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_api_tokens_user_id"))
 
