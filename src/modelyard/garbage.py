@@ -14,6 +14,7 @@ from modelyard.datasets.tables import DatasetVersion
 from modelyard.environments.images.store import ImageStore
 from modelyard.environments.tables import EnvironmentVersion
 from modelyard.environments.work import collect_images
+from modelyard.events.tables import EventRow
 from modelyard.kernel.database import Base, Database
 from modelyard.kernel.errors import Conflict
 from modelyard.kernel.parts import Parts
@@ -53,6 +54,7 @@ class Collected:
     stopped: int = 0
     operations: int = 0
     report_keys: int = 0
+    events: int = 0
 
 
 def collect(database: Database, parts: Parts, settings: Settings, *, age_s: float | None = None) -> Collected:
@@ -72,6 +74,7 @@ def collect(database: Database, parts: Parts, settings: Settings, *, age_s: floa
         report_keys=_delete_before(
             database, CustomMetricReport, CustomMetricReport.at, timedelta(days=REPORT_KEY_DAYS)
         ),
+        events=_delete_before(database, EventRow, EventRow.at, timedelta(seconds=settings.event_retention_s)),
     )
     log.info("collected garbage", **vars(collected))
     return collected

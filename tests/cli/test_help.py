@@ -30,6 +30,7 @@ From a folder to predictions:
   deployment  Deployments: look at, replace, stop and start them.
   metric      Custom metrics: measure a deployment your own way.
   predict     Score a file with a deployment.
+  events      What happened to your deployments and jobs.
   status      What the server is doing for you.
 
 Account:

@@ -25,6 +25,7 @@ COMMANDS: dict[str, Entry] = {
     "deployment": Entry("modelyard.cli.deployments:app", "Deployments: look at, replace, stop and start them.", STORY),
     "metric": Entry("modelyard.cli.metrics:app", "Custom metrics: measure a deployment your own way.", STORY),
     "predict": Entry("modelyard.cli.predict:predict", "Score a file with a deployment.", STORY),
+    "events": Entry("modelyard.cli.events:events", "What happened to your deployments and jobs.", STORY),
     "status": Entry("modelyard.cli.status:status", "What the server is doing for you.", STORY),
     "login": Entry("modelyard.cli.account:login", "Remember a server and your token for it.", ACCOUNT),
     "whoami": Entry("modelyard.cli.account:whoami", "Who you are, and on which server.", ACCOUNT),

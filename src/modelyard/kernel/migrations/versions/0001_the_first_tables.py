@@ -131,6 +131,35 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_environments_is_public"), ["is_public"], unique=False)
 
     op.create_table(
+        "event_counters",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("last", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_event_counters")),
+    )
+    op.create_table(
+        "event_cursors",
+        sa.Column("consumer", sa.String(length=64), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("consumer", name=op.f("pk_event_cursors")),
+    )
+    op.create_table(
+        "events",
+        sa.Column("id", sa.String(length=24), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("type", sa.String(length=32), nullable=False),
+        sa.Column("resource_kind", sa.String(length=32), nullable=False),
+        sa.Column("resource_id", sa.String(length=24), nullable=False),
+        sa.Column("content", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
+        sa.UniqueConstraint("number", name=op.f("uq_events_number")),
+    )
+    with op.batch_alter_table("events", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_events_at"), ["at"], unique=False)
+        batch_op.create_index("ix_events_resource", ["resource_id", "number"], unique=False)
+        batch_op.create_index("ix_events_type", ["type", "number"], unique=False)
+
+    op.create_table(
         "grant_counts",
         sa.Column("subject_id", sa.String(length=24), nullable=False),
         sa.Column("resource_kind", sa.String(length=32), nullable=False),
@@ -243,6 +272,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("prediction_usage", schema=None) as batch_op:
         batch_op.create_index("ix_prediction_usage_hour", ["deployment_id", "hour"], unique=False)
+        batch_op.create_index("ix_prediction_usage_recent", ["hour"], unique=False)
 
     op.create_table(
         "registered_models",
@@ -601,6 +631,16 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_custom_model_versions_workspace_id"), ["workspace_id"], unique=False)
 
     op.create_table(
+        "deployment_health",
+        sa.Column("deployment_id", sa.String(length=24), nullable=False),
+        sa.Column("health", sa.String(length=16), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["deployment_id"], ["deployments.id"], name=op.f("fk_deployment_health_deployment_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("deployment_id", name=op.f("pk_deployment_health")),
+    )
+    op.create_table(
         "deployment_logs",
         sa.Column("id", sa.String(length=24), nullable=False),
         sa.Column("deployment_id", sa.String(length=24), nullable=False),
@@ -818,6 +858,7 @@ def downgrade() -> None:
         batch_op.drop_index("ix_deployment_logs_deployment")
 
     op.drop_table("deployment_logs")
+    op.drop_table("deployment_health")
     with op.batch_alter_table("custom_model_versions", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_custom_model_versions_workspace_id"))
         batch_op.drop_index("ix_custom_model_versions_newest")
@@ -889,6 +930,7 @@ def downgrade() -> None:
 
     op.drop_table("registered_models")
     with op.batch_alter_table("prediction_usage", schema=None) as batch_op:
+        batch_op.drop_index("ix_prediction_usage_recent")
         batch_op.drop_index("ix_prediction_usage_hour")
 
     op.drop_table("prediction_usage")
@@ -911,6 +953,14 @@ def downgrade() -> None:
 
     op.drop_table("grants")
     op.drop_table("grant_counts")
+    with op.batch_alter_table("events", schema=None) as batch_op:
+        batch_op.drop_index("ix_events_type")
+        batch_op.drop_index("ix_events_resource")
+        batch_op.drop_index(batch_op.f("ix_events_at"))
+
+    op.drop_table("events")
+    op.drop_table("event_cursors")
+    op.drop_table("event_counters")
     with op.batch_alter_table("environments", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_environments_is_public"))
 
