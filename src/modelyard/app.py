@@ -33,6 +33,7 @@ from modelyard.environments import work as environment_work
 from modelyard.environments.images.sandboxed import SandboxRunner
 from modelyard.environments.images.store import ImageStore
 from modelyard.environments.installation import install_builtin
+from modelyard.events import routes as event_routes
 from modelyard.garbage import collect
 from modelyard.gateway.forwarding import Forwarder
 from modelyard.identity import routes as identity_routes
@@ -58,6 +59,8 @@ from modelyard.models import version_routes as model_version_routes
 from modelyard.models.serving import folders
 from modelyard.models.testing import routes as model_test_routes
 from modelyard.models.testing import work as model_test_work
+from modelyard.monitoring.custom_metrics import routes as custom_metric_routes
+from modelyard.monitoring.health import watch_health
 from modelyard.operations import routes as operation_routes
 from modelyard.operations.engine import Engine, Loop
 from modelyard.operations.leases import hold
@@ -74,6 +77,7 @@ from modelyard.workspaces.checkout import Checkouts
 from modelyard.workspaces.references import References
 
 COLLECT_EVERY_S = 3600.0
+WATCH_HEALTH_EVERY_S = 30.0
 
 ROUTES: tuple[ModuleType, ...] = (
     identity_routes,
@@ -94,6 +98,8 @@ ROUTES: tuple[ModuleType, ...] = (
     deployment_routes,
     challenger_routes,
     custom_model_deployment_routes,
+    custom_metric_routes,
+    event_routes,
 )
 
 
@@ -176,12 +182,18 @@ def loops(application: Application) -> list[Loop]:
         Loop("services", reconciler.run, period_s=1.0),
         Loop("job runs", Watch(database, executor).look, period_s=1.0),
         Loop("garbage", lambda: _collect(application), period_s=COLLECT_EVERY_S, on_commit=False),
+        Loop("health", lambda: _watch_health(application), period_s=WATCH_HEALTH_EVERY_S, on_commit=False),
     ]
 
 
 def _collect(application: Application) -> None:
     if hold(application.database, "garbage", lease_owner(), COLLECT_EVERY_S):
         collect(application.database, application.parts, application.settings)
+
+
+def _watch_health(application: Application) -> None:
+    if hold(application.database, "health", lease_owner(), 2 * WATCH_HEALTH_EVERY_S):
+        watch_health(application.database)
 
 
 def prepare(application: Application) -> None:

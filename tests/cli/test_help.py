@@ -29,7 +29,9 @@ From a folder to predictions:
   registry    Registered models and their versions.
   deploy      Deploy a model and wait until it answers.
   deployment  Deployments: look at, replace, stop and start them.
+  metric      Custom metrics: measure a deployment your own way.
   predict     Score a file with a deployment.
+  events      What happened to your deployments and jobs.
   status      What the server is doing for you.
 
 Account:

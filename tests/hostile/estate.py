@@ -198,3 +198,6 @@ def _add_deployment(estate: Estate, installation: Installation) -> None:
                 )
             )
     estate.ids |= {"deploymentId": deployment["id"], "logId": log_id, "deploymentIds": deployment["id"]}
+    metric = {"name": estate.mark, "units": "x", "type": "sum", "directionality": "higherIsBetter"}
+    path = f"/deployments/{deployment['id']}/customMetrics/"
+    estate.ids["customMetricId"] = _made(estate.api.post(path, json=metric | {"isModelSpecific": True}))["id"]

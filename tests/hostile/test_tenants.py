@@ -38,6 +38,11 @@ FIELDS: dict[str, tuple[str, ...]] = {
 """Which ids else a request needs to succeed, beside what the wire types require."""
 
 
+REPORT = "POST /deployments/{deploymentId}/customMetrics/{customMetricId}/fromJSON/"
+PARTS = {(REPORT, "modelId"), (REPORT, "modelPackageId")}
+"""Fields that name a part of what the path names: no other of the owner's things will do (``tests/monitoring``)."""
+
+
 @pytest.fixture
 def anna(installation: Installation) -> Estate:
     """Has one of everything, in an organization of her own."""
@@ -207,7 +212,7 @@ def test_nothing_of_hers_can_be_used(installation: Installation, anna: Estate, o
                 wrong.append((*case, "hers", hers.status_code, hers.text))
             if (hers.status_code, without_ids(hers.text)) != (nobodys.status_code, without_ids(nobodys.text)):
                 wrong.append((*case, "not as nobody's", hers.status_code, f"{hers.text} {nobodys.text}"))
-            if is_refused(own):
+            if is_refused(own) and case not in PARTS:
                 wrong.append((*case, "own", own.status_code, own.text))
     assert not wrong, "\n".join(map(str, wrong))
     assert len(checked) > 10

@@ -18,7 +18,13 @@ from modelyard.deployments.schemas import (
     DeploymentRetrieveResponse,
     DeploymentUpdate,
 )
-from modelyard.deployments.tables import IMPORTANCE_RANKS, Deployment, DeploymentStatus, DeploymentTag
+from modelyard.deployments.tables import (
+    IMPORTANCE_RANKS,
+    Deployment,
+    DeploymentModel,
+    DeploymentStatus,
+    DeploymentTag,
+)
 from modelyard.deployments.views import KIND, view_deployments
 from modelyard.identity import access_lists, audit, sharing
 from modelyard.identity.access_lists import AccessControlResponse, SharingUpdateOrRemoveWithGrant
@@ -98,6 +104,7 @@ def create_deployment(
     set_model(row, package, servable)
     session.add(row)
     session.flush()
+    remember_model(session, row)
     for tag in body.tags or []:
         session.add(DeploymentTag(deployment_id=row.id, name=tag.name, value=tag.value))
     sharing.grant_owner(session, caller, KIND, row.id)
@@ -188,6 +195,25 @@ def set_model(row: Deployment, package: ModelPackage, servable: Servable) -> Non
     row.target_type = package.target_type
     row.target_name = package.target_name
     row.build_environment_type = package.build_environment_type
+
+
+def remember_model(session: Session, row: Deployment) -> None:
+    """Notes that the deployment's present model is one of its models, for as long as the deployment is kept."""
+    if session.get(DeploymentModel, (row.id, row.package_id)) is None:
+        session.add(
+            DeploymentModel(
+                deployment_id=row.id,
+                package_id=row.package_id,
+                custom_model_version_id=row.custom_model_version_id,
+                since=datetime.now(UTC),
+            )
+        )
+
+
+def models_of(session: Session, deployment_id: str) -> list[DeploymentModel]:
+    """The present and past models of a deployment, the newest first."""
+    statement = select(DeploymentModel).where(DeploymentModel.deployment_id == deployment_id)
+    return list(session.scalars(statement.order_by(DeploymentModel.since.desc(), DeploymentModel.package_id.desc())))
 
 
 def hold_model(session: Session, deployment_id: str, package: ModelPackage) -> None:

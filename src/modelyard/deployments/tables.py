@@ -83,6 +83,17 @@ class Deployment(Base):
     launch_generation: Mapped[int | None]
 
 
+class DeploymentModel(Base):
+    """A package that a deployment runs or ran, from when it was first meant to answer."""
+
+    __tablename__ = "deployment_models"
+
+    deployment_id: Mapped[str] = mapped_column(Id, ForeignKey("deployments.id", ondelete="CASCADE"), primary_key=True)
+    package_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    custom_model_version_id: Mapped[str] = mapped_column(Id)
+    since: Mapped[datetime]
+
+
 class DeploymentTag(Base):
     __tablename__ = "deployment_tags"
     __table_args__ = (Index("ix_deployment_tags_name", "name", "value"),)

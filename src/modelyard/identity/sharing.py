@@ -47,6 +47,23 @@ def scoped(
     )
 
 
+def scoped_by_kind(
+    caller: Caller,
+    row: type[Row],
+    kind_column: InstrumentedAttribute[str],
+    id_column: InstrumentedAttribute[str],
+) -> Select[tuple[Row]]:
+    """``scoped`` for rows that speak of resources of several kinds: each names its own. The rows drive the query."""
+    return select(row).where(
+        exists().where(
+            Grant.resource_kind == kind_column,
+            Grant.resource_id == id_column,
+            Grant.subject_id.in_(caller.subject_ids),
+            Grant.role != "CONSUMER",
+        )
+    )
+
+
 def visible_ids(
     session: Session, caller: Caller, kind: ResourceKind, *, offset: int, limit: int, newest_first: bool = True
 ) -> list[str]:

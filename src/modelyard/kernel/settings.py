@@ -112,6 +112,9 @@ class Settings(BaseSettings):
     garbage_age_s: float = 24 * 3600
     """Blobs, images and folders nobody refers to are kept this long."""
 
+    event_retention_s: float = 30 * 24 * 3600
+    """Events are kept this long, whether or not every consumer has seen them."""
+
     log_level: str = "INFO"
 
     def database(self) -> str:

@@ -153,6 +153,35 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_environments_is_public"), ["is_public"], unique=False)
 
     op.create_table(
+        "event_counters",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("last", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_event_counters")),
+    )
+    op.create_table(
+        "event_cursors",
+        sa.Column("consumer", sa.String(length=64), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("consumer", name=op.f("pk_event_cursors")),
+    )
+    op.create_table(
+        "events",
+        sa.Column("id", sa.String(length=24), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("type", sa.String(length=32), nullable=False),
+        sa.Column("resource_kind", sa.String(length=32), nullable=False),
+        sa.Column("resource_id", sa.String(length=24), nullable=False),
+        sa.Column("content", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
+        sa.UniqueConstraint("number", name=op.f("uq_events_number")),
+    )
+    with op.batch_alter_table("events", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_events_at"), ["at"], unique=False)
+        batch_op.create_index("ix_events_resource", ["resource_id", "number"], unique=False)
+        batch_op.create_index("ix_events_type", ["type", "number"], unique=False)
+
+    op.create_table(
         "grant_counts",
         sa.Column("subject_id", sa.String(length=24), nullable=False),
         sa.Column("resource_kind", sa.String(length=32), nullable=False),
@@ -265,6 +294,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("prediction_usage", schema=None) as batch_op:
         batch_op.create_index("ix_prediction_usage_hour", ["deployment_id", "hour"], unique=False)
+        batch_op.create_index("ix_prediction_usage_recent", ["hour"], unique=False)
 
     op.create_table(
         "registered_models",
@@ -606,6 +636,31 @@ def upgrade() -> None:
         batch_op.create_index("ix_custom_jobs_organization", ["organization_id", "id"], unique=False)
 
     op.create_table(
+        "custom_metrics",
+        sa.Column("id", sa.String(length=24), nullable=False),
+        sa.Column("deployment_id", sa.String(length=24), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("search_text", sa.Text(), nullable=False),
+        sa.Column("units", sa.String(length=255), nullable=False),
+        sa.Column("directionality", sa.String(length=16), nullable=False),
+        sa.Column("type", sa.String(length=16), nullable=False),
+        sa.Column("is_model_specific", sa.Boolean(), nullable=False),
+        sa.Column("time_step", sa.String(length=8), nullable=False),
+        sa.Column("baseline_values", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("columns", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("created_by_id", sa.String(length=24), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["deployment_id"], ["deployments.id"], name=op.f("fk_custom_metrics_deployment_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_custom_metrics")),
+    )
+    with op.batch_alter_table("custom_metrics", schema=None) as batch_op:
+        batch_op.create_index("ix_custom_metrics_deployment", ["deployment_id", "id"], unique=False)
+        batch_op.create_index("ix_custom_metrics_name", ["deployment_id", "name"], unique=False)
+
+    op.create_table(
         "custom_model_versions",
         sa.Column("id", sa.String(length=24), nullable=False),
         sa.Column("model_id", sa.String(length=24), nullable=False),
@@ -694,6 +749,16 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_custom_templates_workspace_id"), ["workspace_id"], unique=False)
 
     op.create_table(
+        "deployment_health",
+        sa.Column("deployment_id", sa.String(length=24), nullable=False),
+        sa.Column("health", sa.String(length=16), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["deployment_id"], ["deployments.id"], name=op.f("fk_deployment_health_deployment_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("deployment_id", name=op.f("pk_deployment_health")),
+    )
+    op.create_table(
         "deployment_logs",
         sa.Column("id", sa.String(length=24), nullable=False),
         sa.Column("deployment_id", sa.String(length=24), nullable=False),
@@ -708,6 +773,17 @@ def upgrade() -> None:
     with op.batch_alter_table("deployment_logs", schema=None) as batch_op:
         batch_op.create_index("ix_deployment_logs_deployment", ["deployment_id", "kind", "id"], unique=False)
 
+    op.create_table(
+        "deployment_models",
+        sa.Column("deployment_id", sa.String(length=24), nullable=False),
+        sa.Column("package_id", sa.String(length=24), nullable=False),
+        sa.Column("custom_model_version_id", sa.String(length=24), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["deployment_id"], ["deployments.id"], name=op.f("fk_deployment_models_deployment_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("deployment_id", "package_id", name=op.f("pk_deployment_models")),
+    )
     op.create_table(
         "deployment_tags",
         sa.Column("id", sa.String(length=24), nullable=False),
@@ -842,6 +918,35 @@ def upgrade() -> None:
         batch_op.create_index("ix_custom_job_runs_workspace", ["workspace_id"], unique=False)
 
     op.create_table(
+        "custom_metric_reports",
+        sa.Column("metric_id", sa.String(length=24), nullable=False),
+        sa.Column("key", sa.String(length=255), nullable=False),
+        sa.Column("content_digest", sa.String(length=32), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["metric_id"], ["custom_metrics.id"], name=op.f("fk_custom_metric_reports_metric_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("metric_id", "key", name=op.f("pk_custom_metric_reports")),
+    )
+    with op.batch_alter_table("custom_metric_reports", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_custom_metric_reports_at"), ["at"], unique=False)
+
+    op.create_table(
+        "custom_metric_values",
+        sa.Column("metric_id", sa.String(length=24), nullable=False),
+        sa.Column("package_id", sa.String(length=24), nullable=False),
+        sa.Column("hour", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("total", sa.Float(), nullable=False),
+        sa.Column("weighted_total", sa.Float(), nullable=False),
+        sa.Column("samples", sa.Float(), nullable=False),
+        sa.Column("last_value", sa.Float(), nullable=False),
+        sa.Column("last_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["metric_id"], ["custom_metrics.id"], name=op.f("fk_custom_metric_values_metric_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("metric_id", "package_id", "hour", name=op.f("pk_custom_metric_values")),
+    )
+    op.create_table(
         "custom_model_tests",
         sa.Column("id", sa.String(length=24), nullable=False),
         sa.Column("model_id", sa.String(length=24), nullable=False),
@@ -941,6 +1046,11 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_custom_model_tests_log_digest"))
 
     op.drop_table("custom_model_tests")
+    op.drop_table("custom_metric_values")
+    with op.batch_alter_table("custom_metric_reports", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_custom_metric_reports_at"))
+
+    op.drop_table("custom_metric_reports")
     with op.batch_alter_table("custom_job_runs", schema=None) as batch_op:
         batch_op.drop_index("ix_custom_job_runs_workspace")
         batch_op.drop_index("ix_custom_job_runs_schedule")
@@ -976,10 +1086,12 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_deployment_tags_deployment_id"))
 
     op.drop_table("deployment_tags")
+    op.drop_table("deployment_models")
     with op.batch_alter_table("deployment_logs", schema=None) as batch_op:
         batch_op.drop_index("ix_deployment_logs_deployment")
 
     op.drop_table("deployment_logs")
+    op.drop_table("deployment_health")
     with op.batch_alter_table("custom_templates", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_custom_templates_workspace_id"))
         batch_op.drop_index("ix_custom_templates_type")
@@ -999,6 +1111,11 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_custom_model_versions_base_environment_id"))
 
     op.drop_table("custom_model_versions")
+    with op.batch_alter_table("custom_metrics", schema=None) as batch_op:
+        batch_op.drop_index("ix_custom_metrics_name")
+        batch_op.drop_index("ix_custom_metrics_deployment")
+
+    op.drop_table("custom_metrics")
     with op.batch_alter_table("custom_jobs", schema=None) as batch_op:
         batch_op.drop_index("ix_custom_jobs_organization")
 
@@ -1066,6 +1183,7 @@ def downgrade() -> None:
 
     op.drop_table("registered_models")
     with op.batch_alter_table("prediction_usage", schema=None) as batch_op:
+        batch_op.drop_index("ix_prediction_usage_recent")
         batch_op.drop_index("ix_prediction_usage_hour")
 
     op.drop_table("prediction_usage")
@@ -1088,6 +1206,14 @@ def downgrade() -> None:
 
     op.drop_table("grants")
     op.drop_table("grant_counts")
+    with op.batch_alter_table("events", schema=None) as batch_op:
+        batch_op.drop_index("ix_events_type")
+        batch_op.drop_index("ix_events_resource")
+        batch_op.drop_index(batch_op.f("ix_events_at"))
+
+    op.drop_table("events")
+    op.drop_table("event_cursors")
+    op.drop_table("event_counters")
     with op.batch_alter_table("environments", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_environments_is_public"))
 
