@@ -112,6 +112,8 @@ class CustomJobRun(Base):
     phase: Mapped[str] = mapped_column(String(16))
     operation_id: Mapped[str | None] = mapped_column(Id)
     attempt: Mapped[int] = mapped_column(default=0)
+    retry_at: Mapped[datetime | None]
+    """When the next attempt may begin, after one that failed."""
     workload_id: Mapped[str | None] = mapped_column(Id)
     """The workload of the attempt that is under way; written before it is started."""
     token_id: Mapped[str | None] = mapped_column(Id)

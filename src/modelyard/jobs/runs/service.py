@@ -157,9 +157,9 @@ def update_run(
     if body.description is not UNSET:
         run.description = body.description
     if body.runtime_parameter_values is not UNSET:
-        if run.phase == Phase.EXECUTING.value:
+        if run.phase == Phase.EXECUTING.value or run.attempt:
             raise invalid(
-                runtimeParameterValues=f"run {run_id} is executing already; cancel it and start another with new values"
+                runtimeParameterValues=f"run {run_id} has begun already; cancel it and start another with new values"
             )
         run.parameter_values = stored(
             _checked(references.seen_by(session, caller), definitions_of(run), values_of(run), body.values())
@@ -171,14 +171,15 @@ def update_run(
 
 def cancel_run(session: Session, caller: Caller, job_id: str, run_id: str) -> None:
     """Has a run stopped: asked to end, and after a grace period by force. ``Invalid`` when it has ended."""
-    run = find_run(session, caller, job_id, run_id, Permission.EDIT, lock=True)
+    run = find_run(session, caller, job_id, run_id, Permission.EDIT)
+    if run.operation_id is not None:
+        operations.wake(session, run.operation_id)  # first, since whoever works on it locks them in this order, too
+    session.refresh(run, with_for_update=True)
     _refuse_ended(run, "canceled")
     if run.status == RunStatus.CANCELING.value:
         return
     run.status = RunStatus.CANCELING.value
     audit.record(session, caller, "cancel", AUDIT_KIND, run.id, {"customJobId": run.job_id})
-    if run.operation_id is not None:
-        operations.wake(session, run.operation_id)
 
 
 def read_item(
