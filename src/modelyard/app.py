@@ -40,6 +40,7 @@ from modelyard.identity import routes as identity_routes
 from modelyard.identity.caller import authenticate
 from modelyard.identity.token_use import TokenUse
 from modelyard.jobs import routes as job_routes
+from modelyard.jobs.notifications import Dispatcher
 from modelyard.jobs.runs import routes as job_run_routes
 from modelyard.jobs.runs import work as job_run_work
 from modelyard.jobs.runs.watching import Watch
@@ -60,6 +61,7 @@ from modelyard.models.serving import folders
 from modelyard.models.testing import routes as model_test_routes
 from modelyard.models.testing import work as model_test_work
 from modelyard.monitoring.custom_metrics import routes as custom_metric_routes
+from modelyard.monitoring.custom_metrics import service as custom_metrics
 from modelyard.monitoring.health import watch_health
 from modelyard.operations import routes as operation_routes
 from modelyard.operations.engine import Engine, Loop
@@ -180,6 +182,7 @@ def loops(application: Application) -> list[Loop]:
     )
     return [
         Loop("services", reconciler.run, period_s=1.0),
+        Loop("notification jobs", Dispatcher(database, parts).dispatch, period_s=5.0),
         Loop("job runs", Watch(database, executor).look, period_s=1.0),
         Loop("garbage", lambda: _collect(application), period_s=COLLECT_EVERY_S, on_commit=False),
         Loop("health", lambda: _watch_health(application), period_s=WATCH_HEALTH_EVERY_S, on_commit=False),
@@ -239,6 +242,7 @@ def _references() -> References:
             "credential": credentials.reference_fault,
             "deployment": deployments.reference_fault,
             "modelPackage": packages.reference_fault,
+            "customMetric": custom_metrics.reference_fault,
         }
     )
 

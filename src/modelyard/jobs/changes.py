@@ -39,9 +39,9 @@ from modelyard.workspaces.tables import Workspace
 from modelyard.workspaces.uploads import ids_to_delete, uploaded_files
 
 KINDS = FieldKinds(
-    nullable=frozenset({"timeoutSeconds"}),
+    nullable=frozenset({"subscription", "timeoutSeconds"}),
     json_text=frozenset({"runtimeParameterValues", "runtimeParameters"}),
-    objects=frozenset({"resources", "tags"}),
+    objects=frozenset({"resources", "subscription", "tags"}),
     left_out_when_empty=frozenset(
         {
             "description",
@@ -58,7 +58,8 @@ KINDS = FieldKinds(
     ),
 )
 
-HARMLESS = frozenset({"name", "description", "tags", "timeout_seconds", "max_retries"})
+NOTIFICATION = "notification"
+HARMLESS = frozenset({"name", "description", "tags", "subscription", "timeout_seconds", "max_retries"})
 """Fields that do not change what is run, nor with what."""
 
 
@@ -85,6 +86,21 @@ def set_limits(job: CustomJob, body: JobSettings, settings: Settings, problems: 
         job.max_retries = body.max_retries
     if body.tags is not UNSET:
         job.tags = list(dict.fromkeys(body.tags))
+
+
+def set_subscription(job: CustomJob, body: JobSettings, reference_fault: ReferenceFault, problems: Problems) -> None:
+    """What a notification job listens to; other jobs listen to nothing."""
+    if body.subscription is UNSET:
+        return
+    if body.subscription is None:
+        job.subscription = None
+        return
+    if job.job_type != NOTIFICATION:
+        problems.add("subscription", f"is for jobs of type {NOTIFICATION}; this one is of type {job.job_type}")
+    for deployment_id in body.subscription.deployment_ids or ():
+        if fault := reference_fault("deployment", deployment_id, None):
+            problems.add("subscription.deploymentIds", fault)
+    job.subscription = msgspec.to_builtins(body.subscription)
 
 
 def set_files(

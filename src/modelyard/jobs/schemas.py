@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
+from modelyard.events.schemas import EventType
 from modelyard.kernel.paging import Limit1000, Offset
 from modelyard.kernel.wire import Body, BoolText, Moment, Query, Schema
 from modelyard.workspaces.items import WorkspaceItemResponse
@@ -26,8 +27,17 @@ class CustomJobResources(Body):
     resource_bundle_id: str | None = None
 
 
+class Subscription(Body):
+    """What a notification job listens to: all types of events unless some are named, and whatever of the deployments
+    (and jobs) its owner may see unless deployments are named."""
+
+    event_types: Annotated[list[EventType], Meta(max_length=20)] | None = None
+    deployment_ids: Annotated[list[str], Meta(max_length=100)] | None = None
+
+
 class JobSettings(Body):
-    """What creating and changing a job have in common. ``timeoutSeconds``, ``maxRetries`` and ``tags`` are ours."""
+    """What creating and changing a job have in common. ``timeoutSeconds``, ``maxRetries``, ``tags`` and
+    ``subscription`` (of notification jobs) are ours."""
 
     description: Text10000 | UnsetType = UNSET
     environment_id: str | UnsetType = UNSET
@@ -39,6 +49,7 @@ class JobSettings(Body):
     timeout_seconds: Seconds | UnsetType | None = UNSET
     max_retries: Retries | UnsetType = UNSET
     tags: Tags | UnsetType = UNSET
+    subscription: Subscription | UnsetType | None = UNSET
 
 
 class CreateCustomJob(JobSettings, kw_only=True):
@@ -67,7 +78,7 @@ class CustomJobListQuery(Query):
 
 
 class CustomJobResponse(Schema):
-    """``timeoutSeconds``, ``maxRetries``, ``templateId``, ``tags``, ``createdBy`` and ``runCount`` are ours."""
+    """``timeoutSeconds``, ``maxRetries``, ``templateId``, ``tags``, ``subscription``, ``createdBy`` and ``runCount`` are ours."""
 
     id: str
     name: str
@@ -88,6 +99,7 @@ class CustomJobResponse(Schema):
     max_retries: int
     template_id: str | None
     tags: list[str]
+    subscription: Subscription | None
 
 
 class CustomJobFileResponse(Schema):

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session
 
+from modelyard.events.service import forget_events
 from modelyard.identity import audit, sharing
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import Permission
@@ -162,6 +163,7 @@ def clean_up_job(session: Session, caller: Caller, job_id: str) -> None:
     ):
         held.update(each for each in run if each is not None)
     session.execute(delete(CustomJobRun).where(CustomJobRun.job_id == job.id))
+    forget_events(session, job.id)
     sharing.forget(session, KIND, job.id)
     audit.record(session, caller, "erase", KIND, job.id, {"name": job.name})
     session.delete(job)
@@ -260,6 +262,7 @@ def _apply(
     job.search_text = f"{job.name}\n{job.description}".casefold()
     parts.set_environment(session, caller, job, body, problems)
     parts.set_limits(job, body, settings, problems)
+    parts.set_subscription(job, body, references.seen_by(session, caller), problems)
     parts.set_files(session, settings, blobs, job, form, body, problems)
     parts.set_parameters(job, body, references.seen_by(session, caller), problems)
     problems.raise_all()

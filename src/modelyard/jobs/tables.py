@@ -41,7 +41,7 @@ class CustomJob(Base):
     """What runs, and the settings of its next run. A deleted job keeps everything until it is cleaned up."""
 
     __tablename__ = "custom_jobs"
-    __table_args__ = (Index("ix_custom_jobs_organization", "organization_id", "id"),)
+    __table_args__ = (Index("ix_custom_jobs_type", "organization_id", "job_type", "id"),)
 
     id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)
     organization_id: Mapped[str] = mapped_column(Id)
@@ -55,6 +55,8 @@ class CustomJob(Base):
     search_text: Mapped[str] = mapped_column(Text, default="")
     """Name and description, case-folded: what ``search`` looks in."""
     job_type: Mapped[str] = mapped_column(String(32))
+    subscription: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    """What a notification job listens to, in the wire's form."""
     template_id: Mapped[str | None] = mapped_column(Id)
     tags: Mapped[list[str]] = mapped_column(Json, default=list)
 

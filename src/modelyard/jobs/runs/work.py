@@ -11,13 +11,15 @@ from modelyard.credentials.variables import open_variables
 from modelyard.environments.builds import image_spec
 from modelyard.environments.tables import EnvironmentVersion
 from modelyard.environments.work import ensure_image
+from modelyard.events.schemas import Event
+from modelyard.events.service import publish
 from modelyard.identity.accounts import lend_token, return_tokens
 from modelyard.jobs.runs import queue
 from modelyard.jobs.runs.keeping import Limits, keep_artifacts, keep_log
 from modelyard.jobs.runs.outcome import Outcome, outcome_of
 from modelyard.jobs.runs.service import LOOK_AGAIN_S, OPERATION_KIND
 from modelyard.jobs.runs.workloads import workload_of
-from modelyard.jobs.tables import CustomJobRun, Phase, RunLog, RunStatus
+from modelyard.jobs.tables import CustomJob, CustomJobRun, Phase, RunLog, RunStatus
 from modelyard.jobs.views import parameters_of
 from modelyard.kernel.errors import Conflict
 from modelyard.kernel.ids import new_id
@@ -199,6 +201,26 @@ def _finish(session: Session, settings: Settings, row: CustomJobRun, outcome: Ou
     row.ended_at = datetime.now(UTC)
     return_tokens(session, row.id)
     queue.let_in(session, settings, row.organization_id)
+    if outcome.status in {RunStatus.FAILED, RunStatus.INTERRUPTED}:
+        _tell(session, row)
+
+
+def _tell(session: Session, row: CustomJobRun) -> None:
+    """Publishes that the run failed; last in its transaction, as events are."""
+    job = session.get_one(CustomJob, row.job_id)
+    why = row.reason or f"exit code {row.exit_code}"
+    publish(
+        session,
+        Event(
+            type="runFailed",
+            message=f"A run of {job.name} {row.status}: {why}.",
+            organization_id=row.organization_id,
+            reason=why,
+            custom_job_id=job.id,
+            custom_job_name=job.name,
+            custom_job_run_id=row.id,
+        ),
+    )
 
 
 def _token(session: Session, row: CustomJobRun) -> str:

@@ -14,7 +14,7 @@ from modelyard.identity import audit, sharing
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import Permission
 from modelyard.identity.tables import User
-from modelyard.kernel.errors import NotFound
+from modelyard.kernel.errors import Forbidden, NotFound
 from modelyard.kernel.ids import new_id
 from modelyard.kernel.paging import Page, page
 from modelyard.kernel.routing import RequestInfo
@@ -31,6 +31,8 @@ from modelyard.monitoring.custom_metrics.schemas import (
     TimestampColumn,
 )
 from modelyard.monitoring.custom_metrics.tables import CustomMetric
+from modelyard.workspaces.references import no_such
+from modelyard.workspaces.runtime_parameters import Definition
 
 ORDERS: dict[str, UnaryExpression[str] | ColumnElement[str]] = {
     "name": CustomMetric.name.asc(),
@@ -49,6 +51,15 @@ def find_metric(
         raise NotFound(f"There is no custom metric {metric_id} that you may see.")
     sharing.require(session, caller, KIND, row.deployment_id, permission)
     return row
+
+
+def reference_fault(session: Session, caller: Caller, metric_id: str, _definition: Definition | None) -> str | None:
+    """Why the caller may not set this metric as the value of a runtime parameter, or ``None``."""
+    try:
+        find_metric(session, caller, metric_id)
+    except (NotFound, Forbidden):
+        return no_such("customMetric", metric_id)
+    return None
 
 
 def find_metric_of(

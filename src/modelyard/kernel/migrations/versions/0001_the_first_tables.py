@@ -615,6 +615,7 @@ def upgrade() -> None:
         sa.Column("description", sa.Text(), nullable=False),
         sa.Column("search_text", sa.Text(), nullable=False),
         sa.Column("job_type", sa.String(length=32), nullable=False),
+        sa.Column("subscription", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=True),
         sa.Column("template_id", sa.String(length=24), nullable=True),
         sa.Column("tags", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
         sa.Column("workspace_id", sa.String(length=24), nullable=False),
@@ -633,7 +634,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_custom_jobs")),
     )
     with op.batch_alter_table("custom_jobs", schema=None) as batch_op:
-        batch_op.create_index("ix_custom_jobs_organization", ["organization_id", "id"], unique=False)
+        batch_op.create_index("ix_custom_jobs_type", ["organization_id", "job_type", "id"], unique=False)
 
     op.create_table(
         "custom_metrics",
@@ -1118,7 +1119,7 @@ def downgrade() -> None:
 
     op.drop_table("custom_metrics")
     with op.batch_alter_table("custom_jobs", schema=None) as batch_op:
-        batch_op.drop_index("ix_custom_jobs_organization")
+        batch_op.drop_index("ix_custom_jobs_type")
 
     op.drop_table("custom_jobs")
     with op.batch_alter_table("challengers", schema=None) as batch_op:
