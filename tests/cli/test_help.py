@@ -29,6 +29,7 @@ From a folder to predictions:
   deploy      Deploy a model and wait until it answers.
   deployment  Deployments: look at, replace, stop and start them.
   predict     Score a file with a deployment.
+  template    Templates: files to make jobs and applications from.
   status      What the server is doing for you.
 
 Account:

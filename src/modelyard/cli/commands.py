@@ -24,6 +24,7 @@ COMMANDS: dict[str, Entry] = {
     "deploy": Entry("modelyard.cli.deploy:deploy", "Deploy a model and wait until it answers.", STORY),
     "deployment": Entry("modelyard.cli.deployments:app", "Deployments: look at, replace, stop and start them.", STORY),
     "predict": Entry("modelyard.cli.predict:predict", "Score a file with a deployment.", STORY),
+    "template": Entry("modelyard.cli.templates:app", "Templates: files to make jobs and applications from.", STORY),
     "status": Entry("modelyard.cli.status:status", "What the server is doing for you.", STORY),
     "login": Entry("modelyard.cli.account:login", "Remember a server and your token for it.", ACCOUNT),
     "whoami": Entry("modelyard.cli.account:whoami", "Who you are, and on which server.", ACCOUNT),

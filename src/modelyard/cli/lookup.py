@@ -31,6 +31,7 @@ DATASET = Kind("dataset", "/datasets/", "searchFor", id="datasetId", command="da
 MODEL = Kind("model", "/customModels/", "searchFor", command="model list")
 REGISTERED_MODEL = Kind("registered model", "/registeredModels/", "search", command="registry list")
 DEPLOYMENT = Kind("deployment", "/deployments/", "search", name="label", page=100, command="deployment list")
+TEMPLATE = Kind("template", "/customTemplates/", "search", page=100, command="template list")
 USER = Kind("user", "/users/", "search", name="username", command="admin user list")
 GROUP = Kind("group", "/groups/", "search", command="admin group list")
 ORGANIZATION = Kind("organization", "/organizations/", "", command="admin org list")
