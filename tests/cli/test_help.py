@@ -32,6 +32,7 @@ From a folder to predictions:
   metric      Custom metrics: measure a deployment your own way.
   predict     Score a file with a deployment.
   events      What happened to your deployments and jobs.
+  template    Templates: files to make jobs and applications from.
   status      What the server is doing for you.
 
 Account:

@@ -22,6 +22,7 @@ STORIES = (
     "docs/credentials.md",
     "docs/custom-metrics.md",
     "docs/events.md",
+    "docs/templates.md",
 )
 OF_THE_MACHINE = ("docs/operations.md", "docs/security.md")
 """Pages whose commands install, serve and look after; their commands have tests of their own."""

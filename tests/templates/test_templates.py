@@ -164,7 +164,7 @@ def test_the_list_is_filtered_ordered_and_paged(api: Api) -> None:
         assert api.get(f"/customTemplates/?{wrong}").status_code == 422
 
 
-def test_a_hundred_templates_take_no_more_queries_than_one(installation: Installation) -> None:
+def test_many_templates_take_no_more_queries_than_one(installation: Installation) -> None:
     for number in range(30):
         a_template(installation.api, name=f"t{number}", templateMetadata={"tags": ["a", "b"]})
     statements: list[str] = []
@@ -173,7 +173,7 @@ def test_a_hundred_templates_take_no_more_queries_than_one(installation: Install
         statements.append(statement)
 
     event.listen(installation.application.database.engine, "before_cursor_execute", note)
-    assert len(installation.api.get("/customTemplates/?limit=1").json()["data"]) == 1
+    assert len(installation.api.get("/customTemplates/?limit=1&tag=a").json()["data"]) == 1
     one = len(statements)
     assert len(installation.api.get("/customTemplates/?limit=100&tag=a").json()["data"]) == 30
     assert len(statements) == 2 * one

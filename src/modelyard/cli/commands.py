@@ -27,6 +27,7 @@ COMMANDS: dict[str, Entry] = {
     "metric": Entry("modelyard.cli.metrics:app", "Custom metrics: measure a deployment your own way.", STORY),
     "predict": Entry("modelyard.cli.predict:predict", "Score a file with a deployment.", STORY),
     "events": Entry("modelyard.cli.events:events", "What happened to your deployments and jobs.", STORY),
+    "template": Entry("modelyard.cli.templates:app", "Templates: files to make jobs and applications from.", STORY),
     "status": Entry("modelyard.cli.status:status", "What the server is doing for you.", STORY),
     "login": Entry("modelyard.cli.account:login", "Remember a server and your token for it.", ACCOUNT),
     "whoami": Entry("modelyard.cli.account:whoami", "Who you are, and on which server.", ACCOUNT),

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from sqlalchemy import Select, exists, func, select, union
+from sqlalchemy import ColumnElement, Select, exists, func, select, union
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from modelyard.identity import grant_counts
@@ -37,13 +37,24 @@ def scoped(
         return statement.join(Grant, Grant.resource_id == id_column).where(
             Grant.subject_id == granting[0], Grant.resource_kind == kind.value, Grant.role != "CONSUMER"
         )
-    return statement.where(
-        exists().where(
-            Grant.resource_id == id_column,
-            Grant.resource_kind == kind.value,
-            Grant.subject_id.in_(granting),
-            Grant.role != "CONSUMER",
-        )
+    return statement.where(_is_granted(granting, kind, id_column))
+
+
+def is_visible(
+    session: Session, caller: Caller, kind: ResourceKind, id_column: InstrumentedAttribute[str]
+) -> ColumnElement[bool]:
+    """The condition of ``scoped`` by itself, for lists of which some rows are everybody's: the rows drive the query."""
+    return _is_granted(_granting_subjects(session, caller, kind), kind, id_column)
+
+
+def _is_granted(
+    subjects: Sequence[str], kind: ResourceKind, id_column: InstrumentedAttribute[str]
+) -> ColumnElement[bool]:
+    return exists().where(
+        Grant.resource_id == id_column,
+        Grant.resource_kind == kind.value,
+        Grant.subject_id.in_(subjects),
+        Grant.role != "CONSUMER",
     )
 
 

@@ -1,10 +1,11 @@
 """Custom templates: making, listing, reading, changing and deleting them (seed 002)."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
-from sqlalchemy import exists, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from modelyard.environments.tables import EnvironmentVersion
 from modelyard.identity import audit, sharing
@@ -55,25 +56,33 @@ def list_templates(
     session: Session, caller: Caller, query: CustomTemplateListQuery, request: RequestInfo
 ) -> Page[CustomTemplateEntity]:
     """The shipped templates and those that the caller may view, newest first unless ``orderBy`` says otherwise."""
-    mine = sharing.scoped(session, caller, KIND, CustomTemplate, CustomTemplate.id).with_only_columns(CustomTemplate.id)
-    statement = select(CustomTemplate).where(or_(CustomTemplate.is_shipped, CustomTemplate.id.in_(mine)))
-    for column, wanted in (
+    filters = [column == wanted for column, wanted in _wanted(query) if wanted is not None]
+    if query.tag is not None:
+        tagged = select(CustomTemplateTag.template_id).where(CustomTemplateTag.tag == query.tag)
+        filters.append(CustomTemplate.id.in_(tagged))
+    if query.search:
+        filters.append(CustomTemplate.search_text.contains(query.search.casefold(), autoescape=True))
+    mine = sharing.is_visible(session, caller, KIND, CustomTemplate.id)
+    statement = select(CustomTemplate).where(or_(CustomTemplate.is_shipped, mine), *filters)
+    order = query.order_by or "-createdAt"
+    columns = (*ORDERS[order.removeprefix("-")], CustomTemplate.id)
+    statement = statement.order_by(*(column.desc() if order.startswith("-") else column for column in columns))
+    total = None if filters else sharing.count_visible(session, caller, KIND) + _count_shipped(session)
+    return page(session, statement, query, request, lambda rows: view_templates(session, rows), total=total)
+
+
+def _wanted(query: CustomTemplateListQuery) -> list[tuple[InstrumentedAttribute[Any], str | None]]:
+    return [
         (CustomTemplate.template_type, query.template_type),
         (CustomTemplate.template_sub_type, query.template_sub_type),
         (CustomTemplate.publisher, query.publisher),
         (CustomTemplate.category, query.category),
-    ):
-        if wanted is not None:
-            statement = statement.where(column == wanted)
-    if query.tag is not None:
-        tagged = exists().where(CustomTemplateTag.template_id == CustomTemplate.id, CustomTemplateTag.tag == query.tag)
-        statement = statement.where(tagged)
-    if query.search:
-        statement = statement.where(CustomTemplate.search_text.contains(query.search.casefold(), autoescape=True))
-    order = query.order_by or "-createdAt"
-    columns = (*ORDERS[order.removeprefix("-")], CustomTemplate.id)
-    statement = statement.order_by(*(column.desc() if order.startswith("-") else column for column in columns))
-    return page(session, statement, query, request, lambda rows: view_templates(session, rows))
+    ]
+
+
+def _count_shipped(session: Session) -> int:
+    """Shipped templates are granted to nobody, so none of them is counted twice."""
+    return session.scalar(select(func.count()).where(CustomTemplate.is_shipped)) or 0
 
 
 def create_template(

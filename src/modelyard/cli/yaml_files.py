@@ -1,0 +1,38 @@
+"""Files in YAML that describe a folder: read with the place of a mistake."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from modelyard.cli.errors import CommandError
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads ``yes`` and ``no``, which are class labels more often than not, as the text that they are (YAML 1.2)."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    start: [each for each in resolvers if each[0] != "tag:yaml.org,2002:bool"]
+    for start, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+
+
+def read_yaml(file: Path, example: str) -> dict[str, Any]:
+    """The map in a file; empty where the file is. Raises ``CommandError``; ``example`` names keys that it may have."""
+    try:
+        values = yaml.load(file.read_text(encoding="utf-8"), _Loader)  # noqa: S506 # a safe loader
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or error
+        raise CommandError(f"{file}{place}: {problem}", hint="correct the YAML and try again") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise CommandError(f"{file}: it must be a map of keys, such as {example}")
+    return values
