@@ -33,6 +33,8 @@ TALKATIVE = """
     def score_unstructured(model, data, query, **kwargs):
         same = model["password"] == os.environ["DB_PASSWORD"]
         digest = hashlib.sha256(model["password"].encode()).hexdigest()
+        if data:
+            raise ValueError("no connection as " + str(model))
         return json.dumps({"same": same, "digest": digest, "type": model["credentialType"], "user": model["user"]})
 """
 RAISING = """
@@ -91,9 +93,13 @@ def test_a_model_gets_its_credentials_and_its_log_does_not_tell_them(workshop: W
     with workshop.working():
         made = workshop.a_deployment(package, runtimeParameterValues=values(**ids))
         workshop.await_success(made["location"])
-        answer = json.loads(workshop.ask(made["id"], "who").body)
+        answer = json.loads(workshop.ask(made["id"], "").body)
         digest = hashlib.sha256(SECRET_PASSWORD.encode()).hexdigest()
         assert answer == {"same": True, "digest": digest, "type": "basic", "user": "anna"}
+        failed = workshop.ask(made["id"], "who")
+        assert failed.status == 422
+        assert b"no connection as {'credentialType': 'basic'" in failed.body
+        assert_no_secret_in(failed.body.decode())
         log = workshop.api.get(f"/customModelDeployments/{made['id']}/logs/").text
         assert_no_secret_in(log)
         assert "raw *** of anna" in log
@@ -114,6 +120,7 @@ def test_a_reason_that_tells_a_secret_is_masked(workshop: Workshop) -> None:
         assert "cannot connect with ***" in ended.json()["message"]
         assert "cannot connect with ***" in workshop.read(made["id"])["statusMessage"]
         assert_no_secret_in(ended.text)
+        assert_no_secret_at_rest(workshop)
 
 
 def test_a_deleted_credential_fails_the_next_start_with_its_name(workshop: Workshop) -> None:

@@ -17,6 +17,9 @@ from modelyard.kernel.errors import Conflict
 from modelyard.kernel.secret_box import SecretBox
 from modelyard.workspaces.parameter_variables import PARAMETER_PREFIX, is_free
 
+SECRET_VARIABLES = "MODELYARD_SECRET_VARIABLES"  # noqa: S105 # a variable's name
+"""Names the variables that hold secrets, so that the runner can mask them in what it makes of exceptions."""
+
 
 def open_variables(
     session: Session, box: SecretBox, acts_for: str | None, credential_ids: Mapping[str, str]
@@ -61,8 +64,8 @@ def opener(database: Database, box: SecretBox) -> Callable[[str | None, Mapping[
 def credential_variables(opened: Mapping[str, OpenCredential]) -> OpenedVariables:
     """Each credential (by parameter name) prefixed with its type, plain as JSON, and field by field.
 
-    Fields that are not secret are literals. Every secret text is masked, also one whose own variable is not made
-    because its name is reserved.
+    Fields that are not secret are literals, as is the list of the variables that are. Every secret text is masked,
+    also one whose own variable is not made because its name is reserved.
     """
     literals: dict[str, str] = {}
     secrets: dict[str, str] = {}
@@ -82,6 +85,8 @@ def credential_variables(opened: Mapping[str, OpenCredential]) -> OpenedVariable
         secrets |= whole
         for variable in whole:
             literals.pop(variable, None)
+    if secrets:
+        literals[SECRET_VARIABLES] = ",".join(sorted(secrets))
     return OpenedVariables(literals, secrets, tuple(masked))
 
 
