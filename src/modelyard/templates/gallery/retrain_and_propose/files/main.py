@@ -1,16 +1,22 @@
 """Trains the model of a deployment anew, tests it, and proposes it as a challenger."""
 
+import importlib.util
+import io
 import json
 import os
+import sys
+import zipfile
 from pathlib import Path
 
 import pandas as pd
 from modelyard_api import ApiError, call, get, multipart, wait_for
-from train import ARTIFACT, fit
+from train import fit
 
 DEPLOYMENT = os.environ["DEPLOYMENT"]
 DATASET = os.environ["DATASET"]
 HOLDOUT = float(os.environ["HOLDOUT_PERCENT"]) / 100
+CODE = Path("model")
+ARTIFACTS = (".joblib", ".pkl")
 SUPPORTED = ("Binary", "Multiclass", "Regression")
 
 
@@ -24,20 +30,47 @@ def main():
         table = pd.read_csv(file)
     if model["targetName"] not in table.columns:
         raise SystemExit(f"Dataset {DATASET} has no column {model['targetName']}, which {model['name']} predicts.")
+    artifact = fetch_code(model["id"], image["customModelVersionId"])
     print(f"Training {model['name']} on {len(table)} rows.", flush=True)
-    scores = fit(table, model["targetName"], model["targetType"], HOLDOUT)
+    rows = table.dropna(subset=[model["targetName"]])
+    features = prepared(rows.drop(columns=[model["targetName"]]))
+    scores = fit(features, rows[model["targetName"]], model["targetType"], HOLDOUT, artifact)
     print(f"Trained: {scores}", flush=True)
-    version = make_version(model)
+    version = make_version(model, artifact)
     test(model, version)
     challenger = propose(deployment, model, version)
     report = {"deploymentId": DEPLOYMENT, "versionId": version["id"], "scores": scores, "challenger": challenger}
     Path(os.environ["MODELYARD_OUTPUT_DIR"], "report.json").write_text(json.dumps(report, indent=2))
 
 
-def make_version(model):
+def fetch_code(model_id, version_id):
+    """Unpacks the files of the version that is deployed; the name of its artifact."""
+    with call("GET", f"customModels/{model_id}/versions/{version_id}/download/") as answer:
+        zipfile.ZipFile(io.BytesIO(answer.read())).extractall(CODE)
+    found = sorted(path.name for path in CODE.iterdir() if path.suffix in ARTIFACTS)
+    return found[0] if found else "model.joblib"
+
+
+def prepared(table):
+    """The table as the model's own ``transform`` hook prepares it; as it is where there is no such hook."""
+    hooks = CODE / "custom.py"
+    if not hooks.exists():
+        return table
+    sys.path.insert(0, str(CODE.resolve()))
+    spec = importlib.util.spec_from_file_location("custom", hooks)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except ModuleNotFoundError as error:
+        raise SystemExit(
+            f"The model's code needs more ({error}): add its requirements.txt to the job's files."
+        ) from None
+    return module.transform(table, None) if hasattr(module, "transform") else table
+
+
+def make_version(model, artifact):
     """A version on top of the latest one, with the new artifact."""
-    fields = [("isMajorUpdate", "false")]
-    body, content_type = multipart(fields, [(ARTIFACT, Path(ARTIFACT).read_bytes())])
+    body, content_type = multipart([("isMajorUpdate", "false")], [(artifact, Path(artifact).read_bytes())])
     path = f"customModels/{model['id']}/versions/"
     with call("PATCH", path, body, content_type=content_type) as answer:
         version = json.load(answer)
