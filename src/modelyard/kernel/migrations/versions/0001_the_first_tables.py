@@ -725,6 +725,7 @@ def upgrade() -> None:
         sa.Column("phase", sa.String(length=16), nullable=False),
         sa.Column("operation_id", sa.String(length=24), nullable=True),
         sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("retry_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("workload_id", sa.String(length=24), nullable=True),
         sa.Column("token_id", sa.String(length=24), nullable=True),
         sa.Column("exit_code", sa.Integer(), nullable=True),
