@@ -14,6 +14,7 @@ from modelyard.compute.executor import Executor
 from modelyard.jobs.tables import CustomJobRun
 from tests.api_client import Api
 from tests.conftest import Installation
+from tests.journeys.story import PLAIN_PYTHON
 from tests.waiting import wait_until
 
 ENDED = {"succeeded", "failed", "interrupted", "canceled"}
@@ -58,11 +59,7 @@ def made(answer: httpx.Response, status: int = 201) -> dict[str, Any]:
 def plain_environment(api: Api) -> str:
     """The built-in environment with Python and nothing else."""
     found = api.get("/executionEnvironments/").json()["data"]
-    return next(
-        str(one["id"])
-        for one in found
-        if one["name"].endswith("Drop-In") and one["name"].startswith("[Modelyard] Python 3")
-    )
+    return next(str(one["id"]) for one in found if PLAIN_PYTHON in one["name"])
 
 
 @dataclass(frozen=True)
@@ -162,6 +159,10 @@ class Workshop(Yard):
     @property
     def executor(self) -> Executor:
         return self.installation.application.parts.get(Executor)  # type: ignore[type-abstract]
+
+    def await_nothing_left(self) -> None:
+        """Until the folders of all workloads are gone, which is just after their runs have ended."""
+        wait_until(lambda: self.executor.ids() == [], what="the workloads to be removed")
 
     def row(self, run: Mapping[str, Any]) -> CustomJobRun:
         with self.installation.application.database.read() as session:

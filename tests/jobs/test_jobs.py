@@ -363,6 +363,7 @@ def test_deleting_puts_away_and_cleaning_up_leaves_nothing(shelf: Workshop) -> N
     assert api.post(f"/customJobsCleanup/{job['id']}/").status_code == 409
     with shelf.working():
         assert shelf.ended(run)["status"] == "succeeded"
+        shelf.await_nothing_left()
     made(send_job(api, {"main.py": "other\n"}, job_id=job["id"]))
     assert api.delete(path).status_code == 204
     gone = [api.get(path), send_job(api, job_id=job["id"], name="x"), api.post(f"{path}runs/", json={})]

@@ -83,7 +83,7 @@ def test_a_program_gets_what_is_documented_and_its_exit_code_decides(workshop: W
     status = workshop.api.get(f"/status/{run['jobStatusId']}/")
     assert (status.status_code, status.headers["Location"].endswith(path_of(run))) == (303, True)
     assert tokens(workshop) == 0
-    assert workshop.executor.ids() == [], "nothing is left of the workload"
+    workshop.await_nothing_left()
     for answer in (
         workshop.cancel(run),
         workshop.api.patch(path_of(run), json={"description": "late"}),
@@ -147,13 +147,14 @@ def test_cancel_asks_and_then_kills_the_whole_tree(workshop: Workshop) -> None:
 
 
 def test_limits_end_a_run_with_the_reason(a_workshop: Callable[..., Workshop]) -> None:
-    workshop = a_workshop(default_model_memory_bytes=200 << 20, job_timeout_s=60)
+    tiny = {"id": "tiny", "cpu_count": 1, "memory_bytes": 96 << 20}
+    workshop = a_workshop(resource_bundles=(tiny,), job_timeout_s=60)
     slow = "print('begins', flush=True)\nimport time\ntime.sleep(50)\n"
     greedy = "held = [bytearray(1 << 20)]\nwhile True: held.append(bytearray(4 << 20))\n"
     with workshop.working():
-        bundle = {"resources": {"egressNetworkPolicy": "none", "resourceBundleId": None}}
+        resources = {"egressNetworkPolicy": "none", "resourceBundleId": "tiny"}
         late = workshop.start(workshop.a_job(slow, timeoutSeconds=1))
-        large = workshop.start(workshop.a_job(greedy, **bundle))
+        large = workshop.start(workshop.a_job(greedy, resources=resources))
         ended = workshop.ended(late)
         assert (ended["status"], ended["timeoutSeconds"]) == ("interrupted", 1)
         assert "time limit of 1 s" in ended["reason"]
@@ -251,4 +252,5 @@ def test_what_modelyard_cannot_do_interrupts_the_run_and_keeps_its_output(
     run = workshop.run(workshop.a_job("print('done')\n"))
     assert (run["status"], run["reason"]) == ("interrupted", "the store is full")
     assert workshop.log(run) == "done\n[modelyard] the store is full\n"
-    assert (workshop.executor.ids(), tokens(workshop)) == ([], 0)
+    workshop.await_nothing_left()
+    assert tokens(workshop) == 0
