@@ -35,6 +35,8 @@ from modelyard.jobs import routes as job_routes
 from modelyard.jobs.runs import routes as job_run_routes
 from modelyard.jobs.runs import work as job_run_work
 from modelyard.jobs.runs.watching import Watch
+from modelyard.jobs.schedules import routes as job_schedule_routes
+from modelyard.jobs.schedules.firing import IDLE_S, Firing
 from modelyard.kernel.clock import Clock, SystemClock
 from modelyard.kernel.database import Database
 from modelyard.kernel.errors import Unavailable
@@ -75,6 +77,7 @@ ROUTES: tuple[ModuleType, ...] = (
     model_test_routes,
     job_routes,
     job_run_routes,
+    job_schedule_routes,
     registry_routes,
     prediction_environment_routes,
     deployment_routes,
@@ -159,6 +162,7 @@ def loops(application: Application) -> list[Loop]:
     return [
         Loop("services", reconciler.run, period_s=1.0),
         Loop("job runs", Watch(database, executor).look, period_s=1.0),
+        Loop("job schedules", Firing(database, parts).look, period_s=IDLE_S),
         Loop("garbage", lambda: _collect(application), period_s=COLLECT_EVERY_S, on_commit=False),
     ]
 
