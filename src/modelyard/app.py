@@ -44,6 +44,8 @@ from modelyard.jobs.notifications import Dispatcher
 from modelyard.jobs.runs import routes as job_run_routes
 from modelyard.jobs.runs import work as job_run_work
 from modelyard.jobs.runs.watching import Watch
+from modelyard.jobs.schedules import routes as job_schedule_routes
+from modelyard.jobs.schedules.firing import IDLE_S, Firing
 from modelyard.kernel.clock import Clock, SystemClock
 from modelyard.kernel.database import Database
 from modelyard.kernel.errors import Unavailable
@@ -95,6 +97,7 @@ ROUTES: tuple[ModuleType, ...] = (
     job_routes,
     job_run_routes,
     template_routes,
+    job_schedule_routes,
     registry_routes,
     prediction_environment_routes,
     deployment_routes,
@@ -184,6 +187,7 @@ def loops(application: Application) -> list[Loop]:
         Loop("services", reconciler.run, period_s=1.0),
         Loop("notification jobs", Dispatcher(database, parts).dispatch, period_s=5.0),
         Loop("job runs", Watch(database, executor).look, period_s=1.0),
+        Loop("job schedules", Firing(database, parts).look, period_s=IDLE_S),
         Loop("garbage", lambda: _collect(application), period_s=COLLECT_EVERY_S, on_commit=False),
         Loop("health", lambda: _watch_health(application), period_s=WATCH_HEALTH_EVERY_S, on_commit=False),
     ]

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session
 
 from modelyard.events.service import forget_events
@@ -20,6 +20,7 @@ from modelyard.identity.tables import ResourceKind
 from modelyard.jobs import changes as parts
 from modelyard.jobs import files as job_files
 from modelyard.jobs import gallery
+from modelyard.jobs.schedules.tables import CustomJobSchedule
 from modelyard.jobs.schemas import (
     CreateCustomJob,
     CreateCustomJobFromTemplateGallery,
@@ -141,7 +142,10 @@ def update_job(
 
 
 def delete_job(session: Session, caller: Caller, job_id: str) -> None:
-    """Puts the job away: it is listed among the deleted ones until it is cleaned up. ``Conflict`` while it runs."""
+    """Puts the job away: it is listed among the deleted ones until it is cleaned up. ``Conflict`` while it runs.
+
+    Its schedules stop.
+    """
     job = find_job(session, caller, job_id, Permission.DELETE, lock=True)
     running = session.scalar(
         select(CustomJobRun.id).where(CustomJobRun.job_id == job.id, CustomJobRun.ended_at.is_(None)).limit(1)
@@ -149,6 +153,7 @@ def delete_job(session: Session, caller: Caller, job_id: str) -> None:
     if running is not None:
         raise Conflict(f"Run {running} of custom job {job.id} has not ended; cancel it before you delete the job.")
     job.deleted_at = datetime.now(UTC)
+    session.execute(update(CustomJobSchedule).where(CustomJobSchedule.job_id == job.id).values(next_due_at=None))
     audit.record(session, caller, "delete", KIND, job.id, {"name": job.name})
 
 
@@ -164,6 +169,7 @@ def clean_up_job(session: Session, caller: Caller, job_id: str) -> None:
         held.update(each for each in run if each is not None)
     session.execute(delete(CustomJobRun).where(CustomJobRun.job_id == job.id))
     forget_events(session, job.id)
+    session.execute(delete(CustomJobSchedule).where(CustomJobSchedule.job_id == job.id))
     sharing.forget(session, KIND, job.id)
     audit.record(session, caller, "erase", KIND, job.id, {"name": job.name})
     session.delete(job)
