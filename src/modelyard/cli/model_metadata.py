@@ -1,10 +1,6 @@
 """``model-metadata.yaml``: what a folder says about its model, for the first push."""
 
-import re
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from modelyard.cli.errors import CommandError
 
@@ -14,38 +10,6 @@ TARGET_TYPES = {
     for name in ("Binary", "Regression", "Multiclass", "Anomaly", "Transform", "TextGeneration", "Unstructured")
 }
 _INFERENCE_FIELDS = ("targetName", "positiveClassLabel", "negativeClassLabel", "predictionThreshold", "classLabels")
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads ``yes`` and ``no``, which are class labels more often than not, as the text that they are (YAML 1.2)."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    start: [each for each in resolvers if each[0] != "tag:yaml.org,2002:bool"]
-    for start, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
-
-
-def read_metadata(folder: Path) -> dict[str, Any]:
-    """The metadata of a folder; empty without the file. Raises ``CommandError`` with the place of a mistake."""
-    file = next((folder / name for name in NAMES if (folder / name).is_file()), None)
-    if file is None:
-        return {}
-    try:
-        values = yaml.load(file.read_text(encoding="utf-8"), _Loader)  # noqa: S506 # a safe loader
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or error
-        raise CommandError(f"{file}{place}: {problem}", hint="correct the YAML and push again") from error
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise CommandError(f"{file}: it must be a map of keys, such as name and targetType")
-    return values
 
 
 def creation_of(metadata: dict[str, Any], name: str | None) -> dict[str, Any]:

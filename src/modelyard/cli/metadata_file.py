@@ -1,0 +1,42 @@
+"""The YAML file of a folder that says what it is."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from modelyard.cli.errors import CommandError
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads ``yes`` and ``no``, which are class labels more often than not, as the text that they are (YAML 1.2)."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    start: [each for each in resolvers if each[0] != "tag:yaml.org,2002:bool"]
+    for start, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+
+
+def read_metadata(folder: Path, names: Sequence[str]) -> dict[str, Any]:
+    """What the first of these files that is there holds; empty without any. Errors name the place of a mistake."""
+    file = next((folder / name for name in names if (folder / name).is_file()), None)
+    if file is None:
+        return {}
+    try:
+        values = yaml.load(file.read_text(encoding="utf-8"), _Loader)  # noqa: S506 # a safe loader
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or error
+        raise CommandError(f"{file}{place}: {problem}", hint="correct the YAML and push again") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise CommandError(f"{file}: it must be a map of keys, such as name and description")
+    return values
