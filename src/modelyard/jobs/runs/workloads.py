@@ -5,12 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+from msgspec import UNSET
 from sqlalchemy.orm import Session
 
 from modelyard.compute.bundles import Bundle, bundles, find_bundle
 from modelyard.compute.workload import Kind, Limits, Network, Workload
 from modelyard.jobs.runs.programs import EVENT_FILE, OUTPUT_FOLDER, command
 from modelyard.jobs.tables import CustomJobRun
+from modelyard.jobs.views import parameters_of
 from modelyard.kernel.settings import Settings
 from modelyard.storage.blobs import BlobStore
 from modelyard.workspaces.service import StoredFile
@@ -33,7 +35,12 @@ def workload_of(
 ) -> Workload:
     """The run's program with its parameters, its limits and a token of its own."""
     entry = next(file for file in files if file.path == run.entry_point_path)
-    literals, secrets = {}, {"DATAROBOT_API_TOKEN": token, "MODELYARD_API_TOKEN": token}
+    literals = {
+        each.field_name: str(value)
+        for each in parameters_of(run)
+        if (value := each.current_value) is not UNSET and each.type in {"string", "deployment", "modelPackage"}
+    }
+    secrets = {"DATAROBOT_API_TOKEN": token, "MODELYARD_API_TOKEN": token}
     if run.event is not None:
         literals["MODELYARD_EVENT"] = msgspec.json.encode(run.event).decode()
     return Workload(
