@@ -77,7 +77,7 @@ def _wait_to_begin(api: Api, path: str, *, quiet: bool) -> None:
             run = patient(lambda: api.get(path))
             if run["phase"] in {"executing", "finished"} or run["attempt"]:
                 return
-            text = f"{run['phase'].capitalize()}: waits for {run['waitingFor']}"
+            text = f"Waiting for {run['waitingFor']}"
             say(text)
             is_long = time.monotonic() - began > UNHURRIED_S
             if is_long and text != told and not quiet and not sys.stderr.isatty():
