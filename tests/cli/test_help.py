@@ -35,6 +35,9 @@ From a folder to predictions:
   template    Templates: files to make jobs and applications from.
   status      What the server is doing for you.
 
+Automation:
+  job         Custom jobs: push and run them, with logs and outputs.
+
 Account:
   login       Remember a server and your token for it.
   whoami      Who you are, and on which server.
@@ -73,6 +76,28 @@ Commands:
   log       Print the log of the dependency build, or the latest test.
   share     Share this model, or show who has which role.
 """
+JOB_HELP = """\
+Usage: modelyard job [OPTIONS] COMMAND [ARGS]...
+
+  Custom jobs: push and run them, with logs and outputs.
+
+Options:
+  -h, --help  Show this message and exit.
+
+Commands:
+  list       List the jobs that you may see, newest first.
+  create     Make a job without files; push brings them.
+  update     Change what a job is set to.
+  show       Show a job: files, parameters, settings and its last run.
+  delete     Delete a job that is not running.
+  cleanup    Erase a deleted job for good, with its runs, logs and files.
+  push       Push a folder as the files of a job.
+  run        Run a job and print what it writes.
+  runs       List the runs of a job, newest first.
+  logs       Print what a run wrote.
+  cancel     Cancel a run.
+  artifacts  List or download the files that a run left.
+"""
 HEAVY = ("httpx2", "rich", "yaml", "pathspec", "litestar", "sqlalchemy", "modelyard.app", "modelyard.kernel")
 
 
@@ -80,6 +105,7 @@ def test_help(alone: Terminal) -> None:
     alone.variables["COLUMNS"] = "80"
     assert alone.ok("--help").out == HELP
     assert alone.ok("model", "--help").out == MODEL_HELP
+    assert alone.ok("job", "--help").out == JOB_HELP
     assert alone("model").code == 2
 
 

@@ -110,7 +110,7 @@ def test_a_thousand_files_are_pushed_at_once(modelyard: Terminal) -> None:
 
 def test_what_cannot_be_pushed_is_told(modelyard: Terminal) -> None:
     outcome = modelyard("model", "push", "nowhere")
-    assert (outcome.code, outcome.err) == (2, "error: nowhere does not exist\nhint: name a folder with a model\n")
+    assert (outcome.code, outcome.err) == (2, "error: nowhere does not exist\nhint: name a folder to push\n")
 
     folder = modelyard.a_model_folder("Refused")
     outcome = modelyard("model", "push", folder)

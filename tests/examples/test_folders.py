@@ -18,6 +18,7 @@ PUSHED = {
     "transform_scaler": {"custom.py", "model-metadata.yaml", "model.joblib", "requirements.txt"},
     "text_generation": {"corpus.txt", "custom.py", "model-metadata.yaml", "requirements.txt"},
     "unstructured_wordcount": {"custom.py", "model-metadata.yaml", "stopwords.txt"},
+    "score_job": {"customers.csv", "main.py", "metadata.yaml"},
     "c_server": {"model-metadata.yaml", "scorer", "start_server.sh", "weights.csv"},
 }
 TARGET_TYPES = {
@@ -44,7 +45,7 @@ def test_every_folder_is_listed() -> None:
 
 
 @pytest.mark.parametrize("example", PUSHED)
-def test_only_what_the_model_needs_is_pushed(example: str) -> None:
+def test_only_what_is_needed_is_pushed(example: str) -> None:
     folder = EXAMPLES / example
     ignored = GitIgnoreSpec.from_lines((folder / ".modelyardignore").read_text().splitlines())
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}

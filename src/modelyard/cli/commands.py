@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 STORY = "From a folder to predictions"
+AUTOMATION = "Automation"
 ACCOUNT = "Account"
 SERVER = "Server"
 
@@ -29,6 +30,7 @@ COMMANDS: dict[str, Entry] = {
     "events": Entry("modelyard.cli.events:events", "What happened to your deployments and jobs.", STORY),
     "template": Entry("modelyard.cli.templates:app", "Templates: files to make jobs and applications from.", STORY),
     "status": Entry("modelyard.cli.status:status", "What the server is doing for you.", STORY),
+    "job": Entry("modelyard.cli.jobs:app", "Custom jobs: push and run them, with logs and outputs.", AUTOMATION),
     "login": Entry("modelyard.cli.account:login", "Remember a server and your token for it.", ACCOUNT),
     "whoami": Entry("modelyard.cli.account:whoami", "Who you are, and on which server.", ACCOUNT),
     "logout": Entry("modelyard.cli.account:logout", "Forget the server and the token.", ACCOUNT),

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from modelyard.cli.client import Api
@@ -20,14 +21,25 @@ def save(api: Api, path: str, output: Path | None, *, as_json: bool) -> None:
         target = output or Path(_name(response.headers.get("content-disposition", "")))
         if output is None and target.exists():
             raise CommandError(f"{target} exists already", hint="choose another file with -o")
-        size_bytes = 0
-        staged = target.with_name(f".{target.name}.part")
+        size_bytes = write(response.iter_bytes(), target)
+    done(f"Saved {target} ({show_size(size_bytes)}).", {"file": str(target), "sizeBytes": size_bytes}, as_json=as_json)
+
+
+def write(chunks: Iterable[bytes], target: Path) -> int:
+    """Writes a file that is there only when all of it has come; returns its size."""
+    size_bytes = 0
+    staged = target.with_name(f".{target.name}.part")
+    try:
         with staged.open("wb") as file:
-            for chunk in response.iter_bytes():
+            for chunk in chunks:
                 file.write(chunk)
                 size_bytes += len(chunk)
         staged.replace(target)
-    done(f"Saved {target} ({show_size(size_bytes)}).", {"file": str(target), "sizeBytes": size_bytes}, as_json=as_json)
+    except OSError as error:
+        raise CommandError(f"cannot write {target}: {error.strerror}") from error
+    finally:
+        staged.unlink(missing_ok=True)
+    return size_bytes
 
 
 def _name(disposition: str) -> str:

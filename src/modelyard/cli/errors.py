@@ -19,21 +19,24 @@ class ExitCode(IntEnum):
 
 
 class CommandError(Exception):
-    """A command failed. ``hint`` says what to do next; ``errors`` names wrong fields as the API does."""
+    """A command failed. ``hint`` says what to do next; ``errors`` names wrong fields as the API does.
+
+    ``code`` is an ``ExitCode``, or what a program on the server ended with.
+    """
 
     def __init__(
         self,
         message: str,
         *,
         hint: str | None = None,
-        code: ExitCode = ExitCode.FAILED,
+        code: int = ExitCode.FAILED,
         errors: dict[str, Any] | None = None,
         status: int | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
-        self.code = code
+        self.code = int(code)
         self.errors = errors or {}
         self.status = status
 
@@ -41,7 +44,7 @@ class CommandError(Exception):
 def report(error: CommandError, *, as_json: bool) -> None:
     """Prints an error to stderr, for people or as one line of JSON."""
     if as_json:
-        body = {"message": error.message, "code": int(error.code)}
+        body = {"message": error.message, "code": error.code}
         optional = {"errors": error.errors, "hint": error.hint, "status": error.status}
         print(json.dumps(body | {name: value for name, value in optional.items() if value}), file=sys.stderr)
         return

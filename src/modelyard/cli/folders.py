@@ -47,7 +47,7 @@ def files_of(folder: Path) -> list[LocalFile]:
     """The files of a folder that are pushed, by path. Links are followed inside the folder, refused outside."""
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "does not exist"
-        raise CommandError(f"{folder} {what}", hint="name a folder with a model", code=ExitCode.USAGE)
+        raise CommandError(f"{folder} {what}", hint="name a folder to push", code=ExitCode.USAGE)
     spec = _rules(folder)
     found = sorted(_walk(folder, spec), key=lambda file: file.path)
     if not found:

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -22,6 +23,11 @@ from modelyard.cli.screen import note
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 1.0
+PATIENCE_S = 60.0
+AWAY = (None, 502, 503, 504)
+"""What the client or a proxy in front says of a server that restarts."""
+Answer = TypeVar("Answer")
+
 UNFINISHED = ("INITIALIZED", "RUNNING")
 
 
@@ -97,6 +103,23 @@ def wait_for(api: Api, location: str, title: str, on_turn: Callable[[], None] | 
                 raise failed(status)
             say(f"{title}: {status['message']}" if status["message"] else title)
     raise AssertionError
+
+
+def patient(ask: Callable[[], Answer], *, since: float | None = None) -> Answer:
+    """Asks again while the server cannot be reached, for up to ``PATIENCE_S`` from ``since`` (monotonic) on."""
+    began = time.monotonic() if since is None else since
+    for _ in pauses():
+        try:
+            return ask()
+        except CommandError as error:
+            if not is_away(error) or time.monotonic() - began > PATIENCE_S:
+                raise
+    raise AssertionError
+
+
+def is_away(error: CommandError) -> bool:
+    """Whether the server could not be reached, so that asking again may help."""
+    return error.status in AWAY
 
 
 def failed(status: Json) -> CommandError:

@@ -1,6 +1,7 @@
 """Finding what the user named: by id or by exact name."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from modelyard.cli.client import Api, Json
@@ -30,6 +31,7 @@ ENVIRONMENT = Kind("environment", "/executionEnvironments/", "searchFor", comman
 DATASET = Kind("dataset", "/datasets/", "searchFor", id="datasetId", command="dataset list")
 CREDENTIAL = Kind("credential", "/credentials/", "search", id="credentialId", command="credential list")
 MODEL = Kind("model", "/customModels/", "searchFor", command="model list")
+JOB = Kind("job", "/customJobs/", "search", command="job list")
 REGISTERED_MODEL = Kind("registered model", "/registeredModels/", "search", command="registry list")
 DEPLOYMENT = Kind("deployment", "/deployments/", "search", name="label", page=100, command="deployment list")
 PACKAGE = Kind("model package", "/modelPackages/", "search", command="registry show NAME")
@@ -58,21 +60,26 @@ def find_if_any(api: Api, kind: Kind, text: str) -> Json | None:
         try:
             return api.get(f"{kind.path}{text}/")
         except CommandError as error:
-            if error.code is not ExitCode.NOT_FOUND:
+            if error.code != ExitCode.NOT_FOUND:
                 raise
     query: Json = {kind.search: text} if kind.search else {}
     listed = list(api.pages(kind.path, page=kind.page, **query))
     same = [entry for entry in listed if entry[kind.name] == text]
     if not same and kind.by_part:
         same = [entry for entry in listed if text.lower() in str(entry[kind.name]).lower()]
-    if len(same) > 1:
-        named = "\n".join(f"  {entry[kind.id]}  {entry[kind.name]}" for entry in same)
+    return only_one(kind, text, same)
+
+
+def only_one(kind: Kind, text: str, found: Sequence[Json]) -> Json | None:
+    """The one entry that was found, or None; ``CommandError`` with their ids where there are several."""
+    if len(found) > 1:
+        named = "\n".join(f"  {entry[kind.id]}  {entry[kind.name]}" for entry in found)
         raise CommandError(
-            f"{text!r} is the name of {len(same)} {kind.noun}s:\n{named}",
+            f"{text!r} is the name of {len(found)} {kind.noun}s:\n{named}",
             hint="name the one you mean by its id",
             code=ExitCode.USAGE,
         )
-    return same[0] if same else None
+    return found[0] if found else None
 
 
 def _not_found(api: Api, kind: Kind, text: str) -> CommandError:

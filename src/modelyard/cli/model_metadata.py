@@ -1,10 +1,8 @@
 """``model-metadata.yaml``: what a folder says about its model, for the first push."""
 
-from pathlib import Path
 from typing import Any
 
 from modelyard.cli.errors import CommandError
-from modelyard.cli.yaml_files import read_yaml
 
 NAMES = ("model-metadata.yaml", "model-metadata.yml", "metadata.yaml")
 TARGET_TYPES = {
@@ -12,12 +10,6 @@ TARGET_TYPES = {
     for name in ("Binary", "Regression", "Multiclass", "Anomaly", "Transform", "TextGeneration", "Unstructured")
 }
 _INFERENCE_FIELDS = ("targetName", "positiveClassLabel", "negativeClassLabel", "predictionThreshold", "classLabels")
-
-
-def read_metadata(folder: Path) -> dict[str, Any]:
-    """The metadata of a folder; empty without the file. Raises ``CommandError`` with the place of a mistake."""
-    file = next((folder / name for name in NAMES if (folder / name).is_file()), None)
-    return {} if file is None else read_yaml(file, "name and targetType")
 
 
 def creation_of(metadata: dict[str, Any], name: str | None) -> dict[str, Any]:

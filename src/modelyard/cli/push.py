@@ -1,36 +1,18 @@
 """``modelyard model push``: a folder becomes a version; only what changed is sent."""
 
-from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from modelyard.cli.client import UPLOAD_TIMEOUT, Api, Json, connect
-from modelyard.cli.errors import CommandError, ExitCode
-from modelyard.cli.folders import LocalFile, files_of
-from modelyard.cli.following import upload_bar
+from modelyard.cli.folders import files_of
 from modelyard.cli.groups import AsJson
-from modelyard.cli.lookup import ENVIRONMENT, MODEL, find, find_if_any, looks_like_id
-from modelyard.cli.model_metadata import creation_of, read_metadata
-from modelyard.cli.screen import note, plural, print_json, show_size
-from modelyard.cli.uploads import SentFile
-
-
-@dataclass
-class Changes:
-    """What makes a folder differ from a version."""
-
-    sent: list[LocalFile] = field(default_factory=list)
-    added: list[str] = field(default_factory=list)
-    replaced: list[str] = field(default_factory=list)
-    removed: dict[str, str] = field(default_factory=dict)
-    """Path to item id."""
-    unchanged: int = 0
-
-    def __bool__(self) -> bool:
-        return bool(self.sent or self.removed)
+from modelyard.cli.lookup import MODEL, find, find_if_any, looks_like_id
+from modelyard.cli.model_metadata import NAMES, creation_of
+from modelyard.cli.pushing import Changes, compare, environment_to_set, sending
+from modelyard.cli.screen import note, print_json
+from modelyard.cli.yaml_files import read_metadata
 
 
 def push(
@@ -51,11 +33,12 @@ def push(
     """
     api = connect()
     files = files_of(folder)
-    metadata = read_metadata(folder)
+    metadata = read_metadata(folder, NAMES)
     found = _find_model(api, model, metadata)
     latest = found["latestVersion"] if found else None
-    environment = _find_environment(api, env, metadata, latest)
-    changes = compare(files, latest)
+    current = latest["baseEnvironmentId"] if latest else None
+    environment = environment_to_set(api, env, metadata, current, "the first version of a model", NAMES[0])
+    changes = compare(files, latest["items"] if latest else [])
     moves = environment is not None and latest is not None and environment["id"] != latest["baseEnvironmentId"]
     if found and latest and not changes and not moves:
         _tell_nothing_changed(found, latest, as_json=as_json)
@@ -64,28 +47,13 @@ def push(
     found = found or _create(api, creation_of(metadata, model), quiet=as_json)
     version = send_version(api, found, changes, environment, is_major=major)
     if as_json:
-        summary = {"added": changes.added, "replaced": changes.replaced, "removed": list(changes.removed)}
-        print_json({"model": _short(found), "isNewModel": is_new, "version": version, "changed": True} | summary)
+        told = {"model": _short(found), "isNewModel": is_new, "version": version, "changed": True}
+        print_json(told | changes.summary())
         return
-    _tell_changes(changes)
+    changes.tell()
     print(f"Version {version['label']} of {found['name']} ({version['id']}).")
     if version["dependencies"]:
         note(f"next: modelyard model build {found['id']}")
-
-
-def compare(files: list[LocalFile], latest: Json | None) -> Changes:
-    """What to send so that a version equals ``files``. The last part of an item's storagePath is its SHA-256."""
-    changes = Changes()
-    items = {item["filePath"]: item for item in latest["items"]} if latest else {}
-    for file in files:
-        item = items.pop(file.path, None)
-        if item is not None and item["storagePath"].rpartition("/")[2] == file.digest():
-            changes.unchanged += 1
-            continue
-        changes.sent.append(file)
-        (changes.added if item is None else changes.replaced).append(file.path)
-    changes.removed = {path: item["id"] for path, item in items.items()}
-    return changes
 
 
 def send_version(api: Api, model: Json, changes: Changes, environment: Json | None, *, is_major: bool) -> Json:
@@ -93,14 +61,9 @@ def send_version(api: Api, model: Json, changes: Changes, environment: Json | No
     fields: list[tuple[str, Any]] = [("isMajorUpdate", (None, str(is_major).lower()))]
     if environment is not None:
         fields.append(("baseEnvironmentId", (None, environment["id"])))
-    fields += [("filesToDelete", (None, item_id)) for item_id in changes.removed.values()]
-    total_bytes = sum(file.size_bytes for file in changes.sent)
-    with upload_bar(f"Sending {plural(len(changes.sent), 'file')}", total_bytes) as advance, ExitStack() as opened:
-        for file in changes.sent:
-            stream = opened.enter_context(SentFile(file.source, advance))
-            fields += [("file", (file.path, stream, "application/octet-stream")), ("filePath", (None, file.path))]
+    with sending(changes) as files:
         path = f"/customModels/{model['id']}/versions/"
-        made: Json = api.request("PATCH", path, files=fields, timeout=UPLOAD_TIMEOUT).json()
+        made: Json = api.request("PATCH", path, files=[*fields, *files], timeout=UPLOAD_TIMEOUT).json()
     return made
 
 
@@ -112,22 +75,6 @@ def _find_model(api: Api, model: str | None, metadata: dict[str, Any]) -> Json |
     return find_if_any(api, MODEL, str(metadata["name"])) if metadata.get("name") else None
 
 
-def _find_environment(api: Api, env: str | None, metadata: dict[str, Any], latest: Json | None) -> Json | None:
-    """The environment to set; None keeps the latest version's."""
-    if env:
-        return find(api, ENVIRONMENT, env)
-    if latest and latest["baseEnvironmentId"]:
-        return None
-    if metadata.get("environmentID"):
-        return find(api, ENVIRONMENT, str(metadata["environmentID"]))
-    names = ", ".join(str(each["name"]) for each in api.pages(ENVIRONMENT.path, limit=12))
-    raise CommandError(
-        "the first version of a model needs an environment",
-        hint=f"push with --env, or set environmentID in model-metadata.yaml; there is {names}",
-        code=ExitCode.USAGE,
-    )
-
-
 def _create(api: Api, body: Json, *, quiet: bool) -> Json:
     model = api.post("/customModels/", body)
     if not quiet:
@@ -137,20 +84,10 @@ def _create(api: Api, body: Json, *, quiet: bool) -> Json:
 
 def _tell_nothing_changed(model: Json, latest: Json, *, as_json: bool) -> None:
     if as_json:
-        nothing: Json = {"changed": False, "added": [], "replaced": [], "removed": []}
-        print_json({"model": _short(model), "isNewModel": False, "version": latest} | nothing)
+        told = {"model": _short(model), "isNewModel": False, "version": latest, "changed": False}
+        print_json(told | Changes().summary())
     else:
         print(f"Nothing changed: version {latest['label']} of {model['name']} has these files.")
-
-
-def _tell_changes(changes: Changes) -> None:
-    size = show_size(sum(file.size_bytes for file in changes.sent))
-    for sign, paths in (("+", changes.added), ("~", changes.replaced), ("-", sorted(changes.removed))):
-        for path in paths[:20]:
-            print(f"  {sign} {path}")
-        if len(paths) > 20:
-            print(f"  {sign} and {len(paths) - 20} more")
-    print(f"Sent {plural(len(changes.sent), 'file')} ({size}); {changes.unchanged} unchanged.")
 
 
 def _short(model: Json) -> Json:

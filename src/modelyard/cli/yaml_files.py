@@ -1,6 +1,7 @@
 """Files in YAML that describe a folder: read with the place of a mistake."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,3 +37,9 @@ def read_yaml(file: Path, example: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise CommandError(f"{file}: it must be a map of keys, such as {example}")
     return values
+
+
+def read_metadata(folder: Path, names: Sequence[str]) -> dict[str, Any]:
+    """What the first of these files of a folder that is there holds; empty without any."""
+    file = next((folder / name for name in names if (folder / name).is_file()), None)
+    return {} if file is None else read_yaml(file, "name and description")
