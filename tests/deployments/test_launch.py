@@ -8,6 +8,7 @@ import pytest
 
 from modelyard.compute.services.service import service_status
 from modelyard.compute.services.tables import Service
+from modelyard.deployments.settings import PredictionsSettings
 from modelyard.models.tables import CustomModelVersion
 from tests.deployments.serving import ECHO, METADATA, Workshop
 from tests.environments.contexts import an_environment, push, zipped
@@ -242,6 +243,12 @@ def test_settings_that_concern_the_service_start_it_anew(workshop: Workshop) -> 
         settings = workshop.api.get(path).json()
         assert settings["challengerModels"] == {"enabled": True}
         assert settings["predictionsSettings"]["minComputes"] == 2
+
+
+def test_no_more_replicas_run_than_there_may_be() -> None:
+    cases = [((None, None, 3), 3), ((2, None, 3), 2), ((None, 2, 3), 2), ((None, 5, 3), 3), ((2, 4, 1), 2)]
+    for (least, most, wanted), expected in cases:
+        assert PredictionsSettings(min_computes=least, max_computes=most).replicas(wanted) == expected
 
 
 def test_the_association_id_reaches_the_replicas(workshop: Workshop) -> None:

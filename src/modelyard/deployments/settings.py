@@ -63,11 +63,16 @@ class BiasAndFairness(Schema, forbid_unknown_fields=True):
 
 
 class PredictionsSettings(Schema, forbid_unknown_fields=True):
-    """``min_computes`` is the number of replicas. There is no scaling by load, so ``max_computes`` is its ceiling."""
+    """``min_computes`` replicas run. There is no scaling by load, so that ``max_computes`` only caps their number."""
 
     min_computes: ComputeCount | None = None
     max_computes: ComputeCount | None = None
     resource_bundle_id: str | None = None
+
+    def replicas(self, wanted: int) -> int:
+        """How many run of a model that wants ``wanted``."""
+        count = self.min_computes or wanted
+        return min(count, self.max_computes or count)
 
 
 class PredictionBatching(Schema, forbid_unknown_fields=True):

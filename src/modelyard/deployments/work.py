@@ -97,7 +97,7 @@ def launch(work: Work) -> dict[str, Any] | None:
                 association=_association(chosen),
                 bundle_id=chosen.predictions_settings.resource_bundle_id,
             )
-            replicas = chosen.predictions_settings.min_computes or replica_count(servable)
+            replicas = chosen.predictions_settings.replicas(replica_count(servable))
             row.launch_generation = put_service(session, row.id, SERVICE_KIND, spec, replicas)
             row.launch_operation_id = work.id
             logs.write(session, work.id, f"Starting {replicas} replica{'s' if replicas > 1 else ''}.")

@@ -38,6 +38,14 @@ class UtcDateTime(TypeDecorator[datetime]):
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """On SQLite, which keeps texts, one step instead of three: a page of a list reads a thousand times."""
+        return _read_text if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
+
+
+def _read_text(stored: str | None) -> datetime | None:
+    return None if stored is None else datetime.fromisoformat(stored + "+00:00")
+
 
 BUSY_TIMEOUT_S = 60
 SCHEMA_LOCK = 0x6D6F6465  # any number that nothing else in the same database locks

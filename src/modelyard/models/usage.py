@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, exists, func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
 from modelyard.models.deletion import purge
@@ -85,8 +85,8 @@ def deployment_counts(session: Session, model_ids: Collection[str]) -> dict[str,
 
 
 def is_deployed() -> ColumnElement[bool]:
-    """The condition, on ``CustomModel``, that some deployment uses it."""
-    return exists().where(ModelUse.model_id == CustomModel.id, *_active(UserKind.DEPLOYMENT))
+    """The condition, on ``CustomModel``, that some deployment uses it: a short list among many models."""
+    return CustomModel.id.in_(select(ModelUse.model_id).where(*_active(UserKind.DEPLOYMENT)))
 
 
 def _active(user_kind: UserKind) -> tuple[ColumnElement[bool], ...]:

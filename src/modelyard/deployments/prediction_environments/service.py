@@ -19,13 +19,14 @@ from modelyard.deployments.prediction_environments.schemas import (
 )
 from modelyard.deployments.prediction_environments.tables import PredictionEnvironment
 from modelyard.deployments.tables import Deployment
-from modelyard.identity import audit, sharing
+from modelyard.identity import access_lists, audit, sharing
+from modelyard.identity.access_lists import AccessControlResponse, SharingUpdateOrRemoveWithGrant
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import PERMISSIONS, Permission
 from modelyard.identity.tables import ResourceKind
 from modelyard.kernel.errors import Conflict, Forbidden, NotFound, invalid
 from modelyard.kernel.ids import new_id
-from modelyard.kernel.paging import Page, page
+from modelyard.kernel.paging import Page, PageQuery, page
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import UNSET, changes, moment
@@ -212,6 +213,24 @@ def _view(row: PredictionEnvironment, allowed: frozenset[Permission]) -> Predict
         created_by=row.created_by_id,
         permissions=[f"CAN_{one.name}" for one in Permission if one in allowed],
     )
+
+
+def list_access(
+    session: Session, caller: Caller, environment_id: str, query: PageQuery, request: RequestInfo
+) -> Page[AccessControlResponse]:
+    """The users that the environment is shared with; nobody needs a share in the default one."""
+    find_environment(session, caller, environment_id)
+    return access_lists.list_access(session, KIND, environment_id, query, request)
+
+
+def change_access(
+    session: Session, caller: Caller, settings: Settings, environment_id: str, body: SharingUpdateOrRemoveWithGrant
+) -> None:
+    """Sets or takes away users' roles, all or none."""
+    row = find_environment(session, caller, environment_id)
+    if row.is_default:
+        raise Forbidden(f"{row.name!r} is the prediction environment of this installation; everybody may use it.")
+    access_lists.change_access(session, caller, settings, KIND, environment_id, body)
 
 
 def prediction_server(settings: Settings) -> PredictionServerResponse:
