@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import update
 
 from modelyard.datasets import work as dataset_work
+from modelyard.deployments.events import tell_created
 from modelyard.deployments.tables import Deployment, DeploymentLog, DeploymentStatus, LogKind
 from modelyard.environments.tables import Environment, EnvironmentVersion
 from modelyard.kernel.ids import new_id
@@ -187,6 +188,7 @@ def _add_deployment(estate: Estate, installation: Installation) -> None:
     deployment = _made(answer, 202)
     log_id = new_id()
     with installation.application.database.write() as session:
+        tell_created(session, session.get_one(Deployment, deployment["id"]))
         for kind, row_id in ((LogKind.RUNTIME, log_id), (LogKind.LAUNCH, new_id())):
             session.add(
                 DeploymentLog(
