@@ -105,8 +105,11 @@ def ensure_image(
         digest = images.digest(spec)
     except RequirementsError as error:
         raise OperationFailed(f"The requirements do not parse: {error}") from error
-    with work.unit() as session:
-        _touch(session, digest)
+    with work.database.read() as session:
+        is_fresh = (use := session.get(ImageUse, digest)) is not None and _was_touched(use)
+    if not is_fresh:
+        with work.unit() as session:
+            _touch(session, digest)
     found = images.find(digest)
     if found is not None:
         return found
@@ -186,8 +189,12 @@ def _touch(session: Session, digest: str) -> None:
     use = session.get(ImageUse, digest)
     if use is None:
         session.add(ImageUse(digest=digest, used_at=now))
-    elif now - use.used_at > timedelta(seconds=TOUCH_EVERY_S):
+    elif not _was_touched(use):
         use.used_at = now
+
+
+def _was_touched(use: ImageUse) -> bool:
+    return datetime.now(UTC) - use.used_at <= timedelta(seconds=TOUCH_EVERY_S)
 
 
 def _fail(work: Work, message: str) -> None:
