@@ -1,23 +1,15 @@
 """Custom jobs: from POST to the first line, runs per second, lines to a follower, a flood of output, a long list."""
 
 import contextlib
-import json
-import os
-import shutil
-import subprocess
-import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 from sqlalchemy import insert, update
 from tests.jobs.builders import ENDED, Yard, path_of, plain_environment
-from tests.waiting import wait_until
 
 from benchmarks.figures import Figure, Result, Skipped, interleaved
 from benchmarks.installation import Installation, an_installation
@@ -58,8 +50,7 @@ def measure() -> list[Result]:
     with an_installation() as installation:
         yard = Yard(installation.story.api, plain_environment(installation.story.api), patience_s=300)
         yard.run(yard.a_job(HELLO))
-        with Client(installation.server.port, installation.token) as client:
-            results += _first_lines(yard, client)
+        results += _first_lines(yard, installation)
         results += _followed(yard, installation)
         results += _flood(yard, installation)
     with an_installation() as installation:
@@ -70,16 +61,17 @@ def measure() -> list[Result]:
     return results + _lists()
 
 
-def _first_lines(yard: Yard, client: Client) -> list[Result]:
+def _first_lines(yard: Yard, installation: Installation) -> list[Result]:
     """POST of a run → the first line that user code printed, by the time that the supervisor wrote before it."""
     job = yard.a_job(HELLO)
 
     def ours() -> float:
-        asked_at = time.time()
-        run = client.ask("POST", f"/api/v2/customJobs/{job['id']}/runs/", b"{}").json(201)
-        while client.ask("GET", f"/api/v2{path_of(run)}").json(200)["status"] not in ENDED:
-            time.sleep(0.1)
-        written = client.ask("GET", f"/api/v2{path_of(run)}logs/?timestamps=true").body.decode().split()[0]
+        with Client(installation.server.port, installation.token) as client:
+            asked_at = time.time()
+            run = client.ask("POST", f"/api/v2/customJobs/{job['id']}/runs/", b"{}").json(201)
+            while client.ask("GET", f"/api/v2{path_of(run)}").json(200)["status"] not in ENDED:
+                time.sleep(0.1)
+            written = client.ask("GET", f"/api/v2{path_of(run)}logs/?timestamps=true").body.decode().split()[0]
         return (datetime.fromisoformat(written).timestamp() - asked_at) * 1000
 
     taken = sorted(ours() for _ in range(FIRST_LINES))

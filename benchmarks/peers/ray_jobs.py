@@ -1,4 +1,4 @@
-"""Ray Jobs with its defaults: for each line read, a job is submitted; printed are the milliseconds to its first line."""
+"""Ray Jobs with its defaults: for each line read a job is submitted; printed are the milliseconds to its first."""
 
 import sys
 import time

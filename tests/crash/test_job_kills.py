@@ -29,8 +29,8 @@ open(os.environ["MODELYARD_OUTPUT_DIR"] + "/count", "a").write("x")
 class Killable(Yard):
     """A yard whose API may be away for a moment."""
 
-    def read(self, run):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201 # as the one above
-        def ask():  # type: ignore[no-untyped-def] # noqa: ANN202
+    def read(self, run):  # type: ignore[no-untyped-def] # as the one above
+        def ask():  # type: ignore[no-untyped-def]
             with contextlib.suppress(httpx.TransportError):
                 return super(Killable, self).read(run)
             return None
@@ -71,13 +71,15 @@ def test_a_follower_of_a_killed_api_goes_on_with_the_next(server: Server) -> Non
     yard = Killable(server.api, plain_environment(server.api))
     run = yard.start(yard.a_job(STEADY))
     url, headers = f"{server.url}/api/v2{path_of(run)}logs/", {"Authorization": f"Bearer {yard.api.token}"}
-    with (
-        pytest.raises(httpx.TransportError),
-        httpx.stream("GET", url, params={"follow": "true"}, headers=headers, timeout=30) as answer,
-    ):
-        for line in answer.iter_lines():
-            if line == "data: line 20":
-                server.kill("api")
+
+    def follow() -> None:
+        with httpx.stream("GET", url, params={"follow": "true"}, headers=headers, timeout=30) as answer:
+            for line in answer.iter_lines():
+                if line == "data: line 20":
+                    server.kill("api")
+
+    with pytest.raises(httpx.TransportError):
+        follow()
     with httpx.stream("GET", url, params={"follow": "true"}, headers=headers, timeout=30) as answer:
         lines = [line for line in answer.iter_lines() if line.startswith("data: ")]
     assert lines[1:] == [*(f"data: line {number}" for number in range(150)), 'data: {"status":"succeeded"}']

@@ -11,9 +11,7 @@ from tests.jobs.builders import Workshop, plain_environment
 
 
 @pytest.fixture
-def a_workshop(
-    an_installation: Callable[..., Installation], shared_images: dict[str, Path]
-) -> Callable[..., Workshop]:
+def a_workshop(an_installation: Callable[..., Installation], shared_images: dict[str, Path]) -> Callable[..., Workshop]:
     """Makes installations with these settings, whose images are shared with other tests."""
 
     def make(**settings: Any) -> Workshop:

@@ -133,9 +133,7 @@ def test_wrong_parameters_change_nothing(shelf: Workshop) -> None:
     for name, (values, told) in WRONG_VALUES.items():
         for answer in (
             send_job(shelf.api, job_id=job["id"], runtimeParameterValues=values, name="changed"),
-            send_job(
-                shelf.api, {"main.py": "1\n", "metadata.yaml": METADATA}, name="n", runtimeParameterValues=values
-            ),
+            send_job(shelf.api, {"main.py": "1\n", "metadata.yaml": METADATA}, name="n", runtimeParameterValues=values),
             shelf.api.post(f"/customJobs/{job['id']}/runs/", json={"runtimeParameterValues": values}),
         ):
             assert answer.status_code == 422, (name, answer.text)
@@ -210,7 +208,9 @@ def test_every_wrong_field_is_told_at_once(shelf: Workshop) -> None:
 
 def test_an_environment_must_be_the_callers_and_built(shelf: Workshop) -> None:
     stranger = shelf.as_(shelf.installation.a_user("stranger", organization="elsewhere"))
-    theirs = made(stranger.api.post("/executionEnvironments/", json={"name": "theirs", "programmingLanguage": "python"}))
+    theirs = made(
+        stranger.api.post("/executionEnvironments/", json={"name": "theirs", "programmingLanguage": "python"})
+    )
     unbuilt = made(shelf.api.post("/executionEnvironments/", json={"name": "new", "programmingLanguage": "python"}))
     job = shelf.a_job(environmentId=None)
     for environment in (theirs, unbuilt):
@@ -319,9 +319,7 @@ def test_items_are_shown_as_text(shelf: Workshop) -> None:
 
 
 def test_a_run_is_made_of_the_job_as_it_was(shelf: Workshop) -> None:
-    job = shelf.a_job(
-        {"main.py": "1\n", "metadata.yaml": METADATA}, runtimeParameterValues=[parameter("CITY", "Rome")]
-    )
+    job = shelf.a_job({"main.py": "1\n", "metadata.yaml": METADATA}, runtimeParameterValues=[parameter("CITY", "Rome")])
     run = shelf.start(job, parameter("COUNT", 7, "numeric"), description="first")
     assert (run["status"], run["phase"], run["duration"], run["attempt"]) == ("running", "preparing", 0.0, 0)
     assert current(run) == {"CITY": "Rome", "COUNT": 7, "LOUD": False}
