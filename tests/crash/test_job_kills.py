@@ -3,8 +3,9 @@
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -29,8 +30,8 @@ open(os.environ["MODELYARD_OUTPUT_DIR"] + "/count", "a").write("x")
 class Killable(Yard):
     """A yard whose API may be away for a moment."""
 
-    def read(self, run):  # type: ignore[no-untyped-def] # as the one above
-        def ask():  # type: ignore[no-untyped-def]
+    def read(self, run: Mapping[str, Any]) -> dict[str, Any]:
+        def ask() -> dict[str, Any] | None:
             with contextlib.suppress(httpx.TransportError):
                 return super(Killable, self).read(run)
             return None

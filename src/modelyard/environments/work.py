@@ -1,11 +1,13 @@
 """Building images in the background, and collecting those that nothing refers to."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from modelyard.compute.services.tables import Service, Wanted
@@ -188,7 +190,8 @@ def _touch(session: Session, digest: str) -> None:
     now = datetime.now(UTC)
     use = session.get(ImageUse, digest)
     if use is None:
-        session.add(ImageUse(digest=digest, used_at=now))
+        with contextlib.suppress(IntegrityError), session.begin_nested():  # somebody may note the same just now
+            session.add(ImageUse(digest=digest, used_at=now))
     elif not _was_touched(use):
         use.used_at = now
 
