@@ -31,6 +31,9 @@ From a folder to predictions:
   predict     Score a file with a deployment.
   status      What the server is doing for you.
 
+Automation:
+  job         Custom jobs: push and run them, with logs and outputs.
+
 Account:
   login       Remember a server and your token for it.
   whoami      Who you are, and on which server.

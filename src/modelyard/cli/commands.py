@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 STORY = "From a folder to predictions"
+AUTOMATION = "Automation"
 ACCOUNT = "Account"
 SERVER = "Server"
 
@@ -25,6 +26,9 @@ COMMANDS: dict[str, Entry] = {
     "deployment": Entry("modelyard.cli.deployments:app", "Deployments: look at, replace, stop and start them.", STORY),
     "predict": Entry("modelyard.cli.predict:predict", "Score a file with a deployment.", STORY),
     "status": Entry("modelyard.cli.status:status", "What the server is doing for you.", STORY),
+    "job": Entry(
+        "modelyard.cli.job_schedules:app", "Custom jobs: push and run them, with logs and outputs.", AUTOMATION
+    ),
     "login": Entry("modelyard.cli.account:login", "Remember a server and your token for it.", ACCOUNT),
     "whoami": Entry("modelyard.cli.account:whoami", "Who you are, and on which server.", ACCOUNT),
     "logout": Entry("modelyard.cli.account:logout", "Forget the server and the token.", ACCOUNT),
