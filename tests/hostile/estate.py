@@ -11,11 +11,15 @@ from modelyard.deployments.challengers.tables import Challenger
 from modelyard.deployments.events import tell_created
 from modelyard.deployments.tables import Deployment, DeploymentLog, DeploymentStatus, LogKind
 from modelyard.environments.tables import Environment, EnvironmentVersion
+from modelyard.jobs.tables import CustomJobRun, RunLog
 from modelyard.kernel.ids import new_id
 from modelyard.kernel.routing import Endpoint
 from modelyard.models.testing.tables import CustomModelTest, TestStatus
 from modelyard.operations.engine import Engine
 from modelyard.operations.tables import Operation
+from modelyard.storage.blobs import BlobStore, store_bytes
+from modelyard.workspaces import service as workspaces
+from modelyard.workspaces.service import NewFile
 from tests.api_client import Api
 from tests.conftest import ADMIN_TOKEN, Installation
 from tests.environments.contexts import an_environment, push_requirements
@@ -90,6 +94,7 @@ def an_estate(installation: Installation, name: str, organization: str) -> Estat
     _add_deployment(estate, installation)
     _add_template(estate)
     _add_challenger(estate)
+    _add_job(estate, installation)
     return estate
 
 
@@ -181,6 +186,7 @@ def _add_package(estate: Estate) -> None:
 def _add_template(estate: Estate) -> None:
     template = a_template(estate.api, {"main.py": estate.mark.encode()}, name=estate.mark, description=estate.mark)
     estate.ids |= {"customTemplateId": template["id"], "fileId": template["items"][0]["id"]}
+    estate.ids["templateId"] = template["id"]
 
 
 def _add_deployment(estate: Estate, installation: Installation) -> None:
@@ -222,3 +228,32 @@ def _add_challenger(estate: Estate) -> None:
     _made(estate.api.post(f"{path}challengers/", json={"modelPackageId": package["id"], "name": estate.mark}), 202)
     listed = _made(estate.api.get(f"{path}challengers/"), 200)
     estate.ids["challengerId"] = listed["data"][-1]["id"]
+
+
+def _add_job(estate: Estate, installation: Installation) -> None:
+    """A job with a run that left a log and an artifact, a schedule, and another job that is deleted."""
+    body = {"name": estate.mark, "environmentId": estate.ids["environmentId"]}
+    parts = [("file", ("main.py", estate.mark.encode())), ("filePath", (None, "main.py"))]
+    jobs = [
+        _made(estate.api.post("/customJobs/", files=[*parts, *((name, (None, value)) for name, value in body.items())]))
+        for _ in range(2)
+    ]
+    assert estate.api.delete(f"/customJobs/{jobs[1]['id']}/").status_code == 204
+    run = _made(estate.api.post(f"/customJobs/{jobs[0]['id']}/runs/", json={"description": estate.mark}))
+    daily = {"schedule": {name: ["*"] for name in ("minute", "hour", "dayOfMonth", "month", "dayOfWeek")}}
+    schedule = _made(estate.api.post(f"/customJobs/{jobs[0]['id']}/schedules/", json=daily))
+    blob = store_bytes(installation.application.parts.get(BlobStore), f"{estate.mark}\n".encode())  # type: ignore[type-abstract]
+    with installation.application.database.write() as session:
+        row = session.get_one(CustomJobRun, run["id"])
+        kept = workspaces.create(session, [NewFile(estate.mark, blob.digest, blob.size_bytes)], max_files=1)
+        row.artifacts_workspace_id = kept.id
+        artifact_id = workspaces.files_in(session, kept)[0].id
+        session.add(RunLog(run_id=row.id, attempt=1, digest=blob.digest, size_bytes=blob.size_bytes, first_offset=0))
+    estate.ids |= {
+        "customJobId": jobs[0]["id"],
+        "/customJobsCleanup/{customJobId}": jobs[1]["id"],
+        "itemId": jobs[0]["items"][0]["id"],
+        "customJobRunId": run["id"],
+        "artifactId": artifact_id,
+        "scheduleId": schedule["id"],
+    }

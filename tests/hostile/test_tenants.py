@@ -34,6 +34,7 @@ NOT_THERE_YET = {
 FIELDS: dict[str, tuple[str, ...]] = {
     "POST /customModels/{customModelId}/versions/": ("baseEnvironmentId",),
     "POST /customModelTests/": ("datasetId", "environmentId"),
+    "POST /customJobs/fromGalleryTemplate/": ("templateId",),
 }
 """Which ids else a request needs to succeed, beside what the wire types require."""
 

@@ -271,9 +271,9 @@ def test_a_fault_of_ours_is_told_and_keeps_no_other_schedule_from_firing(
     yard.a_schedule(good, "0 * * * *")
     real = firing_module.start_run
 
-    def fails(session: Session, caller: Any, settings: Any, blobs: Any, job: Any, *others: Any, **more: Any) -> Any:
-        run = real(session, caller, settings, blobs, job, *others, **more)
-        if job.id == bad:
+    def fails(*arguments: Any, **more: Any) -> Any:
+        run = real(*arguments, **more)
+        if run.job_id == bad:
             raise KeyError("broken")
         return run
 

@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from modelyard.compute.executor import Executor, State
+from modelyard.compute.executor import Executor
 from modelyard.compute.logs import STAMP_BYTES, LogFile, dropped_notice, without_times
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import Permission
@@ -193,7 +193,7 @@ class _Reader:
 
     def _is_gone(self, sources: Sources) -> bool:
         """Whether what the attempt under way wrote has been moved away, perhaps before it was read."""
-        return sources.workload_id is not None and self._executor.observe(sources.workload_id).state is State.ABSENT
+        return sources.workload_id is not None and self.look().workload_id != sources.workload_id
 
     def _live_size(self, sources: Sources) -> int:
         return 0 if sources.workload_id is None else self._executor.logs(sources.workload_id).size

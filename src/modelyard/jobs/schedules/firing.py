@@ -8,6 +8,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from modelyard.identity import sharing
+from modelyard.identity.accounts import usernames
 from modelyard.identity.caller import Caller, find_active_caller
 from modelyard.identity.roles import Permission
 from modelyard.identity.tables import ResourceKind
@@ -160,7 +161,8 @@ def _creator(session: Session, schedule: CustomJobSchedule, job: CustomJob) -> C
     """The schedule's creator, with the rights that they have today; raises when those do not let them run the job."""
     caller = find_active_caller(session, schedule.created_by_id)
     if caller is None:
-        raise Forbidden(f"User {schedule.created_by_id}, who made the schedule, is not active any more.")
+        name = usernames(session, [schedule.created_by_id]).get(schedule.created_by_id, schedule.created_by_id)
+        raise Forbidden(f"User {name}, who made the schedule, is not active any more.")
     sharing.require(session, caller, ResourceKind.CUSTOM_JOB, job.id, Permission.EDIT, what="custom job")
     return caller
 
