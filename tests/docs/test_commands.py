@@ -14,7 +14,7 @@ from tests.docs.commands import blocks_of
 from tests.servers import a_server
 
 ROOT = Path(__file__).parents[2]
-STORIES = ("README.md", "docs/quickstart.md", "docs/cli.md", "docs/curl.md")
+STORIES = ("README.md", "docs/quickstart.md", "docs/cli.md", "docs/curl.md", "docs/jobs.md")
 OF_THE_MACHINE = ("docs/operations.md", "docs/security.md")
 """Pages whose commands install, serve and look after; their commands have tests of their own."""
 TIME_LIMIT_S = 300
