@@ -2,7 +2,8 @@
 
 Starts a server on a fresh data directory in ``.demo/``, pushes, builds, tests, registers and deploys
 ``examples/churn_model`` with the command line, scores its data through the gateway and then in a job that runs on the
-server, and leaves the server up until Ctrl-C; with ``--once`` it ends there. Built environments are kept in the user's cache for the next time.
+server, and leaves the server up until Ctrl-C; with ``--once`` it ends there. Built environments are kept in the user's
+cache for the next time.
 """
 
 import argparse
