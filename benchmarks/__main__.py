@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import builds, csv_scoring, lists, serving, startup, versions
+from benchmarks import builds, csv_scoring, jobs, lists, serving, startup, versions
 from benchmarks.figures import Result, Skipped, save, show
 
 BENCHMARKS: dict[str, Callable[[], list[Result]]] = {
@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, Callable[[], list[Result]]] = {
     "versions": versions.measure,
     "builds": builds.measure,
     "csv": csv_scoring.measure,
+    "jobs": jobs.measure,
     "serving": serving.measure,
 }
 

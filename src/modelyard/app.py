@@ -1,5 +1,6 @@
 """Puts the slices together: parts, endpoints, handlers of operations. Holds no rules of its own."""
 
+import functools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,17 @@ from modelyard.compute.process_executor import ProcessExecutor
 from modelyard.compute.services.reconciler import Reconciler
 from modelyard.compute.services.workloads import Materials
 from modelyard.compute.workload import Limits
+from modelyard.credentials import routes as credential_routes
+from modelyard.credentials import service as credentials
+from modelyard.credentials.variables import opener
 from modelyard.datasets import routes as dataset_routes
 from modelyard.datasets import work as dataset_work
 from modelyard.deployments import custom_model_routes as custom_model_deployment_routes
 from modelyard.deployments import routes as deployment_routes
+from modelyard.deployments import service as deployments
 from modelyard.deployments import work as deployment_work
+from modelyard.deployments.challengers import routes as challenger_routes
+from modelyard.deployments.challengers import work as challenger_work
 from modelyard.deployments.prediction_environments import routes as prediction_environment_routes
 from modelyard.deployments.prediction_environments.service import install_default
 from modelyard.environments import routes as environment_routes
@@ -26,15 +33,19 @@ from modelyard.environments import work as environment_work
 from modelyard.environments.images.sandboxed import SandboxRunner
 from modelyard.environments.images.store import ImageStore
 from modelyard.environments.installation import install_builtin
+from modelyard.events import routes as event_routes
 from modelyard.garbage import collect
 from modelyard.gateway.forwarding import Forwarder
 from modelyard.identity import routes as identity_routes
 from modelyard.identity.caller import authenticate
 from modelyard.identity.token_use import TokenUse
 from modelyard.jobs import routes as job_routes
+from modelyard.jobs.notifications import Dispatcher
 from modelyard.jobs.runs import routes as job_run_routes
 from modelyard.jobs.runs import work as job_run_work
 from modelyard.jobs.runs.watching import Watch
+from modelyard.jobs.schedules import routes as job_schedule_routes
+from modelyard.jobs.schedules.firing import IDLE_S, Firing
 from modelyard.kernel.clock import Clock, SystemClock
 from modelyard.kernel.database import Database
 from modelyard.kernel.errors import Unavailable
@@ -43,6 +54,7 @@ from modelyard.kernel.multipart import Form, FormLimits, read_form
 from modelyard.kernel.openapi import document_route
 from modelyard.kernel.parts import Parts
 from modelyard.kernel.routing import Endpoint, endpoints_of
+from modelyard.kernel.secret_box import SecretBox, open_secret_box
 from modelyard.kernel.settings import Settings
 from modelyard.models import build_routes as model_build_routes
 from modelyard.models import routes as model_routes
@@ -50,24 +62,33 @@ from modelyard.models import version_routes as model_version_routes
 from modelyard.models.serving import folders
 from modelyard.models.testing import routes as model_test_routes
 from modelyard.models.testing import work as model_test_work
+from modelyard.monitoring.custom_metrics import routes as custom_metric_routes
+from modelyard.monitoring.custom_metrics import service as custom_metrics
+from modelyard.monitoring.health import watch_health
 from modelyard.operations import routes as operation_routes
 from modelyard.operations.engine import Engine, Loop
 from modelyard.operations.leases import hold
 from modelyard.operations.owners import lease_owner
 from modelyard.operations.work import Handler
+from modelyard.registry import packages
 from modelyard.registry import routes as registry_routes
 from modelyard.registry import work as registry_work
 from modelyard.storage.blobs import Blob, BlobStore
 from modelyard.storage.locations import open_blob_store
+from modelyard.templates import routes as template_routes
+from modelyard.templates.gallery import install_gallery
 from modelyard.workspaces.checkout import Checkouts
+from modelyard.workspaces.references import References
 
 COLLECT_EVERY_S = 3600.0
+WATCH_HEALTH_EVERY_S = 30.0
 
 ROUTES: tuple[ModuleType, ...] = (
     identity_routes,
     operation_routes,
     dataset_routes,
     bundle_routes,
+    credential_routes,
     environment_routes,
     model_routes,
     model_version_routes,
@@ -75,10 +96,15 @@ ROUTES: tuple[ModuleType, ...] = (
     model_test_routes,
     job_routes,
     job_run_routes,
+    template_routes,
+    job_schedule_routes,
     registry_routes,
     prediction_environment_routes,
     deployment_routes,
+    challenger_routes,
     custom_model_deployment_routes,
+    custom_metric_routes,
+    event_routes,
 )
 
 
@@ -143,6 +169,7 @@ def handlers() -> list[Handler]:
         *job_run_work.handlers(),
         *registry_work.handlers(),
         *deployment_work.handlers(),
+        *challenger_work.handlers(),
     ]
 
 
@@ -158,8 +185,11 @@ def loops(application: Application) -> list[Loop]:
     )
     return [
         Loop("services", reconciler.run, period_s=1.0),
+        Loop("notification jobs", Dispatcher(database, parts).dispatch, period_s=5.0),
         Loop("job runs", Watch(database, executor).look, period_s=1.0),
+        Loop("job schedules", Firing(database, parts).look, period_s=IDLE_S),
         Loop("garbage", lambda: _collect(application), period_s=COLLECT_EVERY_S, on_commit=False),
+        Loop("health", lambda: _watch_health(application), period_s=WATCH_HEALTH_EVERY_S, on_commit=False),
     ]
 
 
@@ -168,11 +198,17 @@ def _collect(application: Application) -> None:
         collect(application.database, application.parts, application.settings)
 
 
+def _watch_health(application: Application) -> None:
+    if hold(application.database, "health", lease_owner(), 2 * WATCH_HEALTH_EVERY_S):
+        watch_health(application.database)
+
+
 def prepare(application: Application) -> None:
     """Puts what ships with this release into the database; to be called once, before anything serves."""
     with application.database.write() as session:
         install_builtin(session)
         install_default(session)
+        install_gallery(session, application.parts.get(BlobStore))  # type: ignore[type-abstract]
 
 
 def build(settings: Settings, isolation: Isolation | None = None) -> Application:
@@ -196,8 +232,28 @@ def build(settings: Settings, isolation: Isolation | None = None) -> Application
     parts.add(Executor, executor)  # type: ignore[type-abstract]
     images = parts.add(ImageStore, _open_images(settings, clock, executor))
     checkouts = parts.add(Checkouts, Checkouts(settings.data_dir / "checkouts", parts.get(BlobStore)))  # type: ignore[type-abstract]
-    parts.add(Materials, Materials(lambda digest: _built_image(images, digest), folders(database, checkouts)))
+    box = parts.add(SecretBox, _open_secret_box(settings))
+    image = functools.partial(_built_image, images)
+    parts.add(Materials, Materials(image, folders(database, checkouts), opener(database, box)))
+    parts.add(References, _references())
     return Application(settings, database, parts)
+
+
+def _references() -> References:
+    """Who knows about the ids that runtime parameters hold."""
+    return References(
+        {
+            "credential": credentials.reference_fault,
+            "deployment": deployments.reference_fault,
+            "modelPackage": packages.reference_fault,
+            "customMetric": custom_metrics.reference_fault,
+        }
+    )
+
+
+def _open_secret_box(settings: Settings) -> SecretBox:
+    keys = settings.secret_keys.get_secret_value() if settings.secret_keys else None
+    return open_secret_box(keys, settings.data_dir / "secret.key")
 
 
 def _built_image(images: ImageStore, digest: str) -> Path:

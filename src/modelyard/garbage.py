@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import structlog
-from sqlalchemy import delete, select
+from sqlalchemy import delete, inspect, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from modelyard.compute.executor import Executor
@@ -13,14 +14,16 @@ from modelyard.datasets.tables import DatasetVersion
 from modelyard.environments.images.store import ImageStore
 from modelyard.environments.tables import EnvironmentVersion
 from modelyard.environments.work import collect_images
+from modelyard.events.tables import EventRow
 from modelyard.jobs.runs.workloads import LABEL as RUN_LABEL
 from modelyard.jobs.tables import CustomJobRun, RunLog
-from modelyard.kernel.database import Database
+from modelyard.kernel.database import Base, Database
 from modelyard.kernel.errors import Conflict
 from modelyard.kernel.parts import Parts
 from modelyard.kernel.settings import Settings
 from modelyard.models.testing.tables import OPEN as OPEN_TEST
 from modelyard.models.testing.tables import CustomModelTest
+from modelyard.monitoring.custom_metrics.tables import CustomMetricReport
 from modelyard.operations.tables import Operation
 from modelyard.storage.blobs import BlobStore
 from modelyard.workspaces.checkout import Checkouts
@@ -39,6 +42,7 @@ BLOB_COLUMNS: tuple[InstrumentedAttribute[str] | InstrumentedAttribute[str | Non
 """Every column that names a blob. A test finds those that are forgotten here."""
 
 OPERATION_DAYS = 30
+REPORT_KEY_DAYS = 7
 BATCH = 500
 
 
@@ -52,6 +56,8 @@ class Collected:
     workloads: int = 0
     stopped: int = 0
     operations: int = 0
+    report_keys: int = 0
+    events: int = 0
 
 
 def collect(database: Database, parts: Parts, settings: Settings, *, age_s: float | None = None) -> Collected:
@@ -67,7 +73,11 @@ def collect(database: Database, parts: Parts, settings: Settings, *, age_s: floa
             collect_images(database, parts.get(ImageStore), age_s=settings.garbage_age_s if age_s is None else age_s)
         ),
         blobs=_delete_blobs(database, parts.get(BlobStore), limit),  # type: ignore[type-abstract]
-        operations=_delete_operations(database),
+        operations=_delete_before(database, Operation, Operation.finished_at, timedelta(days=OPERATION_DAYS)),
+        report_keys=_delete_before(
+            database, CustomMetricReport, CustomMetricReport.at, timedelta(days=REPORT_KEY_DAYS)
+        ),
+        events=_delete_before(database, EventRow, EventRow.at, timedelta(seconds=settings.event_retention_s)),
     )
     log.info("collected garbage", **vars(collected))
     return collected
@@ -152,14 +162,15 @@ def _folders_in_use(executor: Executor) -> set[str]:
     return used
 
 
-def _delete_operations(database: Database) -> int:
-    """Forgets operations that ended a month ago."""
-    limit = datetime.now(UTC) - timedelta(days=OPERATION_DAYS)
+def _delete_before(database: Database, table: type[Base], column: InstrumentedAttribute[Any], kept: timedelta) -> int:
+    """Deletes, in short transactions, the rows whose time in ``column`` is longer ago than ``kept``."""
+    limit = datetime.now(UTC) - kept
+    key = inspect(table).primary_key
     removed = 0
     while True:
         with database.write() as session:
-            ids = list(session.scalars(select(Operation.id).where(Operation.finished_at < limit).limit(BATCH)))
-            session.execute(delete(Operation).where(Operation.id.in_(ids)))
-        removed += len(ids)
-        if len(ids) < BATCH:
+            found = session.execute(select(*key).where(column < limit).limit(BATCH)).all()
+            session.execute(delete(table).where(tuple_(*key).in_([tuple(one) for one in found])))
+        removed += len(found)
+        if len(found) < BATCH:
             return removed

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelyard_runner.association import AssociationId
 from modelyard_runner.target import Target, TargetType
 
 MIB = 2**20
@@ -20,6 +21,7 @@ class ModelOptions:
     batches: bool
     max_batch_rows: int
     max_body_bytes: int
+    association: AssociationId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,9 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--class-labels", nargs="+", metavar="LABEL", help="multiclass labels")
     _add(parser, "--threshold", type=float, default=os.environ.get("MODELYARD_PREDICTION_THRESHOLD") or 0.5)
     _add(parser, "--batch", default="off", choices=("on", "off"), help="score waiting single rows together")
+    _add(parser, "--association-id", default="", help="name of the column that is copied to every answer")
+    parser.add_argument("--require-association-id", action="store_true", help="refuse requests without that column")
+    parser.add_argument("--generate-association-id", action="store_true", help="give rows without an id one")
     _add(parser, "--max-batch-rows", type=int, default=256)
     _add(parser, "--max-body-bytes", type=int, default=50 * MIB)
 
@@ -125,7 +130,15 @@ def _model_options(chosen: argparse.Namespace) -> ModelOptions:
     target = Target(kind, chosen.target_name, _labels(kind, chosen), float(chosen.threshold))
     if chosen.max_batch_rows < 1 or chosen.max_body_bytes < 1:
         raise ValueError("--max-batch-rows and --max-body-bytes have to be at least 1")
-    return ModelOptions(target, chosen.batch == "on", chosen.max_batch_rows, chosen.max_body_bytes)
+    return ModelOptions(
+        target, chosen.batch == "on", chosen.max_batch_rows, chosen.max_body_bytes, _association(chosen)
+    )
+
+
+def _association(chosen: argparse.Namespace) -> AssociationId | None:
+    if not chosen.association_id:
+        return None
+    return AssociationId(chosen.association_id, chosen.require_association_id, chosen.generate_association_id)
 
 
 def _labels(kind: TargetType, chosen: argparse.Namespace) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 import traceback
 
+from modelyard_runner.masking import masked
+
 
 class LoadError(Exception):
     """The model cannot be served; the message tells the model's author why."""
@@ -27,8 +29,8 @@ class Refusal(Exception):  # noqa: N818  an answer to a request, not an accident
 
 
 def describe(error: BaseException) -> str:
-    """`ValueError: could not convert ...`: the last line Python would print for an exception."""
-    return "".join(traceback.format_exception_only(error)).strip()
+    """`ValueError: could not convert ...`: the last line Python would print for an exception, secrets masked."""
+    return masked("".join(traceback.format_exception_only(error)).strip())
 
 
 def listing(names: "list[str] | tuple[str, ...]", most: int = 10) -> str:

@@ -25,10 +25,14 @@ From a folder to predictions:
   env         Execution environments: what models run in.
   dataset     Datasets: tables to test and score with.
   model       Custom models: push, build, test and share them.
+  credential  Credentials: what code needs for other systems.
   registry    Registered models and their versions.
   deploy      Deploy a model and wait until it answers.
   deployment  Deployments: look at, replace, stop and start them.
+  metric      Custom metrics: measure a deployment your own way.
   predict     Score a file with a deployment.
+  events      What happened to your deployments and jobs.
+  template    Templates: files to make jobs and applications from.
   status      What the server is doing for you.
 
 Automation:
@@ -48,6 +52,7 @@ Server:
   doctor      Say what this machine can isolate and limit.
   ps          List what runs: roles, workloads, process ids.
   gc          Collect what nothing refers to any more.
+  rekey       Encrypt all secrets with the first key.
   openapi     Print the OpenAPI document of the REST API.
 """
 MODEL_HELP = """\
@@ -92,6 +97,7 @@ Commands:
   logs       Print what a run wrote.
   cancel     Cancel a run.
   artifacts  List or download the files that a run left.
+  share      Share this job, or show who has which role.
 """
 HEAVY = ("httpx2", "rich", "yaml", "pathspec", "litestar", "sqlalchemy", "modelyard.app", "modelyard.kernel")
 

@@ -362,6 +362,24 @@ def test_jobs_are_listed_by_type_and_name(modelyard: Terminal) -> None:
     assert modelyard("job", "run", "nowhere").code == 3
 
 
+def test_a_job_is_shared_with_users_and_groups(modelyard: Terminal) -> None:
+    modelyard.ok("job", "create", "Shared")
+    modelyard.ok("admin", "user", "create", "grace", "--email", "grace@example.com")
+    modelyard.ok("admin", "group", "create", "operators")
+    assert modelyard.ok("job", "share", "Shared", "grace", "--role", "editor").out == "Shared: grace is now EDITOR.\n"
+    modelyard.ok("job", "share", "Shared", "operators", "--with", "group", "--role", "consumer")
+    roles = modelyard.ok("job", "share", "Shared", "--json").json
+    assert [(one["name"], one["shareRecipientType"], one["role"]) for one in roles] == [
+        ("admin", "user", "OWNER"),
+        ("grace", "user", "EDITOR"),
+        ("operators", "group", "CONSUMER"),
+    ]
+    modelyard.ok("job", "share", "Shared", "grace", "--remove")
+    assert len(modelyard.ok("job", "share", "Shared", "--json").json) == 2
+    assert modelyard("job", "share", "Shared", "nobody at all").code == 1
+    assert modelyard("job", "share", "Shared", "admin", "--remove").code == 1  # the last owner
+
+
 def test_what_cannot_be_pushed_is_told(modelyard: Terminal) -> None:
     folder = a_job_folder(modelyard, "Refused job", "true\n", {"metadata.yaml": "description: nameless\n"})
     outcome = modelyard("job", "push", folder, "--env", PYTHON)

@@ -1,6 +1,7 @@
 """The supervisor's output, byte by byte: however a text is cut on its way, the log is the same."""
 
 import itertools
+import json
 import os
 from pathlib import Path
 
@@ -67,3 +68,12 @@ def test_oldest_half_of_a_full_log_goes(tmp_path: Path) -> None:
 def test_log_that_is_not_there_is_empty(tmp_path: Path) -> None:
     log = LogFile(tmp_path / "none")
     assert (log.size, log.first_offset, log.read(), log.tail(5)) == (0, 0, b"", [])
+
+
+def test_a_secret_is_masked_as_it_is_and_as_json_and_python_write_it() -> None:
+    secret = 'tab\there "quoted" it\'s ü\nsecond line'
+    masker = Masker([secret])
+    for shown in (secret, json.dumps(secret), json.dumps(secret, ensure_ascii=False), repr({"a": secret})):
+        masked = masker.mask(shown.encode()).decode()
+        assert "quoted" not in masked, shown
+        assert "second" not in masked, shown

@@ -17,6 +17,7 @@ NOBODY = "0" * 24
 OPEN_TO_ALL = {"/ping"}
 SEEN_BY_ALL = {
     "/executionEnvironments/",  # the built-in ones are public
+    "/customTemplates/",  # the shipped ones are
     "/mlops/compute/bundles/",  # what the machine offers
     "/predictionEnvironments/",  # the default one is public
     "/predictionServers/",

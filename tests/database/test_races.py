@@ -77,3 +77,21 @@ def test_of_a_change_and_a_deletion_at_once_both_end_well(api: Api) -> None:
     statuses = {answer.status_code for answer in at_once(ask)}
     assert statuses <= {200, 201, 204, 404}
     assert api.get(f"/customModels/{model_id}/").status_code == 404
+
+
+def test_owners_who_remove_all_others_at_once_leave_one(
+    each_database: str, an_installation: Callable[..., Installation]
+) -> None:
+    installation = an_installation(database_url=each_database)
+    owners = [installation.a_user(f"owner{number}") for number in range(CROWD)]
+    path = f"/customModels/{a_model(installation.api)['id']}/accessControl/"
+    lines = [{"username": f"owner{number}", "role": "OWNER"} for number in range(CROWD)]
+    given = installation.api.patch(path, json={"data": [*lines, {"username": "admin", "role": "NO_ROLE"}]})
+    assert given.status_code == 204, given.text
+
+    def ask(number: int) -> httpx.Response:
+        others = [line | {"role": "NO_ROLE"} for line in lines if line["username"] != f"owner{number}"]
+        return owners[number].patch(path, json={"data": others})
+
+    assert sorted(answer.status_code for answer in at_once(ask)) == [204] + [404] * (CROWD - 1)
+    assert sorted(owner.get(path).status_code for owner in owners) == [200] + [404] * (CROWD - 1)

@@ -178,7 +178,7 @@ def test_a_package_that_does_not_fit_fails_its_validation(shelf: Shelf) -> None:
 
 
 def test_settings_are_complete_and_merged(shelf: Shelf) -> None:
-    path = f"/deployments/{shelf.put('Mine')}/settings/"
+    path = f"/deployments/{shelf.put('Mine', status='inactive')}/settings/"
     before = shelf.api.get(path).json()
     assert before["associationId"] == {
         "columnNames": None,
@@ -205,6 +205,9 @@ def test_settings_are_complete_and_merged(shelf: Shelf) -> None:
     [
         ({"humility": {"enabled": "very"}, "targetDrift": {"colour": 1}}, ["humility", "targetDrift"]),
         ({"associationId": {"requiredInPredictionRequests": True}}, ["associationId"]),
+        ({"associationId": {"autoGenerateId": True}}, ["associationId"]),
+        ({"associationId": {"columnNames": [""]}}, ["associationId"]),
+        ({"associationId": {"columnNames": ["a", "b"]}}, ["associationId"]),
         ({"predictionsSettings": {"minComputes": 3, "maxComputes": 2}}, ["predictionsSettings"]),
         ({"predictionsSettings": {"minComputes": 9}}, ["predictionsSettings"]),
         ({"predictionsSettings": {"resourceBundleId": "cpu.huge"}}, ["predictionsSettings"]),
@@ -217,6 +220,29 @@ def test_wrong_settings_are_refused(shelf: Shelf, body: dict[str, Any], wrong: l
     assert refused.status_code == 422, refused.text
     assert sorted(refused.json()["errors"]) == wrong
     assert shelf.api.get(path).json() == before
+
+
+def test_an_association_id_is_not_asked_of_a_model_that_takes_bytes(shelf: Shelf) -> None:
+    package = shelf.a_package(targetType="Unstructured", targetName=None)
+    path = f"/deployments/{shelf.put('Mine', package)}/settings/"
+    for wish in ("requiredInPredictionRequests", "autoGenerateId"):
+        refused = shelf.api.patch(path, json={"associationId": {"columnNames": ["id"], wish: True}})
+        assert (refused.status_code, list(refused.json()["errors"])) == (422, ["associationId"])
+    assert shelf.api.patch(path, json={"associationId": {"columnNames": ["id"]}}).status_code == 202
+
+
+def test_only_what_replicas_are_started_with_is_a_change_of_the_model(shelf: Shelf) -> None:
+    deployment_id = shelf.put("Mine")
+    path = f"/deployments/{deployment_id}/"
+    defaults = {"associationId": {"columnNames": None, "requiredInPredictionRequests": False}}
+    for body, status in (
+        ({}, "active"),
+        (defaults, "active"),
+        ({"humility": {"enabled": True}}, "active"),
+        ({"associationId": {"columnNames": ["id"]}}, "replacingModel"),
+    ):
+        assert shelf.api.patch(f"{path}settings/", json=body).status_code == 202
+        assert shelf.api.get(path).json()["status"] == status
 
 
 def test_custom_model_deployments_are_listed_newest_first(shelf: Shelf) -> None:

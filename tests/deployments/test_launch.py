@@ -8,6 +8,7 @@ import pytest
 
 from modelyard.compute.services.service import service_status
 from modelyard.compute.services.tables import Service
+from modelyard.deployments.settings import PredictionsSettings
 from modelyard.models.tables import CustomModelVersion
 from tests.deployments.serving import ECHO, METADATA, Workshop
 from tests.environments.contexts import an_environment, push, zipped
@@ -242,6 +243,43 @@ def test_settings_that_concern_the_service_start_it_anew(workshop: Workshop) -> 
         settings = workshop.api.get(path).json()
         assert settings["challengerModels"] == {"enabled": True}
         assert settings["predictionsSettings"]["minComputes"] == 2
+
+
+def test_no_more_replicas_run_than_there_may_be() -> None:
+    cases = [((None, None, 3), 3), ((2, None, 3), 2), ((None, 2, 3), 2), ((None, 5, 3), 3), ((2, 4, 1), 2)]
+    for (least, most, wanted), expected in cases:
+        assert PredictionsSettings(min_computes=least, max_computes=most).replicas(wanted) == expected
+
+
+def test_the_association_id_reaches_the_replicas(workshop: Workshop) -> None:
+    source = """
+        import pandas as pd
+
+        def load_model(code_dir):
+            return "model"
+
+        def score(data, model, **kwargs):
+            return pd.DataFrame({"Predictions": data["x"] * 2.0})
+    """
+    package = workshop.a_package_of(source, targetType="Regression", targetName="y")
+    with workshop.working():
+        made = workshop.a_deployment(package)
+        workshop.await_success(made["location"])
+        path = f"/deployments/{made['id']}/settings/"
+        assert workshop.ask(made["id"], "x\n1\n", "/v1/predictions").status == 200
+        wanted = {"associationId": {"columnNames": ["{order} id"], "requiredInPredictionRequests": True}}
+        workshop.await_success(workshop.api.patch(path, json=wanted).headers["Location"])
+        refused = workshop.ask(made["id"], "x\n1\n", "/v1/predictions")
+        assert (refused.status, "'{order} id'" in json.loads(refused.body)["message"]) == (422, True)
+        answered = json.loads(workshop.ask(made["id"], "x,{order} id\n1,a7\n", "/v1/predictions").body)["data"]
+        assert answered[0]["passthroughValues"] == {"{order} id": "a7"}
+        made_up = {"associationId": {"requiredInPredictionRequests": False, "autoGenerateId": True}}
+        workshop.await_success(workshop.api.patch(path, json=made_up).headers["Location"])
+        given = json.loads(workshop.ask(made["id"], "x\n1\n", "/v1/predictions").body)["data"]
+        assert len(given[0]["passthroughValues"]["{order} id"]) == 36
+        workshop.await_success(workshop.api.patch(path, json={"associationId": None}).headers["Location"])
+        plain = json.loads(workshop.ask(made["id"], "x\n1\n", "/v1/predictions").body)["data"]
+        assert "passthroughValues" not in plain[0]
 
 
 def test_the_logs_of_healthy_replicas_have_no_alarming_words(workshop: Workshop) -> None:

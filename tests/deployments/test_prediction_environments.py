@@ -67,3 +67,25 @@ def test_the_prediction_server_is_the_gateway(shelf: Shelf) -> None:
     assert server["batchPredictions"] == {"processing": 0, "queued": 0}
     deployment = shelf.api.get(f"/deployments/{shelf.put('Mine')}/").json()
     assert deployment["defaultPredictionServer"]["id"] == server["id"]
+
+
+def test_an_environment_is_shared_but_the_default_one_needs_no_share(shelf: Shelf) -> None:
+    api, bob = shelf.api, shelf.installation.a_user("bob")
+    made = api.post("/predictionEnvironments/", json={"name": "mine", "platform": "datarobotServerless"}).json()
+    path = f"/predictionEnvironments/{made['id']}/"
+    share = {"data": [{"username": "bob", "role": "READ_ONLY"}]}
+    assert bob.get(path).status_code == 404
+    assert bob.get(f"{path}accessControl/").status_code == 404
+    assert bob.patch(f"{path}accessControl/", json=share).status_code == 404
+    assert api.patch(f"{path}accessControl/", json=share).status_code == 204
+    assert bob.get(path).json()["id"] == made["id"]
+    lines = bob.get(f"{path}accessControl/").json()["data"]
+    assert [(line["username"], line["role"]) for line in lines] == [("admin", "OWNER"), ("bob", "READ_ONLY")]
+    assert bob.patch(f"{path}accessControl/", json=share).status_code == 403
+    assert shelf.deploy(shelf.a_package(bob), bob, predictionEnvironmentId=made["id"]).status_code == 202
+    last = {"data": [{"username": "admin", "role": None}]}
+    assert api.patch(f"{path}accessControl/", json=last).status_code == 409
+    default = next(one for one in api.get("/predictionEnvironments/").json()["data"] if one["name"] == "Modelyard")
+    path = f"/predictionEnvironments/{default['id']}/accessControl/"
+    assert bob.get(path).json()["data"] == []
+    assert api.patch(path, json=share).status_code == 403

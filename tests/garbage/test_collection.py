@@ -1,6 +1,7 @@
 """Collection removes what nobody refers to, and nothing else."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,9 +11,12 @@ from modelyard.compute.executor import Executor
 from modelyard.compute.workload import Kind, Workload
 from modelyard.kernel.database import Base
 from modelyard.kernel.ids import new_id
+from modelyard.monitoring.custom_metrics.tables import CustomMetricReport
 from modelyard.storage.blobs import BlobStore, store_bytes
 from modelyard.workspaces.checkout import Checkouts
 from tests.conftest import Installation
+from tests.deployments.shelf import Shelf
+from tests.monitoring.metrics import Metrics, value
 from tests.waiting import wait_until
 
 NOT_BLOBS = {"images", "image_uses"}
@@ -88,3 +92,16 @@ def test_workloads_that_nobody_wants_are_stopped_and_removed(installation: Insta
     second = collect(installation)
     assert (second.workloads, second.checkouts) == (1, 1)
     assert not code.exists()
+
+
+def test_keys_of_reports_are_forgotten_after_a_week(installation: Installation) -> None:
+    metrics = Metrics(Shelf(installation), Shelf(installation).put("Churn"))
+    metric_id = metrics.a_metric()
+    for key in ("old", "new"):
+        metrics.reported(metric_id, value(1), headers={"Idempotency-Key": key})
+    with installation.application.database.write() as session:
+        session.get_one(CustomMetricReport, (metric_id, "old")).at -= timedelta(days=8)
+    assert collect(installation).report_keys == 1
+    for key in ("old", "new"):
+        metrics.reported(metric_id, value(1), headers={"Idempotency-Key": key})
+    assert metrics.summary(metric_id)["metric"]["value"] == 3

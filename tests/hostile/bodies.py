@@ -40,11 +40,14 @@ def id_fields(endpoint: Endpoint) -> list[str]:
 NO_REFERENCES = {
     "userProvidedId",  # what the user likes
     "resourceBundleId",  # what the machine offers
+    "defaultResourceBundleId",
     "defaultPredictionServerId",  # there is one for all
     "associationId",  # a column of the requests
     "playgroundId",  # stored as it is, never looked up
-    "credentialId",  # the same, until there are credentials
     "datastoreId",
+    "awsAccessKeyId",  # the fields of credentials: who one is elsewhere
+    "azureTenantId",
+    "clientId",
 }
 
 
@@ -76,6 +79,8 @@ def _sample(info: inspect.Type) -> Any:  # noqa: PLR0911 # one for each kind of 
             return "0" * 24 if pattern and "{24}" in pattern else "taken over"
         case inspect.BoolType():
             return True
+        case inspect.AnyType():
+            return {"value": 1, "timestamp": "2026-01-05T09:00:00Z"}  # what is reported for a custom metric
         case inspect.IntType(ge=least) | inspect.FloatType(ge=least):
             return least or 1
         case inspect.LiteralType(values=values):

@@ -18,6 +18,7 @@ from tests.api_client import Api
 from tests.conftest import ADMIN_TOKEN, Installation
 from tests.environments.contexts import an_environment, push_requirements
 from tests.models.builders import a_model, a_version
+from tests.templates.builders import a_template
 
 CSV = b"age,city,churned\n31,Bern,yes\n45,Graz,no\n"
 
@@ -71,12 +72,14 @@ def an_estate(installation: Installation, name: str, organization: str) -> Estat
     mark = f"mark-of-{name}"
     estate = Estate(api, mark)
     _add_account(estate, api.as_(ADMIN_TOKEN))
+    _add_credential(estate)
     _add_dataset(estate, installation)
     _add_environment(estate, installation)
     _add_model(estate)
     _add_test(estate)
     _add_package(estate)
     _add_deployment(estate, installation)
+    _add_template(estate)
     return estate
 
 
@@ -98,6 +101,11 @@ def _add_account(estate: Estate, admin: Api) -> None:
     estate.ids["/groups/{groupId}/members/{userId}"] = account["uid"]
     answer = admin.post(f"/groups/{estate.ids['groupId']}/members/", json={"userId": account["uid"]})
     assert answer.status_code < 300, answer.text
+
+
+def _add_credential(estate: Estate) -> None:
+    body = {"name": estate.mark, "credentialType": "basic", "user": estate.mark, "password": estate.mark}
+    estate.ids["credentialId"] = _made(estate.api.post("/credentials/", json=body))["credentialId"]
 
 
 def _add_dataset(estate: Estate, installation: Installation) -> None:
@@ -161,6 +169,11 @@ def _add_package(estate: Estate) -> None:
     }
 
 
+def _add_template(estate: Estate) -> None:
+    template = a_template(estate.api, {"main.py": estate.mark.encode()}, name=estate.mark, description=estate.mark)
+    estate.ids |= {"customTemplateId": template["id"], "fileId": template["items"][0]["id"]}
+
+
 def _add_deployment(estate: Estate, installation: Installation) -> None:
     body = {"name": estate.mark, "platform": "datarobotServerless", "supportedModelFormats": ["customModel"]}
     environment = _made(estate.api.post("/predictionEnvironments/", json=body))
@@ -185,3 +198,6 @@ def _add_deployment(estate: Estate, installation: Installation) -> None:
                 )
             )
     estate.ids |= {"deploymentId": deployment["id"], "logId": log_id, "deploymentIds": deployment["id"]}
+    metric = {"name": estate.mark, "units": "x", "type": "sum", "directionality": "higherIsBetter"}
+    path = f"/deployments/{deployment['id']}/customMetrics/"
+    estate.ids["customMetricId"] = _made(estate.api.post(path, json=metric | {"isModelSpecific": True}))["id"]

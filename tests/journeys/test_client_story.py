@@ -232,12 +232,23 @@ def test_the_push_action(action: Action, story: Story) -> None:
     settings = action.send("GET", f"deployments/{deployment_id}/settings/").json()
     assert settings["challengerModels"]["enabled"] is True
     assert settings["associationId"].keys() >= {"requiredInPredictionRequests", "columnNames"}
+    (champion,) = action.listed(f"deployments/{deployment_id}/challengers/")
+    assert champion["model"]["id"] == version["id"]
     form = version_form(files={"custom.py": CUSTOM.replace("* 2", "* 3")}, environment_id=environment["id"])
     newer = action.send("PATCH", f"customModels/{model_id}/versions/", files=form).json()
     assert (newer["versionMajor"], newer["versionMinor"]) == (2, 0)
     package = action.send(
         "POST", "modelPackages/fromCustomModelVersion/", json={"customModelVersionId": newer["id"]}
     ).json()
+    proposed = {
+        "modelPackageId": package["id"],
+        "name": "y Predictions 2.0",
+        "predictionEnvironmentId": environments[0]["id"],
+    }
+    challenger = action.result(action.send("POST", f"deployments/{deployment_id}/challengers/", json=proposed))
+    listed = action.listed(f"deployments/{deployment_id}/challengers/")
+    assert [one["model"]["id"] for one in listed] == [version["id"], newer["id"]]
+    assert listed[1]["id"] == challenger["id"]
     validation = action.send(
         "POST", f"deployments/{deployment_id}/model/validation/", json={"modelPackageId": package["id"]}
     )
@@ -250,6 +261,8 @@ def test_the_push_action(action: Action, story: Story) -> None:
     assert action.result(replacing)["modelPackage"]["id"] == package["id"]
     rows = story.predict(deployment_id, [{"x": 5}]).json()["data"]
     assert rows[0]["prediction"] == 15
+    (champion,) = action.listed(f"deployments/{deployment_id}/challengers/")
+    assert champion["model"]["id"] == newer["id"]
 
     # cleaning up: a deployed model stays
     deployments = action.listed("customModelDeployments/", customModelIds=[model_id])

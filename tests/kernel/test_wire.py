@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from modelyard.kernel.errors import BadRequest, Invalid
 from modelyard.kernel.form_input import from_json
-from modelyard.kernel.wire import UNSET, Body, UnsetType, changes, convert, decode
+from modelyard.kernel.wire import SECRET, UNSET, Body, DeferredBody, UnsetType, changes, convert, decode
 
 
 class Fruit(Body):
@@ -57,3 +57,24 @@ def test_nul_characters_are_refused_wherever_they_are() -> None:
         assert set(raised.value.errors) == {"name"}
     with pytest.raises(Invalid):
         convert(Fruit, {"name": "a\0", "weightGrams": "1"}, strict=False)
+
+
+class Safe(DeferredBody):
+    label: Annotated[str, Meta(min_length=1)]
+    code: Annotated[str, Meta(max_length=5, extra_json_schema=SECRET)] | UnsetType | None = UNSET
+
+
+def test_a_deferred_body_is_refused_with_what_the_service_knows() -> None:
+    body = decode(Safe, b'{"code": "123456"}')
+    assert body.faults == {"label": "is required", "code": "expected `str` of length <= 5"}
+    with pytest.raises(Invalid) as raised:
+        body.refuse({"code": "is no code", "other": "is not known"})
+    assert raised.value.errors == body.faults | {"other": "is not known"}
+    right = decode(Safe, b'{"label": "mine", "code": null}')
+    right.refuse({})
+    assert (right.label, right.code, right.faults) == ("mine", None, {})
+
+
+def test_a_secret_value_is_never_told() -> None:
+    for wrong in (b'["hush"]', b'{"hush": "hush"}', b'"hush-hush"'):
+        assert "hush" not in str(decode(Safe, b'{"label": "mine", "code": ' + wrong + b"}").faults)

@@ -171,7 +171,7 @@ WRONG_DEFINITIONS = [
     ("{fieldName: A, type: string, minValue: 1}", "for numeric parameters"),
     ("{fieldName: A, type: string, credentialType: basic}", "credentialType is for credentials"),
     ("{fieldName: A, type: credential, credentialType: magic}", "credentialType must be one of"),
-    ("{fieldName: A, type: credential, defaultValue: abc}", "no credential 'abc'"),
+    ("{fieldName: A, type: credential, defaultValue: 5}", "put it in quotes"),
     ("{fieldName: A, type: string, allowEmpty: 'no'}", "allowEmpty must be true or false"),
     ("{fieldName: A, type: string, description: [x]}", "description must be text"),
     ("just text", "must be a mapping"),

@@ -1,5 +1,8 @@
 """The reconciler with real workloads: starting, dying, replacing, stopping, taking over."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from modelyard.compute.services.reconciler import START_ATTEMPTS
 from modelyard.compute.services.service import (
     ServiceStatus,
@@ -9,7 +12,10 @@ from modelyard.compute.services.service import (
     stop_service,
 )
 from modelyard.compute.services.tables import Replica, ReplicaState, Service, ServiceState
+from modelyard.compute.workload import OpenedVariables
+from modelyard.kernel.errors import Conflict
 from modelyard.kernel.ids import new_id
+from modelyard.operations.owners import lease_owner
 from tests.services.conftest import ServicesBench
 
 
@@ -142,3 +148,41 @@ def test_of_two_reconcilers_one_works(bench: ServicesBench, service_id: str) -> 
         other.run()
     assert bench.ready(service_id), "the other one did not look"
     bench.until(service_id, is_ready)
+
+
+def test_credentials_are_opened_at_each_start_and_stored_nowhere(bench: ServicesBench, service_id: str) -> None:
+    asked = []
+
+    def variables(acts_for: str | None, ids: Mapping[str, str]) -> OpenedVariables:
+        asked.append((acts_for, dict(ids)))
+        return OpenedVariables({"WORD": "not this", "OTHER": "x"}, {"WORD": "nor this", "KEY": "the-secret"})
+
+    bench.materials = replace(bench.materials, variables=variables)
+    bench.reconciler = bench.a_reconciler(lease_owner())
+    bench.put(service_id, credentials={"KEY": "some-id"}, acts_for="somebody")
+    bench.until(service_id, is_ready)
+    assert bench.words(service_id) == ["hello"], "what the spec says itself counts more"
+    [replica] = bench.ready(service_id)
+    workload = bench.executor.describe(replica.id)
+    assert workload is not None
+    assert (workload.literals, workload.secrets) == ({"OTHER": "x"}, {"KEY": ""})
+    bench.kill(replica.id)
+    bench.until(service_id, lambda status: not is_ready(status))
+    bench.until(service_id, is_ready)
+    assert asked == [("somebody", {"KEY": "some-id"})] * 2
+
+
+def test_a_start_that_cannot_be_made_is_tried_again_and_given_up(bench: ServicesBench, service_id: str) -> None:
+    asked = []
+
+    def variables(acts_for: str | None, ids: Mapping[str, str]) -> OpenedVariables:
+        asked.append(acts_for)
+        raise Conflict(f"there is no {ids['KEY']}")
+
+    bench.materials = replace(bench.materials, variables=variables)
+    bench.reconciler = bench.a_reconciler(lease_owner())
+    bench.put(service_id, credentials={"KEY": "some-id"}, acts_for="somebody")
+    status = bench.until(service_id, lambda status: bool(status and status.state is ServiceState.FAILED))
+    assert status.reason == "there is no some-id"
+    assert len(asked) == START_ATTEMPTS
+    assert bench.executor.ids() == []

@@ -1,14 +1,16 @@
 """``modelyard deploy``: from a model to an address that answers."""
 
+import json
 from typing import Annotated, Any
 
 import typer
 
 from modelyard.cli.client import Api, Json, connect
 from modelyard.cli.deployments import Importance
+from modelyard.cli.errors import CommandError, ExitCode
 from modelyard.cli.following import wait_for
 from modelyard.cli.groups import AsJson
-from modelyard.cli.lookup import MODEL, PREDICTION_ENVIRONMENT, find, find_model_version
+from modelyard.cli.lookup import CREDENTIAL, MODEL, PREDICTION_ENVIRONMENT, find, find_model_version
 from modelyard.cli.packages import package_of
 from modelyard.cli.prediction_routes import curl_line, prediction_url
 from modelyard.cli.screen import print_json
@@ -26,6 +28,14 @@ def deploy(
     replicas: Annotated[
         int | None, typer.Option(min=1, max=8, help="How many run; another number makes a new version of the model.")
     ] = None,
+    credential: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PARAMETER=CREDENTIAL",
+            help="A credential (id or name) for a runtime parameter; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     importance: Annotated[Importance | None, typer.Option(case_sensitive=False, help="How much depends on it.")] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it answers.")] = True,
     as_json: AsJson = False,
@@ -37,8 +47,11 @@ def deploy(
     where = find(api, PREDICTION_ENVIRONMENT, env) if env else None
     if replicas is not None and replicas != (chosen["replicas"] or 1):
         chosen = _with_replicas(api, found, replicas)
+    values = [_credential_value(api, text) for text in credential or ()]
     package, _ = package_of(api, found, chosen)
     body: dict[str, Any] = {"modelPackageId": package["id"], "label": label or found["name"]}
+    if values:
+        body["runtimeParameterValues"] = json.dumps(values)
     if where:
         body["predictionEnvironmentId"] = where["id"]
     if importance:
@@ -55,6 +68,14 @@ def deploy(
     print(f"{deployment['label']} ({made['id']}) {state}.")
     print(f"Predictions: {url}")
     print(f"Try it:      {curl_line(deployment)}")
+
+
+def _credential_value(api: Api, text: str) -> Json:
+    parameter, _, name = text.partition("=")
+    if not parameter or not name:
+        raise CommandError(f"--credential takes PARAMETER=CREDENTIAL, not {text!r}", code=ExitCode.USAGE)
+    credential = find(api, CREDENTIAL, name)
+    return {"fieldName": parameter, "type": "credential", "value": credential["credentialId"]}
 
 
 def _with_replicas(api: Api, model: Json, replicas: int) -> Json:

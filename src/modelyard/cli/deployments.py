@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
+from modelyard.cli.challengers import challenger_commands, challenging
 from modelyard.cli.client import Api, Json, connect
-from modelyard.cli.errors import CommandError
+from modelyard.cli.errors import CommandError, ExitCode
 from modelyard.cli.following import wait_for
 from modelyard.cli.groups import AsJson, Yes, confirm, group
 from modelyard.cli.lookup import DEPLOYMENT, MODEL, find, find_model_version
@@ -131,7 +132,12 @@ def log(
 @app.command()
 def replace(
     deployment: Deployment,
-    model: Annotated[str, typer.Argument(help="The custom model that takes over (id or name).", show_default=False)],
+    model: Annotated[
+        str | None, typer.Argument(help="The custom model that takes over (id or name).", show_default=False)
+    ] = None,
+    challenger: Annotated[
+        str | None, typer.Option("--challenger", help="The challenger that takes over (id or name) instead.")
+    ] = None,
     version: Annotated[str | None, typer.Option("--version", help="A version's id or label; else the latest.")] = None,
     reason: Annotated[Reason, typer.Option(case_sensitive=False, help="Why.")] = Reason.OTHER,
     wait: Wait = True,
@@ -140,19 +146,25 @@ def replace(
     """Replace a deployment's model. The one before answers until the new one is ready: no request fails."""
     api = connect()
     found = find(api, DEPLOYMENT, deployment)
-    custom_model = find(api, MODEL, model)
-    chosen = find_model_version(api, custom_model, version)
-    package, _ = package_of(api, custom_model, chosen)
+    if (model is None) == (challenger is None) or (version and challenger):
+        hint = "name a MODEL (and its --version), or a --challenger"
+        raise CommandError("it is not clear what takes over", hint=hint, code=ExitCode.USAGE)
+    if challenger is not None:
+        package_id, title = challenging(api, found, challenger)
+    else:
+        custom_model = find(api, MODEL, str(model))
+        chosen = find_model_version(api, custom_model, version)
+        package_id = package_of(api, custom_model, chosen)[0]["id"]
+        title = f"{custom_model['name']} {chosen['label']}"
     path = f"{DEPLOYMENT.path}{found['id']}/model/"
-    verdict = api.post(f"{path}validation/", {"modelPackageId": package["id"]})
+    verdict = api.post(f"{path}validation/", {"modelPackageId": package_id})
     if verdict["status"] == "failing":
         raise CommandError(
             f"{found['label']} cannot take it: {verdict['message']}", hint="deploy it beside: modelyard deploy"
         )
     if verdict["status"] == "warning":
         note(f"warning: {verdict['message']}")
-    _, location = api.start("PATCH", path, {"modelPackageId": package["id"], "reason": reason.value})
-    title = f"{custom_model['name']} {chosen['label']}"
+    _, location = api.start("PATCH", path, {"modelPackageId": package_id, "reason": reason.value})
     _finish(
         api,
         found,
@@ -201,4 +213,5 @@ def delete(deployment: Deployment, yes: Yes = False, as_json: AsJson = False) ->
     done(f"Deleted the deployment {found['label']}.", {"id": found["id"], "deleted": True}, as_json=as_json)
 
 
+challenger_commands(app)
 app.command("share")(share_command(DEPLOYMENT))

@@ -11,9 +11,9 @@ from modelyard.cli.folders import files_of
 from modelyard.cli.groups import AsJson
 from modelyard.cli.job_settings import Env
 from modelyard.cli.lookup import JOB, find, find_if_any, looks_like_id
-from modelyard.cli.metadata_file import read_metadata
 from modelyard.cli.pushing import Changes, compare, environment_to_set, sending
 from modelyard.cli.screen import note, print_json
+from modelyard.cli.yaml_files import read_metadata
 
 METADATA_FILE = "metadata.yaml"
 

@@ -29,10 +29,13 @@ class Kind:
 
 ENVIRONMENT = Kind("environment", "/executionEnvironments/", "searchFor", command="env list", by_part=True)
 DATASET = Kind("dataset", "/datasets/", "searchFor", id="datasetId", command="dataset list")
+CREDENTIAL = Kind("credential", "/credentials/", "search", id="credentialId", command="credential list")
 MODEL = Kind("model", "/customModels/", "searchFor", command="model list")
 JOB = Kind("job", "/customJobs/", "search", command="job list")
 REGISTERED_MODEL = Kind("registered model", "/registeredModels/", "search", command="registry list")
 DEPLOYMENT = Kind("deployment", "/deployments/", "search", name="label", page=100, command="deployment list")
+PACKAGE = Kind("model package", "/modelPackages/", "search", command="registry show NAME")
+TEMPLATE = Kind("template", "/customTemplates/", "search", page=100, command="template list")
 USER = Kind("user", "/users/", "search", name="username", command="admin user list")
 GROUP = Kind("group", "/groups/", "search", command="admin group list")
 ORGANIZATION = Kind("organization", "/organizations/", "", command="admin org list")

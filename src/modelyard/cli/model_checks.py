@@ -112,8 +112,8 @@ def run_test(
         body["datasetId"] = find(api, DATASET, dataset)["datasetId"]
     body["configuration"] = (BY_DEFAULT if dataset else {}) | _levels(check or [])
     body["parameters"] = _parameters(api, parameter or [])
-    api.post("/customModelTests/", body)
-    started = next(iter(api.pages("/customModelTests/", customModelId=found["id"], limit=1)))
+    test_id = api.post("/customModelTests/", body)["customModelTestId"]
+    started = api.get(f"/customModelTests/{test_id}/")
     title = f"version {chosen['label']} of {found['name']}"
     ended = _watch(api, started, title, quiet=as_json) if wait else started
     if as_json:

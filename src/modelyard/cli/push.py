@@ -9,10 +9,10 @@ from modelyard.cli.client import UPLOAD_TIMEOUT, Api, Json, connect
 from modelyard.cli.folders import files_of
 from modelyard.cli.groups import AsJson
 from modelyard.cli.lookup import MODEL, find, find_if_any, looks_like_id
-from modelyard.cli.metadata_file import read_metadata
 from modelyard.cli.model_metadata import NAMES, creation_of
 from modelyard.cli.pushing import Changes, compare, environment_to_set, sending
 from modelyard.cli.screen import note, print_json
+from modelyard.cli.yaml_files import read_metadata
 
 
 def push(

@@ -87,7 +87,7 @@ def plan_workload(
         lock_fd=lock_fd,
         command=[_fill(argument, places) for argument in workload.command],
         environment={**_base_environment(workload, places), **environment, **workload.literals, **workload.secrets},
-        masked=list(workload.secrets.values()),
+        masked=[*workload.secrets.values(), *workload.masked],
         work=str(work),
         counted=[str(run), *(str(mount.source) for mount in workload.mounts if mount.counted)],
         limits=asdict(workload.limits),  # type: ignore[typeddict-item] # the same fields

@@ -72,7 +72,7 @@ class Workload:
     The placeholders `{image}`, `{code}`, `{work}`, `{run}` and `{api}` are replaced in the command, in the values of
     `environment` and in the targets of mounts, by the paths (and the `host:port` of the API) that hold where the
     command runs. Values of `literals` are variables whose values are taken as they are. So are those of `secrets`,
-    which reach only the environment of the process and are masked in its log.
+    which reach only the environment of the process and are masked in its log, as are the texts of `masked`.
     """
 
     id: str
@@ -84,6 +84,7 @@ class Workload:
     environment: dict[str, str] = field(default_factory=dict)
     literals: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
+    masked: tuple[str, ...] = field(default=(), repr=False)
     limits: Limits = field(default_factory=Limits)
     network: Network = Network.NONE
     api_address: str | None = None
@@ -112,6 +113,29 @@ class Workload:
             raise ValueError(f"workload {self.id}: network {self.network} needs the API's address")
 
 
+@dataclass(frozen=True)
+class OpenedVariables:
+    """Variables that are known only while a workload is started, because they come out of encrypted storage.
+
+    `literals`, `secrets` and `masked` are as in `Workload`.
+    """
+
+    literals: dict[str, str] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict, repr=False)
+    masked: tuple[str, ...] = field(default=(), repr=False)
+
+
+def with_opened(workload: Workload, opened: OpenedVariables) -> Workload:
+    """The workload with those variables too; of two of one name, its own counts."""
+    own = workload.environment.keys() | workload.literals.keys()
+    return replace(
+        workload,
+        literals={name: value for name, value in opened.literals.items() if name not in own} | workload.literals,
+        secrets={name: value for name, value in opened.secrets.items() if name not in own} | workload.secrets,
+        masked=(*workload.masked, *opened.secrets.values(), *opened.masked),
+    )
+
+
 def check_id(workload_id: str) -> str:
     """The id itself, if it is a plain name of letters, digits, `-` and `_` that can name a folder.
 
@@ -124,8 +148,8 @@ def check_id(workload_id: str) -> str:
 
 
 def to_json(workload: Workload) -> str:
-    """The workload as JSON, with the values of its secrets left out."""
-    document = asdict(replace(workload, secrets=dict.fromkeys(workload.secrets, "")))
+    """The workload as JSON, with the values of its secrets, and what else is masked, left out."""
+    document = asdict(replace(workload, secrets=dict.fromkeys(workload.secrets, ""), masked=()))
     return json.dumps(document, default=str, indent=1)
 
 
@@ -135,6 +159,7 @@ def from_json(text: str) -> Workload:
     document["kind"] = Kind(document["kind"])
     document["network"] = Network(document["network"])
     document["command"] = tuple(document["command"])
+    document["masked"] = ()
     document["limits"] = Limits(**document["limits"])
     document["mounts"] = tuple(Mount(**{**mount, "source": Path(mount["source"])}) for mount in document["mounts"])
     for name in ("image", "code"):

@@ -9,7 +9,14 @@ from modelyard.compute.bundles import usable_bundle
 from modelyard.compute.services.service import stop_service
 from modelyard.deployments import operations as kinds
 from modelyard.deployments.schemas import ModelReplacement, ModelValidationResponse
-from modelyard.deployments.service import find_deployment, hold_model, read_parameters, start_operation, usable_package
+from modelyard.deployments.service import (
+    find_deployment,
+    hold_model,
+    read_parameters,
+    start_operation,
+    target_mismatch,
+    usable_package,
+)
 from modelyard.deployments.settings import (
     DeploymentSettings,
     DeploymentSettingsUpdate,
@@ -26,10 +33,12 @@ from modelyard.kernel.errors import Conflict, Invalid, invalid
 from modelyard.kernel.paging import Page, PageQuery, slice_page
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.settings import Settings
-from modelyard.models.serving import load_servable
+from modelyard.models.serving import is_unstructured, load_servable
+from modelyard.models.tables import CustomModel
 from modelyard.operations import service as operations
 from modelyard.operations.tables import Operation
 from modelyard.registry.tables import ModelPackage
+from modelyard.workspaces.references import References
 from modelyard.workspaces.runtime_parameters import RuntimeParameterUnified, Value
 
 BUSY = frozenset(
@@ -55,21 +64,12 @@ def validate_model(session: Session, caller: Caller, deployment_id: str, package
 def _mismatch(session: Session, row: Deployment, package: ModelPackage) -> str | None:
     if package.id == row.package_id and row.status != DeploymentStatus.ERRORED.value:
         return f"Model package {package.name!r} is what the deployment runs already."
-    if (package.target_type, package.target_name) != (row.target_type, row.target_name):
-        return (
-            f"The deployment predicts {row.target_name!r} ({row.target_type}), model package {package.name!r} "
-            f"predicts {package.target_name!r} ({package.target_type})."
-        )
-    current = session.get(ModelPackage, row.package_id)
-    if current is not None and sorted(current.class_labels or []) != sorted(package.class_labels or []):
-        return (
-            f"The deployment's classes are {current.class_labels}, those of model package {package.name!r} are "
-            f"{package.class_labels}."
-        )
-    return None
+    return target_mismatch(session, row, package)
 
 
-def replace_model(session: Session, caller: Caller, deployment_id: str, body: ModelReplacement) -> Operation:
+def replace_model(
+    session: Session, caller: Caller, references: References, deployment_id: str, body: ModelReplacement
+) -> Operation:
     """Has another package answer; the one before answers until it is ready, and goes on when it does not start."""
     row = find_deployment(session, caller, deployment_id, Permission.EDIT, lock=True)
     _refuse_busy(row)
@@ -81,7 +81,8 @@ def replace_model(session: Session, caller: Caller, deployment_id: str, body: Mo
         raise invalid(modelPackageId=fault)
     servable = load_servable(session, package.custom_model_version_id)
     current = msgspec.convert(row.parameter_values, list[Value])
-    values = read_parameters(servable, current, body.runtime_parameter_values)
+    reference_fault = references.seen_by(session, caller)
+    values = read_parameters(servable, current, body.runtime_parameter_values, reference_fault)
     hold_model(session, row.id, package)
     was_active = row.status == DeploymentStatus.ACTIVE.value
     row.status = (DeploymentStatus.REPLACING_MODEL if was_active else DeploymentStatus.LAUNCHING).value
@@ -90,6 +91,7 @@ def replace_model(session: Session, caller: Caller, deployment_id: str, body: Mo
     payload = {
         "package_id": package.id,
         "parameter_values": msgspec.to_builtins(values),
+        "acts_for_id": caller.user_id,
         "reason": body.reason,
     }
     return start_operation(session, caller, row, kinds.REPLACE_MODEL, f"Replacing the model of {row.label}", payload)
@@ -132,19 +134,28 @@ def list_parameters(
     return slice_page(servable.parameters(values), query, request)
 
 
-def change_parameters(session: Session, caller: Caller, deployment_id: str, text: str) -> Operation:
+def change_parameters(
+    session: Session, caller: Caller, references: References, deployment_id: str, text: str
+) -> Operation:
     """Sets runtime parameters; null clears one. A deployment that is active gets replicas that have them."""
     row = find_deployment(session, caller, deployment_id, Permission.EDIT, lock=True)
     _refuse_busy(row)
     servable = load_servable(session, row.custom_model_version_id)
-    values = read_parameters(servable, msgspec.convert(row.parameter_values, list[Value]), text)
+    current = msgspec.convert(row.parameter_values, list[Value])
+    values = read_parameters(servable, current, text, references.seen_by(session, caller))
     restarts = row.status == DeploymentStatus.ACTIVE.value
     if restarts:
         row.status = DeploymentStatus.REPLACING_MODEL.value
     else:
         row.parameter_values = msgspec.to_builtins(values)
+        row.acts_for_id = caller.user_id
     audit.record(session, caller, "set parameters", KIND, row.id, {"names": [value.field_name for value in values]})
-    payload = {"package_id": row.package_id, "parameter_values": msgspec.to_builtins(values), "restarts": restarts}
+    payload = {
+        "package_id": row.package_id,
+        "parameter_values": msgspec.to_builtins(values),
+        "acts_for_id": caller.user_id,
+        "restarts": restarts,
+    }
     return start_operation(session, caller, row, kinds.SET_PARAMETERS, f"Setting parameters of {row.label}", payload)
 
 
@@ -161,6 +172,10 @@ def change_settings(
     before: dict[str, Any] = dict(row.settings)
     after = merge_settings(before, body)
     bundle_id = read_settings(after).predictions_settings.resource_bundle_id
+    association = read_settings(after).association_id
+    wants_ids = association.required_in_prediction_requests or association.auto_generate_id
+    if wants_ids and is_unstructured(session.get_one(CustomModel, row.custom_model_id)):
+        raise invalid(associationId="an unstructured model is sent no columns: no id can be required or made up")
     if bundle_id is not None:
         usable_bundle(settings, bundle_id, "customModel", "predictionsSettings")
     if changes_service(before, after):

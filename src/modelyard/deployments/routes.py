@@ -22,10 +22,19 @@ from modelyard.deployments.schemas import (
 from modelyard.deployments.settings import DeploymentSettings, DeploymentSettingsUpdate
 from modelyard.identity.access_lists import AccessControlResponse, SharingUpdateOrRemoveWithGrant
 from modelyard.identity.caller import Caller
+from modelyard.identity.shared_roles import (
+    AccessControlV2,
+    SharedRolesQuery,
+    SharedRolesUpdate,
+    change_shared_roles,
+    list_shared_roles,
+)
+from modelyard.identity.tables import ResourceKind
 from modelyard.kernel.paging import Page, PageQuery
 from modelyard.kernel.routing import PAGING, Answer, RequestInfo, endpoint
 from modelyard.kernel.settings import Settings
 from modelyard.operations import service as operations
+from modelyard.workspaces.references import References
 from modelyard.workspaces.runtime_parameters import RuntimeParameterUnified
 
 TAG = "Deployments"
@@ -33,10 +42,10 @@ TAG = "Deployments"
 
 @endpoint("POST", "/deployments/fromModelPackage/", status=202, errors=(403, 422), tag=TAG, location=True)
 def create_deployment(
-    session: Session, caller: Caller, body: DeploymentFromModelPackage, request: RequestInfo
+    session: Session, caller: Caller, body: DeploymentFromModelPackage, references: References, request: RequestInfo
 ) -> DeploymentCreateResponse | Answer:
     """Deploy a model package."""
-    row, operation = service.create_deployment(session, caller, body)
+    row, operation = service.create_deployment(session, caller, references, body)
     return operations.accepted(request, operation, DeploymentCreateResponse(id=row.id))
 
 
@@ -116,10 +125,15 @@ def validate_model(
     location=True,
 )
 def replace_model(
-    session: Session, caller: Caller, deployment_id: str, body: ModelReplacement, request: RequestInfo
+    session: Session,
+    caller: Caller,
+    deployment_id: str,
+    body: ModelReplacement,
+    references: References,
+    request: RequestInfo,
 ) -> Answer:
     """Replace a deployment's model. The one before answers until the new one is ready."""
-    return operations.accepted(request, changes.replace_model(session, caller, deployment_id, body))
+    return operations.accepted(request, changes.replace_model(session, caller, references, deployment_id, body))
 
 
 @endpoint(
@@ -154,10 +168,16 @@ def list_parameters(
     location=True,
 )
 def change_parameters(
-    session: Session, caller: Caller, deployment_id: str, body: RuntimeParameterChange, request: RequestInfo
+    session: Session,
+    caller: Caller,
+    deployment_id: str,
+    body: RuntimeParameterChange,
+    references: References,
+    request: RequestInfo,
 ) -> Answer:
     """Set runtime parameters of a deployment's model; the one before answers until one with them is ready."""
-    operation = changes.change_parameters(session, caller, deployment_id, body.runtime_parameter_values)
+    text = body.runtime_parameter_values
+    operation = changes.change_parameters(session, caller, references, deployment_id, text)
     return operations.accepted(request, operation)
 
 
@@ -175,6 +195,22 @@ def change_access(
 ) -> None:
     """Share a deployment, or take it away again."""
     service.change_access(session, caller, settings, deployment_id, body)
+
+
+@endpoint("GET", "/deployments/{deploymentId}/sharedRoles/", errors=(403, 404), tag=TAG, documented_as_required=PAGING)
+def list_roles(
+    session: Session, caller: Caller, deployment_id: str, query: SharedRolesQuery, request: RequestInfo
+) -> Page[AccessControlV2]:
+    """List the users, groups and organizations that a deployment is shared with."""
+    return list_shared_roles(session, caller, ResourceKind.DEPLOYMENT, deployment_id, query, request)
+
+
+@endpoint("PATCH", "/deployments/{deploymentId}/sharedRoles/", status=204, errors=(403, 404, 409, 422), tag=TAG)
+def change_roles(
+    session: Session, caller: Caller, deployment_id: str, body: SharedRolesUpdate, settings: Settings
+) -> None:
+    """Share a deployment with users, groups or organizations, or take it away again."""
+    change_shared_roles(session, caller, settings, ResourceKind.DEPLOYMENT, deployment_id, body)
 
 
 @endpoint("GET", "/deletedDeployments/", errors=(403,), tag=TAG, documented_as_required=PAGING)

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from modelyard.compute.services.service import remove_service
 from modelyard.deployments import operations as kinds
+from modelyard.deployments.challengers import rows as challengers
 from modelyard.deployments.prediction_environments import service as prediction_environments
 from modelyard.deployments.prediction_environments.service import OWN_PLATFORMS, SERVER_ID
 from modelyard.deployments.prediction_environments.tables import PredictionEnvironment
@@ -17,7 +18,13 @@ from modelyard.deployments.schemas import (
     DeploymentRetrieveResponse,
     DeploymentUpdate,
 )
-from modelyard.deployments.tables import IMPORTANCE_RANKS, Deployment, DeploymentStatus, DeploymentTag
+from modelyard.deployments.tables import (
+    IMPORTANCE_RANKS,
+    Deployment,
+    DeploymentModel,
+    DeploymentStatus,
+    DeploymentTag,
+)
 from modelyard.deployments.views import KIND, view_deployments
 from modelyard.identity import access_lists, audit, sharing
 from modelyard.identity.access_lists import AccessControlResponse, SharingUpdateOrRemoveWithGrant
@@ -36,8 +43,16 @@ from modelyard.models.usage import UserKind
 from modelyard.operations import service as operations
 from modelyard.operations.tables import Operation
 from modelyard.registry import packages
-from modelyard.registry.tables import BuildState, ModelPackage
-from modelyard.workspaces.runtime_parameters import Definition, Value, check_values, merge, read_values
+from modelyard.registry.tables import BuildState, ModelPackage, PackageRole
+from modelyard.workspaces.references import References, no_such
+from modelyard.workspaces.runtime_parameters import (
+    Definition,
+    ReferenceFault,
+    Value,
+    check_values,
+    merge,
+    read_values,
+)
 
 
 def find_deployment(
@@ -62,14 +77,14 @@ def read_deployment(
 
 
 def create_deployment(
-    session: Session, caller: Caller, body: DeploymentFromModelPackage
+    session: Session, caller: Caller, references: References, body: DeploymentFromModelPackage
 ) -> tuple[Deployment, Operation]:
     """A deployment of the caller's that is being launched."""
     package = usable_package(session, caller, body.model_package_id)
     prediction_environment = _prediction_environment(session, caller, body)
     _refuse_taken(session, caller, body.user_provided_id)
     servable = load_servable(session, package.custom_model_version_id)
-    values = read_parameters(servable, [], body.runtime_parameter_values)
+    values = read_parameters(servable, [], body.runtime_parameter_values, references.seen_by(session, caller))
     row = Deployment(
         id=new_id(),
         organization_id=caller.organization_id,
@@ -84,10 +99,12 @@ def create_deployment(
         prediction_environment_id=prediction_environment.id,
         settings={},
         parameter_values=msgspec.to_builtins(values),
+        acts_for_id=caller.user_id,
     )
     set_model(row, package, servable)
     session.add(row)
     session.flush()
+    remember_model(session, row)
     for tag in body.tags or []:
         session.add(DeploymentTag(deployment_id=row.id, name=tag.name, value=tag.value))
     sharing.grant_owner(session, caller, KIND, row.id)
@@ -97,6 +114,15 @@ def create_deployment(
         session, caller, row, kinds.DEPLOY, f"Deploying {row.label}", {"package_id": package.id}
     )
     return row, operation
+
+
+def reference_fault(session: Session, caller: Caller, deployment_id: str, _definition: Definition | None) -> str | None:
+    """Why the caller may not set this deployment as the value of a runtime parameter, or ``None``."""
+    try:
+        find_deployment(session, caller, deployment_id)
+    except (NotFound, Forbidden):
+        return no_such("deployment", deployment_id)
+    return None
 
 
 def start_operation(
@@ -126,12 +152,34 @@ def usable_package(session: Session, caller: Caller, package_id: str) -> ModelPa
     return package
 
 
-def read_parameters(servable: Servable, current: list[Value], text: str | None) -> list[Value]:
-    """A deployment's own values of runtime parameters; raises ``Invalid`` for wrong and for missing ones."""
+def target_mismatch(session: Session, row: Deployment, package: ModelPackage) -> str | None:
+    """Why a package cannot stand in for the deployment's model: it predicts something else. None where it can."""
+    if (package.target_type, package.target_name) != (row.target_type, row.target_name):
+        return (
+            f"The deployment predicts {row.target_name!r} ({row.target_type}), model package {package.name!r} "
+            f"predicts {package.target_name!r} ({package.target_type})."
+        )
+    current = session.get(ModelPackage, row.package_id)
+    if current is not None and sorted(current.class_labels or []) != sorted(package.class_labels or []):
+        return (
+            f"The deployment's classes are {current.class_labels}, those of model package {package.name!r} are "
+            f"{package.class_labels}."
+        )
+    return None
+
+
+def read_parameters(
+    servable: Servable, current: list[Value], text: str | None, reference_fault: ReferenceFault
+) -> list[Value]:
+    """A deployment's own values of runtime parameters; raises ``Invalid`` for wrong and for missing ones.
+
+    The deployment will act for the caller, so they must be allowed to use all that the model is given.
+    """
     field = "runtimeParameterValues"
     wanted = read_values(text, field) if text else []
     definitions = msgspec.convert(servable.version.parameter_definitions, list[Definition])
-    check_values(definitions, wanted, field)
+    beneath = msgspec.convert(servable.version.parameter_values, list[Value])
+    check_values(definitions, wanted, field, reference_fault, inherited=current, beneath=beneath)
     values = merge(current, wanted)
     check_parameters(servable.parameters(values))
     return values
@@ -149,15 +197,34 @@ def set_model(row: Deployment, package: ModelPackage, servable: Servable) -> Non
     row.build_environment_type = package.build_environment_type
 
 
+def remember_model(session: Session, row: Deployment) -> None:
+    """Notes that the deployment's present model is one of its models, for as long as the deployment is kept."""
+    if session.get(DeploymentModel, (row.id, row.package_id)) is None:
+        session.add(
+            DeploymentModel(
+                deployment_id=row.id,
+                package_id=row.package_id,
+                custom_model_version_id=row.custom_model_version_id,
+                since=datetime.now(UTC),
+            )
+        )
+
+
+def models_of(session: Session, deployment_id: str) -> list[DeploymentModel]:
+    """The present and past models of a deployment, the newest first."""
+    statement = select(DeploymentModel).where(DeploymentModel.deployment_id == deployment_id)
+    return list(session.scalars(statement.order_by(DeploymentModel.since.desc(), DeploymentModel.package_id.desc())))
+
+
 def hold_model(session: Session, deployment_id: str, package: ModelPackage) -> None:
     """Keeps the package and its version from being deleted while the deployment runs it."""
-    packages.hold(session, package.id, deployment_id)
+    packages.hold(session, package.id, deployment_id, PackageRole.MODEL)
     usage.add(session, package.custom_model_version_id, UserKind.DEPLOYMENT, deployment_id)
 
 
 def release_model(session: Session, deployment_id: str, package: ModelPackage, kept_version_id: str | None) -> None:
     """Lets go of a package; its version too, unless the deployment still runs it by another package."""
-    packages.release(session, deployment_id, package.id)
+    packages.release(session, deployment_id, package.id, PackageRole.MODEL)
     if package.custom_model_version_id != kept_version_id:
         usage.remove(session, UserKind.DEPLOYMENT, deployment_id, package.custom_model_version_id)
 
@@ -169,9 +236,14 @@ def _prediction_environment(
         raise invalid(defaultPredictionServerId=f"there is one prediction server, {SERVER_ID}")
     if body.prediction_environment_id is None:
         return session.scalars(select(PredictionEnvironment).where(PredictionEnvironment.is_default)).one()
+    return usable_environment(session, caller, body.prediction_environment_id)
+
+
+def usable_environment(session: Session, caller: Caller, environment_id: str) -> PredictionEnvironment:
+    """The prediction environment to deploy to; raises ``Invalid`` for one where models of this kind cannot run."""
     field = "predictionEnvironmentId"
     try:
-        row = prediction_environments.find_environment(session, caller, body.prediction_environment_id, Permission.USE)
+        row = prediction_environments.find_environment(session, caller, environment_id, Permission.USE)
     except (NotFound, Forbidden) as error:
         raise invalid(**{field: error.message}) from None
     if "customModel" not in row.supported_model_formats:
@@ -218,7 +290,8 @@ def delete_deployment(session: Session, caller: Caller, deployment_id: str) -> N
         operations.request_cancel(session, operation.id)
     remove_service(session, deployment_id)
     usage.remove(session, UserKind.DEPLOYMENT, deployment_id)
-    packages.release(session, deployment_id)
+    challengers.remove_all(session, deployment_id)
+    packages.release_all(session, deployment_id)
     sharing.forget(session, KIND, deployment_id)
     row.deleted_at = datetime.now(UTC)
     row.user_provided_id = None

@@ -12,10 +12,14 @@ Fraction = Annotated[float, Meta(ge=0, le=1)]
 ComputeCount = Annotated[int, Meta(ge=1, le=8)]
 Names = Annotated[list[str], Meta(max_length=1000)]
 Section = dict[str, Any] | UnsetType | None
+SERVICE_SECTIONS = ("association_id", "predictions_settings", "prediction_batching")
+"""What replicas are started with."""
 
 
 class AssociationId(Schema, forbid_unknown_fields=True):
-    column_names: Annotated[list[str], Meta(max_length=1)] | None = None
+    """The column that every answer repeats. A request may have to have it; else ids may be made up for its rows."""
+
+    column_names: Annotated[list[Annotated[str, Meta(min_length=1, max_length=1000)]], Meta(max_length=1)] | None = None
     required_in_prediction_requests: bool = False
     auto_generate_id: bool = False
 
@@ -59,11 +63,16 @@ class BiasAndFairness(Schema, forbid_unknown_fields=True):
 
 
 class PredictionsSettings(Schema, forbid_unknown_fields=True):
-    """``min_computes`` is the number of replicas. There is no scaling by load, so ``max_computes`` is its ceiling."""
+    """``min_computes`` replicas run. There is no scaling by load, so that ``max_computes`` only caps their number."""
 
     min_computes: ComputeCount | None = None
     max_computes: ComputeCount | None = None
     resource_bundle_id: str | None = None
+
+    def replicas(self, wanted: int) -> int:
+        """How many run of a model that wants ``wanted``."""
+        count = self.min_computes or wanted
+        return min(count, self.max_computes or count)
 
 
 class PredictionBatching(Schema, forbid_unknown_fields=True):
@@ -73,7 +82,7 @@ class PredictionBatching(Schema, forbid_unknown_fields=True):
 
 
 class DeploymentSettings(Schema, forbid_unknown_fields=True):
-    """All settings with their defaults. Only ``predictionsSettings`` and ``predictionBatching`` change the service."""
+    """All settings with their defaults; those of ``SERVICE_SECTIONS`` change the service."""
 
     association_id: AssociationId = msgspec.field(default_factory=AssociationId)
     target_drift: Switch = msgspec.field(default_factory=Switch)
@@ -144,11 +153,16 @@ def _contradictions(settings: DeploymentSettings) -> dict[str, str]:
     errors = {}
     if computes.min_computes and computes.max_computes and computes.min_computes > computes.max_computes:
         errors["predictionsSettings"] = f"minComputes {computes.min_computes} is over {computes.max_computes}"
-    if settings.association_id.required_in_prediction_requests and not settings.association_id.column_names:
-        errors["associationId"] = "requiredInPredictionRequests needs columnNames"
+    association = settings.association_id
+    if not association.column_names:
+        if association.required_in_prediction_requests:
+            errors["associationId"] = "requiredInPredictionRequests needs columnNames"
+        elif association.auto_generate_id:
+            errors["associationId"] = "autoGenerateId needs columnNames"
     return errors
 
 
 def changes_service(before: dict[str, Any], after: dict[str, Any]) -> bool:
     """Whether the difference is one that replicas must be started anew for."""
-    return any(before.get(name) != after.get(name) for name in ("predictionsSettings", "predictionBatching"))
+    old, new = read_settings(before), read_settings(after)
+    return any(getattr(old, name) != getattr(new, name) for name in SERVICE_SECTIONS)

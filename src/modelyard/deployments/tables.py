@@ -77,8 +77,21 @@ class Deployment(Base):
     settings: Mapped[dict[str, Any]] = mapped_column(Json)
     """What was set, in the wire's form; see ``deployments.settings``."""
     parameter_values: Mapped[list[dict[str, Any]]] = mapped_column(Json)
+    acts_for_id: Mapped[str] = mapped_column(Id)
+    """Who chose the model and its parameters: credentials are opened on their behalf."""
     launch_operation_id: Mapped[str | None] = mapped_column(Id)
     launch_generation: Mapped[int | None]
+
+
+class DeploymentModel(Base):
+    """A package that a deployment runs or ran, from when it was first meant to answer."""
+
+    __tablename__ = "deployment_models"
+
+    deployment_id: Mapped[str] = mapped_column(Id, ForeignKey("deployments.id", ondelete="CASCADE"), primary_key=True)
+    package_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    custom_model_version_id: Mapped[str] = mapped_column(Id)
+    since: Mapped[datetime]
 
 
 class DeploymentTag(Base):

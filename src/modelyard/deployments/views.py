@@ -160,7 +160,9 @@ def _view(row: Deployment, related: _Related, settings: Settings) -> DeploymentR
         ),
         model_package_initial_download=DeploymentDownloadResponse(timestamp=None),
         scoring_code_initial_download=DeploymentDownloadResponse(timestamp=None),
-        prediction_environment=_prediction_environment(related.prediction_environments[row.prediction_environment_id]),
+        prediction_environment=view_prediction_environment(
+            related.prediction_environments[row.prediction_environment_id]
+        ),
         default_prediction_server=DeploymentDefaultPredictionServerResponse(
             id=SERVER_ID, url=settings.gateway_url(), datarobot_key=SERVER_KEY
         ),
@@ -240,7 +242,8 @@ def _model(row: Deployment, related: _Related) -> DeploymentModelResponse:
     )
 
 
-def _prediction_environment(row: PredictionEnvironment) -> DeploymentPredictionEnvironmentResponse:
+def view_prediction_environment(row: PredictionEnvironment) -> DeploymentPredictionEnvironmentResponse:
+    """Where a model runs, in the words of a deployment."""
     return DeploymentPredictionEnvironmentResponse(
         id=row.id,
         name=row.name,

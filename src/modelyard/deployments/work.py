@@ -16,17 +16,27 @@ from modelyard.compute.services.service import (
     stop_service,
 )
 from modelyard.compute.services.tables import ServiceState
-from modelyard.deployments import logs
+from modelyard.deployments import events, logs
 from modelyard.deployments import operations as kinds
-from modelyard.deployments.service import release_model, set_model
-from modelyard.deployments.settings import read_settings
+from modelyard.deployments.challengers import rows as challengers
+from modelyard.deployments.service import release_model, remember_model, set_model
+from modelyard.deployments.settings import DeploymentSettings, read_settings
 from modelyard.deployments.tables import Deployment, DeploymentLog, DeploymentStatus, LogKind
 from modelyard.deployments.views import KIND
 from modelyard.environments.images.store import ImageStore
 from modelyard.environments.work import ensure_image
+from modelyard.events.service import forget_events
 from modelyard.identity import audit
 from modelyard.kernel.settings import Settings
-from modelyard.models.serving import Servable, batching_allowed, image_of, load_servable, replica_count, service_spec
+from modelyard.models.serving import (
+    Association,
+    Servable,
+    batching_allowed,
+    image_of,
+    load_servable,
+    replica_count,
+    service_spec,
+)
 from modelyard.monitoring.usage import forget_usage
 from modelyard.operations.work import Handler, OperationFailed, Waiting, Work
 from modelyard.registry.tables import ModelPackage
@@ -80,12 +90,14 @@ def launch(work: Work) -> dict[str, Any] | None:
                 servable,
                 work.state["image_digest"],
                 parameters=servable.parameters(_parameter_values(row, work)),
+                acts_for=work.payload.get("acts_for_id", row.acts_for_id),
                 deployment_id=row.id,
                 threshold=package.prediction_threshold,
                 batches=chosen.prediction_batching.enabled and batching_allowed(session, servable.version.id),
+                association=_association(chosen),
                 bundle_id=chosen.predictions_settings.resource_bundle_id,
             )
-            replicas = chosen.predictions_settings.min_computes or replica_count(servable)
+            replicas = chosen.predictions_settings.replicas(replica_count(servable))
             row.launch_generation = put_service(session, row.id, SERVICE_KIND, spec, replicas)
             row.launch_operation_id = work.id
             logs.write(session, work.id, f"Starting {replicas} replica{'s' if replicas > 1 else ''}.")
@@ -113,14 +125,21 @@ def finish(work: Work) -> None:
     """Tells that the wanted package answers now."""
     output = _output(work) if _restarts(work) else ""
     with work.unit() as session:
+        if _restarts(work) and _is_finished(_living(session, work), work):
+            return
         row, package, servable = _wanted(session, work)
         if not _restarts(work):
             return
+        is_new = row.model_deployed_at is None
         before = session.get(ModelPackage, row.package_id)
+        previous_id = row.package_id
         if work.kind != kinds.APPLY_SETTINGS:
             set_model(row, package, servable)
+            remember_model(session, row)
             row.parameter_values = msgspec.to_builtins(_parameter_values(row, work))
-        if row.model_deployed_at is None or work.kind in {kinds.DEPLOY, kinds.REPLACE_MODEL}:
+            challengers.remove_package(session, row.id, package.id)
+            row.acts_for_id = work.payload.get("acts_for_id", row.acts_for_id)
+        if is_new or work.kind in {kinds.DEPLOY, kinds.REPLACE_MODEL}:
             row.model_deployed_at = datetime.now(UTC)
         if before is not None and before.id != package.id:
             release_model(session, row.id, before, kept_version_id=package.custom_model_version_id)
@@ -129,6 +148,10 @@ def finish(work: Work) -> None:
         logs.append(session, work.id, output)
         logs.write(session, work.id, "The deployment is active.")
         audit.record(session, None, "activate", KIND, row.id, {"packageId": package.id})
+        if is_new:
+            events.tell_created(session, row)
+        elif work.kind == kinds.REPLACE_MODEL:
+            events.tell_replaced(session, row, previous_id, work.payload.get("reason"))
 
 
 def launch_failed(work: Work, message: str) -> None:
@@ -157,6 +180,7 @@ def launch_failed(work: Work, message: str) -> None:
         else:
             row.status = DeploymentStatus.ERRORED.value
             row.error = message
+            events.tell_errored(session, row, message)
 
 
 def launch_canceled(work: Work) -> None:
@@ -191,6 +215,11 @@ def _wanted_still(session: Session, work: Work) -> Deployment:
     return row
 
 
+def _is_finished(row: Deployment, work: Work) -> bool:
+    """Whether the last step was done by a controller that ended before it could note so."""
+    return row.status == DeploymentStatus.ACTIVE.value and row.launch_operation_id == work.id
+
+
 def _living(session: Session, work: Work) -> Deployment:
     row = session.get(Deployment, work.payload["deployment_id"])
     if row is None or row.deleted_at is not None:
@@ -200,6 +229,13 @@ def _living(session: Session, work: Work) -> Deployment:
 
 def _parameter_values(row: Deployment, work: Work) -> list[Value]:
     return msgspec.convert(work.payload.get("parameter_values", row.parameter_values), list[Value])
+
+
+def _association(chosen: DeploymentSettings) -> Association | None:
+    wanted = chosen.association_id
+    if not wanted.column_names:
+        return None
+    return Association(wanted.column_names[0], wanted.required_in_prediction_requests, wanted.auto_generate_id)
 
 
 def _output(work: Work) -> str:
@@ -268,6 +304,7 @@ def erase(work: Work) -> None:
             if row is None or row.deleted_at is None:
                 continue
             forget_usage(session, deployment_id)
+            forget_events(session, deployment_id)
             session.execute(delete(DeploymentLog).where(DeploymentLog.deployment_id == deployment_id))
             session.delete(row)
             audit.record(session, None, "erase", KIND, deployment_id, {"label": row.label})

@@ -5,11 +5,11 @@ from typing import Annotated, Literal
 from msgspec import Meta
 from sqlalchemy.orm import Session
 
-from modelyard.identity import audit
 from modelyard.identity.caller import Caller
+from modelyard.identity.role_changes import Named, RoleChange, change_roles
 from modelyard.identity.roles import RoleName
-from modelyard.identity.sharing import RoleChange, change_user_roles, user_grants
-from modelyard.identity.tables import ResourceKind
+from modelyard.identity.sharing import user_grants
+from modelyard.identity.tables import ResourceKind, SubjectKind
 from modelyard.kernel.paging import Page, PageQuery, slice_page
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.settings import Settings
@@ -54,7 +54,9 @@ def change_access(
     resource_id: str,
     body: SharingUpdateOrRemoveWithGrant,
 ) -> None:
-    """Sets or takes away users' roles, all or none; raises as ``change_user_roles`` does."""
-    wanted = [RoleChange(line.username, line.role, line.can_share) for line in body.data]
-    change_user_roles(session, caller, settings, kind, resource_id, wanted)
-    audit.record(session, caller, "share", kind, resource_id, {"roles": {each.username: each.role for each in wanted}})
+    """Sets or takes away users' roles, all or none; raises as ``change_roles`` does."""
+    wanted = [
+        RoleChange(f"data[{index}]", Named(SubjectKind.USER, "username", line.username), line.role, line.can_share)
+        for index, line in enumerate(body.data)
+    ]
+    change_roles(session, caller, settings, kind, resource_id, wanted)

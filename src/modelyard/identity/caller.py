@@ -83,6 +83,18 @@ def find_caller(session: Session, digest: bytes) -> Caller | None:
     return caller_of(session, user, token_id=token.id, scope=token.scope)
 
 
+def find_user_caller(session: Session, user_id: str) -> Caller | None:
+    """The user as a caller: for work that goes on for them when they are not there. Their account may be inactive."""
+    user = session.get(User, user_id)
+    return None if user is None else caller_of(session, user)
+
+
+def find_active_caller(session: Session, user_id: str) -> Caller | None:
+    """The user as a caller, if their account is active: for starting something new on their behalf."""
+    user = session.get(User, user_id)
+    return caller_of(session, user) if user is not None and user.is_active else None
+
+
 def caller_of(session: Session, user: User, *, token_id: str | None = None, scope: str = FULL_SCOPE) -> Caller:
     """``user`` as a caller, with the groups and the organization that they belong to."""
     groups = session.scalars(select(GroupMember.group_id).where(GroupMember.user_id == user.id)).all()

@@ -1,30 +1,19 @@
-"""Sharing: who may see a resource and what they may do to it. The only place that reads or writes grants."""
+"""Sharing: who may see a resource and what they may do to it. Grants are read here; role_changes.py changes them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from sqlalchemy import Select, exists, func, select, union
+from sqlalchemy import ColumnElement, Select, exists, func, select, union
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from modelyard.identity import grant_counts
 from modelyard.identity.caller import Caller
-from modelyard.identity.roles import OWNING_ROLES, PERMISSIONS, ROLE_NAMES, Permission, rank
+from modelyard.identity.roles import PERMISSIONS, Permission, rank
 from modelyard.identity.tables import Grant, ResourceKind, SubjectKind, User
-from modelyard.kernel.errors import Conflict, Forbidden, Invalid, NotFound
-from modelyard.kernel.settings import Settings
+from modelyard.kernel.errors import Forbidden, NotFound
 
 Row = TypeVar("Row")
-
-
-@dataclass(frozen=True)
-class RoleChange:
-    """A wish to set ``username``'s role on a resource; role None takes it away."""
-
-    username: str
-    role: str | None
-    can_share: bool | None = None
 
 
 def scoped(
@@ -48,11 +37,39 @@ def scoped(
         return statement.join(Grant, Grant.resource_id == id_column).where(
             Grant.subject_id == granting[0], Grant.resource_kind == kind.value, Grant.role != "CONSUMER"
         )
-    return statement.where(
+    return statement.where(_is_granted(granting, kind, id_column))
+
+
+def is_visible(
+    session: Session, caller: Caller, kind: ResourceKind, id_column: InstrumentedAttribute[str]
+) -> ColumnElement[bool]:
+    """The condition of ``scoped`` by itself, for lists of which some rows are everybody's: the rows drive the query."""
+    return _is_granted(_granting_subjects(session, caller, kind), kind, id_column)
+
+
+def _is_granted(
+    subjects: Sequence[str], kind: ResourceKind, id_column: InstrumentedAttribute[str]
+) -> ColumnElement[bool]:
+    return exists().where(
+        Grant.resource_id == id_column,
+        Grant.resource_kind == kind.value,
+        Grant.subject_id.in_(subjects),
+        Grant.role != "CONSUMER",
+    )
+
+
+def scoped_by_kind(
+    caller: Caller,
+    row: type[Row],
+    kind_column: InstrumentedAttribute[str],
+    id_column: InstrumentedAttribute[str],
+) -> Select[tuple[Row]]:
+    """``scoped`` for rows that speak of resources of several kinds: each names its own. The rows drive the query."""
+    return select(row).where(
         exists().where(
+            Grant.resource_kind == kind_column,
             Grant.resource_id == id_column,
-            Grant.resource_kind == kind.value,
-            Grant.subject_id.in_(granting),
+            Grant.subject_id.in_(caller.subject_ids),
             Grant.role != "CONSUMER",
         )
     )
@@ -127,7 +144,7 @@ def require(
 ) -> str:
     """The caller's role, if it allows ``permission``; ``NotFound`` when they may not see the resource at all."""
     role = role_of(session, caller, kind, resource_id)
-    name = what or _spaced(kind.value)
+    name = what or spaced(kind.value)
     if role is None:
         raise NotFound(f"There is no {name} {resource_id} that you may see.")
     if permission not in PERMISSIONS[role]:
@@ -202,81 +219,6 @@ def user_grants(session: Session, kind: ResourceKind, resource_id: str) -> Seque
     return [(line, user) for line, user in session.execute(statement).all()]
 
 
-def change_user_roles(
-    session: Session,
-    caller: Caller,
-    settings: Settings,
-    kind: ResourceKind,
-    resource_id: str,
-    wanted: Sequence[RoleChange],
-) -> None:
-    """Sets or takes away users' roles, all or none.
-
-    Raises ``Forbidden`` for a caller who may not share, ``Invalid`` for unknown users, repeated users, users of
-    another organization and roles above the caller's own, ``Conflict`` when no owner would be left.
-    """
-    own_role = require(session, caller, kind, resource_id, Permission.VIEW)
-    users = _users_named(session, caller, settings, [change.username for change in wanted])
-    errors: dict[str, str] = {}
-    for index, change in enumerate(wanted):
-        if change.username not in users:
-            errors[f"data[{index}].username"] = f"there is no user {change.username!r} in your organization"
-        elif sum(other.username == change.username for other in wanted) > 1:
-            errors[f"data[{index}].username"] = f"{change.username!r} stands in the list more than once"
-        if change.role not in {None, "NO_ROLE", *ROLE_NAMES}:
-            errors[f"data[{index}].role"] = f"{change.role!r} is not one of {', '.join(ROLE_NAMES)}"
-        elif change.role in ROLE_NAMES and rank(change.role) > rank(own_role):
-            errors[f"data[{index}].role"] = f"{change.role} allows more than your own role {own_role}"
-    if errors:
-        raise Invalid("; ".join(f"{field}: {text}" for field, text in errors.items()), errors)
-    leaving = all(users[change.username].id == caller.user_id and change.role in {None, "NO_ROLE"} for change in wanted)
-    if not leaving and not _may_share(session, caller, kind, resource_id, own_role):
-        raise Forbidden(f"Your role {own_role} on {_spaced(kind.value)} {resource_id} does not allow you to share it.")
-    for change in wanted:
-        user = users[change.username]
-        if change.role in {None, "NO_ROLE"}:
-            grant_counts.remove(session, *_line(kind, resource_id, user.id))
-        else:
-            role = str(change.role)
-            can_share = Permission.SHARE in PERMISSIONS[role] if change.can_share is None else change.can_share
-            grant(session, kind, resource_id, user.id, role, can_share=can_share)
-    session.flush()
-    _require_an_owner(session, kind, resource_id)
-
-
-def _users_named(session: Session, caller: Caller, settings: Settings, names: list[str]) -> dict[str, User]:
-    statement = select(User).where(User.username.in_(names), User.is_active)
-    if not settings.allow_cross_organization_sharing:
-        statement = statement.where(User.organization_id == caller.organization_id)
-    return {user.username: user for user in session.scalars(statement)}
-
-
-def _may_share(session: Session, caller: Caller, kind: ResourceKind, resource_id: str, role: str) -> bool:
-    if Permission.SHARE in PERMISSIONS[role]:
-        return True
-    lines = session.scalars(
-        select(Grant.can_share).where(
-            Grant.resource_kind == kind.value,
-            Grant.resource_id == resource_id,
-            Grant.subject_id.in_(caller.subject_ids),
-        )
-    )
-    return any(lines)
-
-
-def _require_an_owner(session: Session, kind: ResourceKind, resource_id: str) -> None:
-    owners = session.scalar(
-        select(func.count()).where(
-            Grant.resource_kind == kind.value, Grant.resource_id == resource_id, Grant.role.in_(OWNING_ROLES)
-        )
-    )
-    if not owners:
-        raise Conflict(f"The last owner of {_spaced(kind.value)} {resource_id} cannot leave: name another owner first.")
-
-
-def _line(kind: ResourceKind, resource_id: str, subject_id: str) -> tuple[Any, ...]:
-    return (Grant.resource_kind == kind.value, Grant.resource_id == resource_id, Grant.subject_id == subject_id)
-
-
-def _spaced(camel: str) -> str:
+def spaced(camel: str) -> str:
+    """A kind of resource in plain words: ``customJob`` is ``custom job``."""
     return "".join(" " + letter.lower() if letter.isupper() else letter for letter in camel)

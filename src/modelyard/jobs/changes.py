@@ -20,12 +20,13 @@ from modelyard.kernel.form_fields import FieldKinds
 from modelyard.kernel.form_input import FormInput
 from modelyard.kernel.problems import Problems
 from modelyard.kernel.settings import Settings
-from modelyard.kernel.wire import UnsetType
+from modelyard.kernel.wire import UnsetType, changes
 from modelyard.storage.blobs import Blob, BlobStore
 from modelyard.workspaces import service as workspaces
 from modelyard.workspaces.parameter_files import read_parameter_definitions
 from modelyard.workspaces.runtime_parameters import (
     Definition,
+    ReferenceFault,
     Value,
     check_values,
     merge,
@@ -38,9 +39,9 @@ from modelyard.workspaces.tables import Workspace
 from modelyard.workspaces.uploads import ids_to_delete, uploaded_files
 
 KINDS = FieldKinds(
-    nullable=frozenset({"timeoutSeconds"}),
+    nullable=frozenset({"subscription", "timeoutSeconds"}),
     json_text=frozenset({"runtimeParameterValues", "runtimeParameters"}),
-    objects=frozenset({"resources"}),
+    objects=frozenset({"resources", "subscription", "tags"}),
     left_out_when_empty=frozenset(
         {
             "description",
@@ -52,9 +53,14 @@ KINDS = FieldKinds(
             "resources",
             "runtimeParameterValues",
             "runtimeParameters",
+            "tags",
         }
     ),
 )
+
+NOTIFICATION = "notification"
+HARMLESS = frozenset({"name", "description", "tags", "subscription", "timeout_seconds", "max_retries"})
+"""Fields that do not change what is run, nor with what."""
 
 
 def set_environment(session: Session, caller: Caller, job: CustomJob, body: JobSettings, problems: Problems) -> None:
@@ -65,7 +71,7 @@ def set_environment(session: Session, caller: Caller, job: CustomJob, body: JobS
 
 
 def set_limits(job: CustomJob, body: JobSettings, settings: Settings, problems: Problems) -> None:
-    """Resources, time limit and retries."""
+    """Resources, time limit, retries and tags."""
     if body.resources is not UNSET:
         job.egress_policy = body.resources.egress_network_policy
         job.resource_bundle_id = body.resources.resource_bundle_id or None
@@ -78,6 +84,23 @@ def set_limits(job: CustomJob, body: JobSettings, settings: Settings, problems: 
             problems.add("timeoutSeconds", f"at most {settings.job_timeout_s:g} s are allowed, not {job.timeout_s}")
     if body.max_retries is not UNSET:
         job.max_retries = body.max_retries
+    if body.tags is not UNSET:
+        job.tags = list(dict.fromkeys(body.tags))
+
+
+def set_subscription(job: CustomJob, body: JobSettings, reference_fault: ReferenceFault, problems: Problems) -> None:
+    """What a notification job listens to; other jobs listen to nothing."""
+    if body.subscription is UNSET:
+        return
+    if body.subscription is None:
+        job.subscription = None
+        return
+    if job.job_type != NOTIFICATION:
+        problems.add("subscription", f"is for jobs of type {NOTIFICATION}; this one is of type {job.job_type}")
+    for deployment_id in body.subscription.deployment_ids or ():
+        if fault := reference_fault("deployment", deployment_id, None):
+            problems.add("subscription.deploymentIds", fault)
+    job.subscription = msgspec.to_builtins(body.subscription)
 
 
 def set_files(
@@ -126,18 +149,20 @@ def drop_unused_workspace(session: Session, workspace_id: str | None, job: Custo
         workspaces.remove(session, [workspace_id])
 
 
-def set_parameters(session: Session, caller: Caller, job: CustomJob, body: JobSettings, problems: Problems) -> None:
-    """The job's values with those sent merged into them; null falls back to the default."""
+def set_parameters(job: CustomJob, body: JobSettings, reference_fault: ReferenceFault, problems: Problems) -> None:
+    """The job's values with those sent merged into them; null falls back to the default.
+
+    Who changes what a job runs must be allowed to use all that its parameters name, also what was set before.
+    """
     with problems.collecting():
         definitions = definitions_of(job)
         field, wanted, replaces = _wanted_values(body)
         check_defined(definitions, wanted, field)
-        check_values(definitions, wanted, field)
         known = {definition.field_name for definition in definitions}
         before = [] if replaces else [value for value in values_of(job) if value.field_name in known]
-        values = merge(before, wanted)
-        check_values(definitions, values, field)
-        job.parameter_values = stored(values)
+        if changes(body).keys() - HARMLESS:
+            check_values(definitions, wanted, field, reference_fault, inherited=before)
+        job.parameter_values = stored(merge(before, wanted))
 
 
 def _wanted_values(body: JobSettings) -> tuple[str, list[Value], bool]:

@@ -8,12 +8,11 @@ from modelyard.jobs.schemas import CustomJobFileResponse
 from modelyard.kernel.errors import NotFound, invalid
 from modelyard.storage.blobs import BlobStore
 from modelyard.workspaces import service as workspaces
+from modelyard.workspaces import texts
 from modelyard.workspaces.service import StoredFile
-from modelyard.workspaces.tables import Workspace
 
 METADATA_FILE = "metadata.yaml"
 DEFAULT_ENTRY_POINTS = ("run.sh", "main.py")
-MAX_SHOWN_BYTES = 10 * 1024 * 1024
 
 
 def entry_point(files: Iterable[StoredFile], chosen_path: str | None) -> StoredFile | None:
@@ -38,15 +37,9 @@ def chosen_entry_point(files: Sequence[StoredFile], item_id: str) -> str | None:
 
 def read_text(session: Session, blobs: BlobStore, workspace_id: str, item_id: str) -> CustomJobFileResponse:
     """One file as text. Raises ``NotFound``, and ``Invalid`` for what is no UTF-8 text or too long to show."""
-    workspace = session.get_one(Workspace, workspace_id)
-    found = next((file for file in workspaces.files_in(session, workspace) if file.id == item_id), None)
+    found = workspaces.find_file_by_id(session, workspace_id, item_id)
     if found is None:
         raise NotFound(f"There is no item {item_id} in these files.")
-    if found.size_bytes > MAX_SHOWN_BYTES:
-        raise invalid(itemId=f"{found.path} has {found.size_bytes} bytes; at most {MAX_SHOWN_BYTES} are shown")
-    try:
-        content = blobs.read(found.digest).decode()
-    except UnicodeDecodeError:
-        raise invalid(itemId=f"{found.path} is not UTF-8 text") from None
+    content = texts.read_text(blobs, found, "itemId")
     name = found.path.rpartition("/")[2]
     return CustomJobFileResponse(id=found.id, file_name=name, file_path=found.path, content=content)

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
+from modelyard.events.schemas import EventType
 from modelyard.kernel.paging import Limit1000, Offset
 from modelyard.kernel.wire import Body, BoolText, Moment, Query, Schema
 from modelyard.workspaces.items import WorkspaceItemResponse
@@ -17,6 +18,7 @@ Text10000 = Annotated[str, Meta(max_length=10000)]
 Retries = Annotated[int, Meta(ge=0, le=10)]
 Seconds = Annotated[int, Meta(ge=1)]
 ManyIds = Annotated[list[str], Meta(max_length=100)]
+Tags = Annotated[list[Annotated[str, Meta(min_length=1, max_length=255)]], Meta(max_length=100)]
 FilePaths = Annotated[list[str], Meta(max_length=1000)]
 
 
@@ -25,8 +27,17 @@ class CustomJobResources(Body):
     resource_bundle_id: str | None = None
 
 
+class Subscription(Body):
+    """What a notification job listens to: all types of events unless some are named, and whatever of the deployments
+    (and jobs) its owner may see unless deployments are named."""
+
+    event_types: Annotated[list[EventType], Meta(max_length=20)] | None = None
+    deployment_ids: Annotated[list[str], Meta(max_length=100)] | None = None
+
+
 class JobSettings(Body):
-    """What creating and changing a job have in common. ``timeoutSeconds`` and ``maxRetries`` are ours."""
+    """What creating and changing a job have in common. ``timeoutSeconds``, ``maxRetries``, ``tags`` and
+    ``subscription`` (of notification jobs) are ours."""
 
     description: Text10000 | UnsetType = UNSET
     environment_id: str | UnsetType = UNSET
@@ -37,6 +48,8 @@ class JobSettings(Body):
     runtime_parameters: str | UnsetType = UNSET
     timeout_seconds: Seconds | UnsetType | None = UNSET
     max_retries: Retries | UnsetType = UNSET
+    tags: Tags | UnsetType = UNSET
+    subscription: Subscription | UnsetType | None = UNSET
 
 
 class CreateCustomJob(JobSettings, kw_only=True):
@@ -65,7 +78,7 @@ class CustomJobListQuery(Query):
 
 
 class CustomJobResponse(Schema):
-    """``timeoutSeconds``, ``maxRetries``, ``templateId``, ``createdBy`` and ``runCount`` are ours."""
+    """``timeoutSeconds``, ``maxRetries``, ``templateId``, ``tags``, ``subscription``, ``createdBy`` and ``runCount`` are ours."""
 
     id: str
     name: str
@@ -85,6 +98,8 @@ class CustomJobResponse(Schema):
     timeout_seconds: int | None
     max_retries: int
     template_id: str | None
+    tags: list[str]
+    subscription: Subscription | None
 
 
 class CustomJobFileResponse(Schema):

@@ -2,17 +2,28 @@
 
 from datetime import UTC, datetime
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session
 
+from modelyard.events.service import forget_events
 from modelyard.identity import audit, sharing
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import Permission
+from modelyard.identity.shared_roles import (
+    AccessControlV2,
+    SharedRolesQuery,
+    SharedRolesUpdate,
+    change_shared_roles,
+    list_shared_roles,
+)
 from modelyard.identity.tables import ResourceKind
 from modelyard.jobs import changes as parts
 from modelyard.jobs import files as job_files
+from modelyard.jobs import gallery
+from modelyard.jobs.schedules.tables import CustomJobSchedule
 from modelyard.jobs.schemas import (
     CreateCustomJob,
+    CreateCustomJobFromTemplateGallery,
     CustomJobFileResponse,
     CustomJobLimitsResponse,
     CustomJobListQuery,
@@ -29,9 +40,10 @@ from modelyard.kernel.paging import Page, PageQuery, page
 from modelyard.kernel.problems import Problems
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.settings import Settings
-from modelyard.kernel.wire import changes, read_bool
+from modelyard.kernel.wire import UNSET, changes, read_bool
 from modelyard.storage.blobs import Blob, BlobStore
 from modelyard.workspaces import service as workspaces
+from modelyard.workspaces.references import References
 
 KIND = ResourceKind.CUSTOM_JOB
 BATCH = 500
@@ -68,13 +80,39 @@ def list_deleted(session: Session, caller: Caller, query: PageQuery, request: Re
 
 
 def create_job(
-    session: Session, caller: Caller, settings: Settings, blobs: BlobStore, form: FormInput[Blob]
+    session: Session,
+    caller: Caller,
+    settings: Settings,
+    blobs: BlobStore,
+    references: References,
+    form: FormInput[Blob],
 ) -> CustomJobResponse:
     """A new job of the caller's own."""
     body = parts.KINDS.read(form, CreateCustomJob)
     job = _new(caller, body.name, body.job_type)
-    _apply(session, caller, settings, blobs, job, form, body, Problems())
+    _apply(session, caller, settings, blobs, references, job, form, body, Problems())
     add(session, caller, job, {"name": job.name, "jobType": job.job_type})
+    return view_job(session, job)
+
+
+def create_job_from_template(
+    session: Session,
+    caller: Caller,
+    settings: Settings,
+    blobs: BlobStore,
+    references: References,
+    form: FormInput[Blob],
+) -> CustomJobResponse:
+    """A new job with what the template has: files, environment, resources, readme and tags; what was sent wins."""
+    body = parts.KINDS.read(form, CreateCustomJobFromTemplateGallery)
+    template = gallery.job_template(session, caller, body.template_id)
+    job = _new(caller, template.name, gallery.job_type(template, body))
+    gallery.fill(session, caller, blobs, job, template)
+    problems = Problems()
+    if job.environment_id is None and body.environment_id is UNSET and body.environment_version_id is UNSET:
+        problems.add("environmentId", "you may not see the template's execution environment; send one of your own")
+    _apply(session, caller, settings, blobs, references, job, form, body, problems)
+    add(session, caller, job, {"name": job.name, "jobType": job.job_type, "templateId": template.id})
     return view_job(session, job)
 
 
@@ -83,13 +121,19 @@ def read_job(session: Session, caller: Caller, job_id: str) -> CustomJobResponse
 
 
 def update_job(
-    session: Session, caller: Caller, settings: Settings, blobs: BlobStore, job_id: str, form: FormInput[Blob]
+    session: Session,
+    caller: Caller,
+    settings: Settings,
+    blobs: BlobStore,
+    references: References,
+    job_id: str,
+    form: FormInput[Blob],
 ) -> CustomJobResponse:
     """Changes what was sent. Runs that were started before go on with what they were made of."""
     job = find_job(session, caller, job_id, Permission.EDIT, lock=True)
     body = parts.KINDS.read(form, UpdateCustomJob)
     before = job.workspace_id
-    _apply(session, caller, settings, blobs, job, form, body, Problems())
+    _apply(session, caller, settings, blobs, references, job, form, body, Problems())
     job.updated_at = datetime.now(UTC)
     audit.record(session, caller, "update", KIND, job.id, {"fields": sorted(changes(body))})
     parts.drop_unused_workspace(session, before, job)
@@ -98,7 +142,10 @@ def update_job(
 
 
 def delete_job(session: Session, caller: Caller, job_id: str) -> None:
-    """Puts the job away: it is listed among the deleted ones until it is cleaned up. ``Conflict`` while it runs."""
+    """Puts the job away: it is listed among the deleted ones until it is cleaned up. ``Conflict`` while it runs.
+
+    Its schedules stop.
+    """
     job = find_job(session, caller, job_id, Permission.DELETE, lock=True)
     running = session.scalar(
         select(CustomJobRun.id).where(CustomJobRun.job_id == job.id, CustomJobRun.ended_at.is_(None)).limit(1)
@@ -106,6 +153,7 @@ def delete_job(session: Session, caller: Caller, job_id: str) -> None:
     if running is not None:
         raise Conflict(f"Run {running} of custom job {job.id} has not ended; cancel it before you delete the job.")
     job.deleted_at = datetime.now(UTC)
+    session.execute(update(CustomJobSchedule).where(CustomJobSchedule.job_id == job.id).values(next_due_at=None))
     audit.record(session, caller, "delete", KIND, job.id, {"name": job.name})
 
 
@@ -120,6 +168,8 @@ def clean_up_job(session: Session, caller: Caller, job_id: str) -> None:
     ):
         held.update(each for each in run if each is not None)
     session.execute(delete(CustomJobRun).where(CustomJobRun.job_id == job.id))
+    forget_events(session, job.id)
+    session.execute(delete(CustomJobSchedule).where(CustomJobSchedule.job_id == job.id))
     sharing.forget(session, KIND, job.id)
     audit.record(session, caller, "erase", KIND, job.id, {"name": job.name})
     session.delete(job)
@@ -130,6 +180,20 @@ def clean_up_job(session: Session, caller: Caller, job_id: str) -> None:
 def read_item(session: Session, caller: Caller, blobs: BlobStore, job_id: str, item_id: str) -> CustomJobFileResponse:
     job = find_job(session, caller, job_id, Permission.VIEW)
     return job_files.read_text(session, blobs, job.workspace_id, item_id)
+
+
+def list_roles(
+    session: Session, caller: Caller, job_id: str, query: SharedRolesQuery, request: RequestInfo
+) -> Page[AccessControlV2]:
+    """Whom the job is shared with."""
+    find_job(session, caller, job_id, Permission.VIEW)
+    return list_shared_roles(session, caller, KIND, job_id, query, request)
+
+
+def change_roles(session: Session, caller: Caller, settings: Settings, job_id: str, body: SharedRolesUpdate) -> None:
+    """Sets or takes away roles, all or none."""
+    find_job(session, caller, job_id, Permission.VIEW)
+    change_shared_roles(session, caller, settings, KIND, job_id, body)
 
 
 def find_job(
@@ -178,6 +242,7 @@ def _new(caller: Caller, name: str, job_type: str) -> CustomJob:
         max_retries=0,
         run_count=0,
         parameter_values=[],
+        tags=[],
     )
 
 
@@ -186,6 +251,7 @@ def _apply(
     caller: Caller,
     settings: Settings,
     blobs: BlobStore,
+    references: References,
     job: CustomJob,
     form: FormInput[Blob],
     body: JobSettings,
@@ -202,6 +268,7 @@ def _apply(
     job.search_text = f"{job.name}\n{job.description}".casefold()
     parts.set_environment(session, caller, job, body, problems)
     parts.set_limits(job, body, settings, problems)
+    parts.set_subscription(job, body, references.seen_by(session, caller), problems)
     parts.set_files(session, settings, blobs, job, form, body, problems)
-    parts.set_parameters(session, caller, job, body, problems)
+    parts.set_parameters(job, body, references.seen_by(session, caller), problems)
     problems.raise_all()

@@ -41,7 +41,7 @@ class CustomJob(Base):
     """What runs, and the settings of its next run. A deleted job keeps everything until it is cleaned up."""
 
     __tablename__ = "custom_jobs"
-    __table_args__ = (Index("ix_custom_jobs_organization", "organization_id", "id"),)
+    __table_args__ = (Index("ix_custom_jobs_type", "organization_id", "job_type", "id"),)
 
     id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)
     organization_id: Mapped[str] = mapped_column(Id)
@@ -55,7 +55,10 @@ class CustomJob(Base):
     search_text: Mapped[str] = mapped_column(Text, default="")
     """Name and description, case-folded: what ``search`` looks in."""
     job_type: Mapped[str] = mapped_column(String(32))
+    subscription: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    """What a notification job listens to, in the wire's form."""
     template_id: Mapped[str | None] = mapped_column(Id)
+    tags: Mapped[list[str]] = mapped_column(Json, default=list)
 
     workspace_id: Mapped[str] = mapped_column(Id, ForeignKey("workspaces.id"))
     entry_point_path: Mapped[str | None] = mapped_column(String(1024))
@@ -111,6 +114,8 @@ class CustomJobRun(Base):
     phase: Mapped[str] = mapped_column(String(16))
     operation_id: Mapped[str | None] = mapped_column(Id)
     attempt: Mapped[int] = mapped_column(default=0)
+    retry_at: Mapped[datetime | None]
+    """When the next attempt may begin, after one that failed."""
     workload_id: Mapped[str | None] = mapped_column(Id)
     """The workload of the attempt that is under way; written before it is started."""
     token_id: Mapped[str | None] = mapped_column(Id)

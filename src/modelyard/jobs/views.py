@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from modelyard.identity.accounts import usernames
 from modelyard.jobs.files import entry_point
-from modelyard.jobs.schemas import CustomJobResources, CustomJobResponse
+from modelyard.jobs.schemas import CustomJobResources, CustomJobResponse, Subscription
 from modelyard.jobs.tables import CustomJob, CustomJobRun
 from modelyard.kernel.wire import moment
 from modelyard.workspaces import service as workspaces
@@ -67,4 +67,6 @@ def _view(job: CustomJob, files: Sequence[StoredFile], created_by: str) -> Custo
         timeout_seconds=job.timeout_s,
         max_retries=job.max_retries,
         template_id=job.template_id,
+        tags=job.tags or [],
+        subscription=msgspec.convert(job.subscription, Subscription) if job.subscription is not None else None,
     )

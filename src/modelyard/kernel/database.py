@@ -10,6 +10,10 @@ from typing import Any
 import msgspec
 from sqlalchemy import JSON, DateTime, Dialect, MetaData, String, TypeDecorator, create_engine, event, text
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
@@ -33,6 +37,14 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """On SQLite, which keeps texts, one step instead of three: a page of a list reads a thousand times."""
+        return _read_text if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
+
+
+def _read_text(stored: str | None) -> datetime | None:
+    return None if stored is None else datetime.fromisoformat(stored + "+00:00")
 
 
 BUSY_TIMEOUT_S = 60
@@ -134,6 +146,12 @@ class Database:
             yield
         finally:
             self._turn.release()
+
+
+def upsert(session: Session, table: type[Base]) -> PostgresInsert | SqliteInsert:
+    """An INSERT into ``table`` that knows ``on_conflict_do_update``, in the words of the session's database."""
+    is_postgres = session.get_bind().dialect.name == "postgresql"
+    return postgres_insert(table) if is_postgres else sqlite_insert(table)
 
 
 def lost_a_race(error: DBAPIError) -> bool:

@@ -4,7 +4,7 @@ import functools
 import logging
 import re
 import typing
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, Protocol
 from urllib.parse import parse_qs, quote, unquote, urlencode
 
@@ -29,6 +29,8 @@ from modelyard.kernel.wire import NOT_JSON, convert, decode
 log = logging.getLogger(__name__)
 
 MAX_JSON_BYTES = 64 * 1024 * 1024
+MAX_BYTES_OF_ANYBODY = 64 * 1024
+"""How much of a body is read before its sender is known. Most bodies are smaller, and need no look of its own."""
 THREADS = 24
 ATTEMPTS = 4
 API_PREFIX = "/api/v2"
@@ -74,7 +76,9 @@ def create_app(
                 form = await read_form(request.stream(), content_type, int(length) if length.isdigit() else None)
                 content = from_form(form)
             else:
-                content = await _read_body(request)
+                is_open = "caller" not in endpoint.parameters
+                check = None if is_open else functools.partial(in_thread, runner.authenticate, dict(request.headers))
+                content = await _read_body(request, check, keeps=bool(endpoint.parameters.keys() & {"body", "form"}))
                 if "form" in endpoint.parameters:
                     content = from_json(content)
             return await in_thread(runner.run, request, content)
@@ -188,13 +192,20 @@ def _info(request: Request[Any, Any, Any], headers: dict[str, str], endpoint: En
     )
 
 
-async def _read_body(request: Request[Any, Any, Any]) -> bytes:
+async def _read_body(
+    request: Request[Any, Any, Any], authenticate: Callable[[], Awaitable[None]] | None, *, keeps: bool
+) -> bytes:
+    """The body; empty where the endpoint does not keep it. A large one is read on only for a caller who is known."""
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
+        if authenticate is not None and size > MAX_BYTES_OF_ANYBODY:
+            await authenticate()
+            authenticate = None
         if size > MAX_JSON_BYTES:
             raise TooLarge(f"the body is over {MAX_JSON_BYTES} bytes; send files as multipart/form-data")
-        chunks.append(chunk)
+        if keeps:
+            chunks.append(chunk)
     return b"".join(chunks)
 
 

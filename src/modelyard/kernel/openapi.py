@@ -164,7 +164,8 @@ def _request_body(endpoint: Endpoint, components: _Components) -> Node:
     form = components.of(endpoint.form_type)
     properties = {name: _sendable(field) for name, field in form["properties"].items()}
     properties |= dict.fromkeys(endpoint.files, BINARY)
-    content: Node = {FORM: {"schema": form | {"properties": properties}}}
+    required = [*form.get("required", ()), *(endpoint.files if endpoint.files_required else ())]
+    content: Node = {FORM: {"schema": form | {"properties": properties} | ({"required": required} if required else {})}}
     if endpoint.json_form:
         content[JSON] = {"schema": components.ref(endpoint.form_type)}
     return content

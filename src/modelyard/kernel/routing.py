@@ -87,6 +87,7 @@ class Endpoint:
     parts: dict[str, type]
     json_form: bool
     files: tuple[str, ...]
+    files_required: bool
     documented_as_required: tuple[str, ...]
     media_type: str
 
@@ -110,6 +111,7 @@ def endpoint(
     form: type[msgspec.Struct] | None = None,
     json_form: bool = False,
     files: tuple[str, ...] = ("file",),
+    files_required: bool = False,
     documented_as_required: tuple[str, ...] = (),
     media_type: str = "application/octet-stream",
 ) -> Callable[[F], F]:
@@ -117,7 +119,8 @@ def endpoint(
 
     ``form`` documents the multipart body of a handler with a ``form`` parameter; with ``json_form`` the same
     fields may come as a JSON object. ``location`` says that the answer carries a Location header, ``download``
-    that it carries a file, of ``media_type``. ``files`` names the parts of the form that are files;
+    that it carries a file, of ``media_type``. ``files`` names the parts of the form that are files, none of which
+    may be left out with ``files_required``;
     ``documented_as_required`` the query parameters that the contract calls required and that have a default here all
     the same, because existing clients leave them out.
     """
@@ -152,6 +155,7 @@ def endpoint(
             parts={name: hint for name, hint in others.items() if hint is not str},
             json_form=json_form,
             files=files,
+            files_required=files_required,
             documented_as_required=documented_as_required,
             media_type=media_type,
         )

@@ -62,6 +62,10 @@ class Settings(BaseSettings):
     bootstrap_token: SecretStr | None = None
     """The first administrator's token, for automation."""
 
+    secret_keys: SecretStr | None = None
+    """Keys that secrets are encrypted with, separated by commas: the first encrypts, all decrypt. None: those of the
+    file ``secret.key`` in the data directory, which is made where there is none."""
+
     require_sandbox: bool = False
     sandbox: Literal["auto", "off"] = "auto"
     package_index_url: str | None = None
@@ -107,6 +111,9 @@ class Settings(BaseSettings):
     lease_s: float = 30
     garbage_age_s: float = 24 * 3600
     """Blobs, images and folders nobody refers to are kept this long."""
+
+    event_retention_s: float = 30 * 24 * 3600
+    """Events are kept this long, whether or not every consumer has seen them."""
 
     log_level: str = "INFO"
 

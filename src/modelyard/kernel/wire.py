@@ -1,5 +1,6 @@
 """Wire types: the bases of every request and response schema, and how input is read into them."""
 
+import typing
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
@@ -13,9 +14,11 @@ from modelyard.kernel.errors import BadRequest, Invalid
 
 __all__ = [
     "NOT_JSON",
+    "SECRET",
     "UNSET",
     "Body",
     "BoolText",
+    "DeferredBody",
     "Moment",
     "Query",
     "Schema",
@@ -39,6 +42,8 @@ _NUL_IN_JSON = b"\\u0000"
 BoolText = Literal["false", "False", "true", "True"]
 Uri = Annotated[str, Meta(extra_json_schema={"format": "uri"})]
 Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+SECRET: dict[str, Any] = {"writeOnly": True}
+"""``extra_json_schema`` of a field whose value is never shown, not even to say that it is wrong."""
 
 
 class Schema(msgspec.Struct, rename="camel", kw_only=True):
@@ -47,6 +52,25 @@ class Schema(msgspec.Struct, rename="camel", kw_only=True):
 
 class Body(msgspec.Struct, rename="camel", kw_only=True):
     """What the API is sent, as JSON or as a form. ``UNSET``: the client said nothing; ``None``: it said null."""
+
+
+class DeferredBody(Body, dict=True):
+    """A body whose wrong fields are not refused when it is read, since the service knows of more that can be wrong.
+
+    Until ``refuse`` has passed, a field that is wrong or missing is ``UNSET``, whatever its type says.
+    """
+
+    @property
+    def faults(self) -> dict[str, str]:
+        """What is wrong with the fields as they came, by their wire names."""
+        found: dict[str, str] = self.__dict__.get("_faults", {})
+        return found
+
+    def refuse(self, more: Mapping[str, str]) -> None:
+        """Raises ``Invalid`` if anything is wrong, by the wire or by the service; of two texts the wire's counts."""
+        errors = {**more, **self.faults}
+        if errors:
+            raise Invalid("; ".join(f"{field}: {text}" for field, text in errors.items()), errors)
 
 
 class Query(msgspec.Struct, rename="camel", kw_only=True):
@@ -92,8 +116,22 @@ def convert(type_: type[S], values: Any, *, strict: bool = True) -> S:
         if not isinstance(values, Mapping):
             raise Invalid(f"the body must be a JSON object: {error}") from error
         errors = {field: text for info in fields(type_) for field, text in _faults(info, values, strict=strict)}
+        if errors and issubclass(type_, DeferredBody):
+            return _deferred(type_, values, errors, strict=strict)
         message = "; ".join(f"{field}: {text}" for field, text in errors.items()) or str(error)
         raise Invalid(message, errors) from error
+
+
+def _deferred(type_: type[S], values: Mapping[str, Any], errors: dict[str, str], *, strict: bool) -> S:
+    given: dict[str, Any] = {}
+    for info in fields(type_):
+        if info.encode_name in errors:
+            given[info.name] = UNSET
+        elif info.encode_name in values:
+            given[info.name] = msgspec.convert(values[info.encode_name], type=info.type, strict=strict)
+    made = type_(**given)
+    made.__dict__["_faults"] = errors
+    return made
 
 
 def refuse_nul(values: Any) -> None:
@@ -127,8 +165,16 @@ def _faults(info: FieldInfo, values: Mapping[str, Any], *, strict: bool) -> Sequ
     try:
         msgspec.convert(values[name], type=info.type, strict=strict)
     except msgspec.ValidationError as error:
-        return [(name, f"{_lower_first(str(error))}; got {_shown(values[name])}")]
+        text = _lower_first(str(error))
+        return [(name, text if _is_secret(info.type) else f"{text}; got {_shown(values[name])}")]
     return []
+
+
+def _is_secret(hint: Any) -> bool:
+    if typing.get_origin(hint) is Annotated:
+        inner, *notes = typing.get_args(hint)
+        return _is_secret(inner) or any(isinstance(one, Meta) and one.extra_json_schema == SECRET for one in notes)
+    return any(_is_secret(part) for part in typing.get_args(hint))
 
 
 def _lower_first(text: str) -> str:

@@ -4,8 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from modelyard.kernel.errors import Invalid
 from modelyard.kernel.settings import Settings
+from modelyard.models.tables import CustomModelVersion
+from modelyard.workspaces.runtime_parameters import Definition, ReferenceFault, Value, check_values
 
 DEFAULT_POSITIVE_LABEL = "1"
 DEFAULT_NEGATIVE_LABEL = "0"
@@ -124,3 +128,17 @@ def resource_errors(values: Mapping[str, Any], settings: Settings) -> dict[str, 
             if memory is not None:
                 errors[field] = "cannot be combined with resourceBundleId, which sets the memory"
     return errors
+
+
+def reference_errors(version: CustomModelVersion, field: str, reference_fault: ReferenceFault) -> dict[str, str]:
+    """What a version's runtime parameters name and the caller may not use, under ``field``.
+
+    Who has a version run decides where and in what: they could read what it is given.
+    """
+    definitions = msgspec.convert(version.parameter_definitions, list[Definition])
+    values = msgspec.convert(version.parameter_values, list[Value])
+    try:
+        check_values(definitions, [], field, reference_fault, inherited=values)
+    except Invalid as error:
+        return error.errors
+    return {}

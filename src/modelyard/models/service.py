@@ -69,11 +69,13 @@ def list_models(
 ) -> Page[CustomModelResponse]:
     """The models that the caller may view, newest first unless ``orderBy`` says otherwise."""
     filters = []
+    are_few = False
     if query.custom_model_type is not None:
         filters.append(CustomModel.custom_model_type == query.custom_model_type)
     if query.is_deployed is not None:
         deployed = usage.is_deployed()
-        filters.append(deployed if read_bool(query.is_deployed, "isDeployed") else ~deployed)
+        are_few = read_bool(query.is_deployed, "isDeployed")
+        filters.append(deployed if are_few else ~deployed)
     if query.search_for:
         filters.append(CustomModel.search_text.contains(query.search_for.casefold(), autoescape=True))
     visible = sharing.count_visible(session, caller, KIND)
@@ -84,9 +86,8 @@ def list_models(
         )
         rows = {row.id: row for row in session.scalars(select(CustomModel).where(CustomModel.id.in_(ids)))}
         return of_items(view_models(session, [rows[id_] for id_ in ids if id_ in rows]), visible, query, request)
-    statement = sharing.scoped(
-        session, caller, KIND, CustomModel, CustomModel.id, by_row=visible > MANY and query.order_by in UPDATED_ORDERS
-    )
+    by_row = are_few or (visible > MANY and query.order_by in UPDATED_ORDERS)
+    statement = sharing.scoped(session, caller, KIND, CustomModel, CustomModel.id, by_row=by_row)
     return page(
         session,
         statement.where(*filters).order_by(*ORDERS[query.order_by]),
@@ -188,7 +189,7 @@ def update_model(
 
 
 def delete_model(session: Session, caller: Caller, request: RequestInfo, model_id: str) -> None:
-    """Deletes the model and its versions; ``Conflict`` while it is deployed or tested.
+    """Deletes the model and its versions; ``Conflict`` while it is deployed, a challenger or tested.
 
     Versions that a model package holds stay, out of sight, until the package lets go of them (``models.deletion``).
     """
@@ -200,6 +201,14 @@ def delete_model(session: Session, caller: Caller, request: RequestInfo, model_i
             f"Model {model_id} has existing deployments ({len(deployments)}) and cannot be deleted; "
             f"delete them first: {link}",
             extra={"link": link, "deploymentIds": deployments},
+        )
+    challenged = usage.users_of(session, model_id, UserKind.CHALLENGER)
+    if challenged:
+        links = ", ".join(f"{request.api_url}/deployments/{one}/challengers/" for one in challenged[:5])
+        raise Conflict(
+            f"Model {model_id} is a challenger in deployments ({len(challenged)}) and cannot be deleted; "
+            f"withdraw it first: {links}",
+            extra={"deploymentIds": challenged},
         )
     tests = usage.users_of(session, model_id, UserKind.TEST)
     if tests:

@@ -1,7 +1,6 @@
 """From a version of a custom model to the service that answers for it: used by deployments and by tests alike."""
 
 import json
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,16 +26,20 @@ from modelyard.models.tables import CustomModel, CustomModelVersion
 from modelyard.storage.blobs import BlobStore
 from modelyard.workspaces import service as workspaces
 from modelyard.workspaces.checkout import Checkouts
+from modelyard.workspaces.parameter_variables import credential_ids, parameter_variables
 from modelyard.workspaces.runtime_parameters import Definition, RuntimeParameterUnified, Value, merge, views
 from modelyard.workspaces.tables import Workspace
 
-PARAMETER_PREFIX = "MLOPS_RUNTIME_PARAM_"
 NETWORKS = {"NONE": Network.NONE, "PUBLIC": Network.PUBLIC, "DR_API_ACCESS": Network.DR_API_ACCESS}
 
-_RESERVED = re.compile(
-    r"(DRUM|MLOPS|KUBERNETES|MODELYARD|DATAROBOT|CUSTOM_MODEL|LD|DYLD)_.*|PYTHON.*|PATH|HOME|LANG|TMPDIR|URL_PREFIX|PORT"
-)
-"""Names that other code than the model's relies on: a parameter of such a name comes in the prefixed form only."""
+
+@dataclass(frozen=True)
+class Association:
+    """The column that names each row for later: copied to answers, asked for, or filled in where it is empty."""
+
+    column: str
+    is_required: bool
+    generates: bool
 
 
 @dataclass(frozen=True)
@@ -106,29 +109,35 @@ def service_spec(
     image_digest: str,
     *,
     parameters: Sequence[RuntimeParameterUnified],
+    acts_for: str,
     deployment_id: str | None = None,
     threshold: float | None = None,
     batches: bool = False,
+    association: Association | None = None,
     memory_bytes: int | None = None,
     bundle_id: str | None = None,
     network_policy: str | None = None,
 ) -> ServiceSpec:
     """One replica of the version.
 
+    ``acts_for`` is the user (an id) whose credentials the parameters name; they are opened when it is started.
     ``memory_bytes``, ``bundle_id`` and ``network_policy`` take the place of what the version and its model say. Without
     any of them a model may reach nothing. Raises ``Invalid`` for parameters that must be set and are not.
     """
     version, model = servable.version, servable.model
+    named = {} if association is None else {"MODELYARD_ASSOCIATION_ID": association.column}
     bundle = find_bundle(settings, bundle_id or version.resource_bundle_id or "")
     policy = network_policy or version.network_egress_policy or model.network_egress_policy or "NONE"
     memory = memory_bytes or (bundle.memory_bytes if bundle_id and bundle else None) or version.maximum_memory_bytes
     memory = memory or (bundle.memory_bytes if bundle else None) or model.maximum_memory_bytes
     return ServiceSpec(
-        command=_command(settings, servable, threshold, batches=batches),
+        command=_command(settings, servable, threshold, association, batches=batches),
         image_digest=image_digest,
         workspace_id=servable.folder(),
         environment=_environment(settings, servable, deployment_id, policy),
-        literals=_names(model) | parameter_variables(parameters),
+        literals=_names(model) | named | parameter_variables(parameters),
+        credentials=credential_ids(parameters),
+        acts_for=acts_for,
         memory_bytes=memory or settings.default_model_memory_bytes,
         cpu_count=float(bundle.cpu_count) if bundle else None,
         network=NETWORKS[policy].value,
@@ -150,20 +159,6 @@ def check_parameters(parameters: Iterable[RuntimeParameterUnified]) -> None:
         raise Invalid(f"runtimeParameterValues: {text}", {"runtimeParameterValues": text})
 
 
-def parameter_variables(parameters: Iterable[RuntimeParameterUnified]) -> dict[str, str]:
-    """The environment variables of runtime parameters (C.6): prefixed as JSON, and plain where the name is free."""
-    variables: dict[str, str] = {}
-    for one in parameters:
-        value = None if one.current_value is UNSET else one.current_value
-        variables[PARAMETER_PREFIX + one.field_name] = json.dumps({"type": one.type, "payload": value})
-        if value is None or _RESERVED.fullmatch(one.field_name):
-            continue
-        plain = value if isinstance(value, str) else json.dumps(value)
-        if "\0" not in plain:  # which no environment can hold
-            variables[one.field_name] = plain
-    return variables
-
-
 def folders(database: Database, checkouts: Checkouts) -> Callable[[str], Path]:
     """Finds what ``Servable.folder`` names: workspaces joined by ``+``, the files of the later over the earlier."""
 
@@ -176,7 +171,9 @@ def folders(database: Database, checkouts: Checkouts) -> Callable[[str], Path]:
     return folder
 
 
-def _command(settings: Settings, servable: Servable, threshold: float | None, *, batches: bool) -> tuple[str, ...]:
+def _command(
+    settings: Settings, servable: Servable, threshold: float | None, association: Association | None, *, batches: bool
+) -> tuple[str, ...]:
     model = servable.model
     command = ["{image}/bin/python", "-m", "modelyard_runner", "serve"]
     command += ["--socket", "{run}/server.sock", "--failure-file", "{run}/failure.json", "--code", "{code}"]
@@ -187,9 +184,13 @@ def _command(settings: Settings, servable: Servable, threshold: float | None, *,
     chosen = threshold if threshold is not None else model.prediction_threshold
     if chosen is not None:
         command.append(f"--threshold={chosen!r}")
+    if association is not None and association.is_required:
+        command.append("--require-association-id")
+    if association is not None and association.generates:
+        command.append("--generate-association-id")
     if servable.has_own_server:
         command.append("--upstream")
-    elif batches and not _is_unstructured(model):
+    elif batches and not is_unstructured(model):
         command += ["--batch", "on"]
     return tuple(command)
 
@@ -205,7 +206,8 @@ def _names(model: CustomModel) -> dict[str, str]:
     return names
 
 
-def _is_unstructured(model: CustomModel) -> bool:
+def is_unstructured(model: CustomModel) -> bool:
+    """Whether the model is sent bytes as they are, not rows."""
     return model.is_unstructured_model_kind or model.target_type == "Unstructured"
 
 

@@ -1,10 +1,10 @@
-"""Who uses which version: deployments, model packages and tests say so here, so that models need not know them."""
+"""Who uses which version: deployments, challengers, packages and tests say so here; models need not know them."""
 
 from collections.abc import Collection
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, exists, func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
 from modelyard.models.deletion import purge
@@ -14,6 +14,8 @@ from modelyard.models.tables import CustomModel, CustomModelVersion, ModelUse
 class UserKind(StrEnum):
     DEPLOYMENT = "deployment"
     MODEL_PACKAGE = "modelPackage"
+    CHALLENGER = "challenger"
+    """By the id of the deployment that it is proposed for."""
     TEST = "test"
 
 
@@ -21,7 +23,7 @@ FREEZING_KINDS = frozenset({UserKind.DEPLOYMENT, UserKind.MODEL_PACKAGE})
 
 
 def add(session: Session, version_id: str, user_kind: UserKind, user_id: str) -> None:
-    """Notes that a deployment, package or test now uses the version; a package or deployment freezes it.
+    """Notes that a deployment, challenger, package or test now uses the version; a package or deployment freezes it.
 
     Doing so again is no error: it makes the use active.
     """
@@ -61,7 +63,7 @@ def remove(session: Session, user_kind: UserKind, user_id: str, version_id: str 
 
 
 def users_of(session: Session, model_id: str, user_kind: UserKind) -> list[str]:
-    """The ids of the deployments, packages or tests that now use any version of the model, oldest first."""
+    """The ids of those who now use any version of the model, oldest first."""
     return list(
         session.scalars(
             select(ModelUse.user_id)
@@ -83,8 +85,8 @@ def deployment_counts(session: Session, model_ids: Collection[str]) -> dict[str,
 
 
 def is_deployed() -> ColumnElement[bool]:
-    """The condition, on ``CustomModel``, that some deployment uses it."""
-    return exists().where(ModelUse.model_id == CustomModel.id, *_active(UserKind.DEPLOYMENT))
+    """The condition, on ``CustomModel``, that some deployment uses it: a short list among many models."""
+    return CustomModel.id.in_(select(ModelUse.model_id).where(*_active(UserKind.DEPLOYMENT)))
 
 
 def _active(user_kind: UserKind) -> tuple[ColumnElement[bool], ...]:

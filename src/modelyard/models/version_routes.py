@@ -17,6 +17,7 @@ from modelyard.models.version_schemas import (
     CustomModelVersionResponse,
 )
 from modelyard.storage.blobs import Blob, BlobStore
+from modelyard.workspaces.references import References
 
 TAG = "CustomModels"
 PATH = "/customModels/{customModelId}/versions/"
@@ -32,10 +33,16 @@ def list_versions(
 
 @endpoint("POST", PATH, status=201, errors=(403, 404, 413, 422), tag=TAG, form=CustomModelVersionCreate, json_form=True)
 def create_version(
-    session: Session, caller: Caller, custom_model_id: str, form: FormInput[Blob], settings: Settings, blobs: BlobStore
+    session: Session,
+    caller: Caller,
+    custom_model_id: str,
+    form: FormInput[Blob],
+    settings: Settings,
+    blobs: BlobStore,
+    references: References,
 ) -> CustomModelVersionResponse:
     """Create a version from the uploaded files alone."""
-    return versions.create_version(session, caller, settings, blobs, custom_model_id, form)
+    return versions.create_version(session, caller, settings, blobs, references, custom_model_id, form)
 
 
 @endpoint(
@@ -48,10 +55,16 @@ def create_version(
     json_form=True,
 )
 def derive_version(
-    session: Session, caller: Caller, custom_model_id: str, form: FormInput[Blob], settings: Settings, blobs: BlobStore
+    session: Session,
+    caller: Caller,
+    custom_model_id: str,
+    form: FormInput[Blob],
+    settings: Settings,
+    blobs: BlobStore,
+    references: References,
 ) -> CustomModelVersionResponse:
     """Create a version on top of the latest one, with files added, replaced or deleted."""
-    return versions.derive_version(session, caller, settings, blobs, custom_model_id, form)
+    return versions.derive_version(session, caller, settings, blobs, references, custom_model_id, form)
 
 
 @endpoint("GET", PATH + "{customModelVersionId}/", errors=(404,), tag=TAG)

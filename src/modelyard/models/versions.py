@@ -38,14 +38,15 @@ from modelyard.models.views import view_version, view_versions
 from modelyard.storage.blobs import Blob, BlobStore
 from modelyard.workspaces import service as workspaces
 from modelyard.workspaces.parameter_files import read_parameter_definitions
+from modelyard.workspaces.references import References
 from modelyard.workspaces.runtime_parameters import (
     Definition,
+    ReferenceFault,
     Value,
     check_values,
     merge,
     read_current_values,
     read_values,
-    without_empty,
 )
 from modelyard.workspaces.service import NewFile, StoredFile
 from modelyard.workspaces.tables import Workspace
@@ -64,16 +65,28 @@ NO_TRAINING_DATA = "training data of versions are not supported yet; leave the f
 
 
 def create_version(
-    session: Session, caller: Caller, settings: Settings, blobs: BlobStore, model_id: str, form: FormInput[Blob]
+    session: Session,
+    caller: Caller,
+    settings: Settings,
+    blobs: BlobStore,
+    references: References,
+    model_id: str,
+    form: FormInput[Blob],
 ) -> CustomModelVersionResponse:
     """A version from scratch: only the uploaded files, and only the settings that were sent."""
     model = find_model(session, caller, model_id, Permission.EDIT, lock=True, hide_forbidden=True)
     body = read_version_form(form, CustomModelVersionCreate)
-    return _make(session, caller, settings, blobs, model, form, body, None)
+    return _make(session, caller, settings, blobs, references, model, form, body, None)
 
 
 def derive_version(
-    session: Session, caller: Caller, settings: Settings, blobs: BlobStore, model_id: str, form: FormInput[Blob]
+    session: Session,
+    caller: Caller,
+    settings: Settings,
+    blobs: BlobStore,
+    references: References,
+    model_id: str,
+    form: FormInput[Blob],
 ) -> CustomModelVersionResponse:
     """A version on top of the latest one: its files and settings, with what was sent put over them.
 
@@ -83,7 +96,7 @@ def derive_version(
     model = find_model(session, caller, model_id, Permission.EDIT, lock=True, hide_forbidden=True)
     body = read_version_form(form, CustomModelVersionCreateFromLatest, is_major_by_default="false")
     latest = _latest(session, model)
-    return _make(session, caller, settings, blobs, model, form, body, latest)
+    return _make(session, caller, settings, blobs, references, model, form, body, latest)
 
 
 def list_versions(
@@ -137,6 +150,7 @@ def _make(
     caller: Caller,
     settings: Settings,
     blobs: BlobStore,
+    references: References,
     model: CustomModel,
     form: FormInput[Blob],
     body: CustomModelVersionCreate,
@@ -169,7 +183,7 @@ def _make(
         version.workspace_id = workspace.id
         _read_code_files(version, blobs, base, files, {file.path for file in uploaded}, problems)
     with problems.collecting():
-        _set_parameters(version, body, base)
+        _set_parameters(version, body, base, references.seen_by(session, caller))
     problems.raise_all()
     session.add(version)
     model.latest_version_id = version.id
@@ -284,9 +298,15 @@ def _read_code_files(
 
 
 def _set_parameters(
-    version: CustomModelVersion, body: CustomModelVersionCreate, base: CustomModelVersion | None
+    version: CustomModelVersion,
+    body: CustomModelVersionCreate,
+    base: CustomModelVersion | None,
+    reference_fault: ReferenceFault,
 ) -> None:
-    """The values of the base, with v1 values merged into them or v2 values instead of them (A.7)."""
+    """The values of the base, with v1 values merged into them or v2 values instead of them (A.7).
+
+    Who makes a version writes its code, so they must be allowed to use all that it names, inherited or not.
+    """
     definitions = msgspec.convert(version.parameter_definitions or [], list[Definition])
     values = msgspec.convert(base.parameter_values, list[Value]) if base else []
     field = "runtimeParameterValues"
@@ -301,10 +321,8 @@ def _set_parameters(
         wanted = read_values(body.runtime_parameter_values)
     else:
         wanted = []
-    check_values(definitions, wanted, field)
-    values = merge(values, wanted)
-    check_values(definitions, values, field)
-    version.parameter_values = _stored(without_empty(values))
+    check_values(definitions, wanted, field, reference_fault, inherited=values)
+    version.parameter_values = _stored(merge(values, wanted))
 
 
 def _stored(values: list[Value]) -> list[dict[str, Any]]:

@@ -1,8 +1,8 @@
-"""Usage of deployments, by the hour."""
+"""Usage of deployments, by the hour, and the health that was seen last."""
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Float, Index, String
+from sqlalchemy import BigInteger, Float, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from modelyard.kernel.database import Base, Id
@@ -12,7 +12,10 @@ class PredictionUsage(Base):
     """Traffic of one model of one deployment within one hour (UTC). Times are sums over all requests."""
 
     __tablename__ = "prediction_usage"
-    __table_args__ = (Index("ix_prediction_usage_hour", "deployment_id", "hour"),)
+    __table_args__ = (
+        Index("ix_prediction_usage_hour", "deployment_id", "hour"),
+        Index("ix_prediction_usage_recent", "hour"),
+    )
 
     deployment_id: Mapped[str] = mapped_column(Id, primary_key=True)
     model_id: Mapped[str] = mapped_column(String(24), primary_key=True)
@@ -25,3 +28,13 @@ class PredictionUsage(Base):
     response_ms: Mapped[float] = mapped_column(Float)
     execution_ms: Mapped[float] = mapped_column(Float)
     last_at: Mapped[datetime]
+
+
+class DeploymentHealth(Base):
+    """The service health of a deployment when it was looked at last, and since when it is so."""
+
+    __tablename__ = "deployment_health"
+
+    deployment_id: Mapped[str] = mapped_column(Id, ForeignKey("deployments.id", ondelete="CASCADE"), primary_key=True)
+    health: Mapped[str] = mapped_column(String(16))
+    since: Mapped[datetime]

@@ -7,10 +7,9 @@ from enum import StrEnum
 from operator import itemgetter
 
 from sqlalchemy import case, delete, func, select
-from sqlalchemy.dialects.postgresql import insert as postgres_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
+from modelyard.kernel.database import upsert
 from modelyard.monitoring.tables import PredictionUsage
 
 SLOW_MS = 1000.0
@@ -86,8 +85,7 @@ def add_usage(session: Session, tallies: dict[tuple[str, str, datetime], Tally])
     ]  # in one order, so that two gateways never wait for each other
     if not rows:
         return
-    insert = postgres_insert if session.get_bind().dialect.name == "postgresql" else sqlite_insert
-    statement = insert(PredictionUsage).values(rows)
+    statement = upsert(session, PredictionUsage).values(rows)
     last_at, later = PredictionUsage.last_at, statement.excluded.last_at
     added = {name: getattr(PredictionUsage, name) + statement.excluded[name] for name in _COUNTERS}
     session.execute(
@@ -130,13 +128,25 @@ def last_predictions(session: Session, deployment_ids: Sequence[str]) -> dict[st
     return dict(found.tuples().all())
 
 
+def health_since(now: datetime) -> datetime:
+    """The first of the hours that health is judged by."""
+    return now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=HEALTH_HOURS - 1)
+
+
+def judge(requests: int, server_errors: int) -> Health:
+    """The health of a deployment that had requests."""
+    if server_errors == 0:
+        return Health.PASSING
+    return Health.FAILING if server_errors / max(1, requests) >= FAILING_SHARE else Health.WARNING
+
+
 def service_healths(session: Session, deployment_ids: Iterable[str], now: datetime) -> dict[str, ServiceHealth]:
     """Service health of several deployments from the server errors of the last 24 hours, in one query.
 
     No request in that time: ``unknown`` when there were some before, else ``notStarted``.
     """
     ids = list(deployment_ids)
-    start = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=HEALTH_HOURS - 1)
+    start = health_since(now)
     counted = {
         row.deployment_id: (int(row.requests), int(row.errors))
         for row in session.execute(
@@ -153,7 +163,7 @@ def service_healths(session: Session, deployment_ids: Iterable[str], now: dateti
     healths = {}
     for deployment_id in ids:
         if deployment_id in counted:
-            healths[deployment_id] = ServiceHealth(_judge(*counted[deployment_id]), start, now)
+            healths[deployment_id] = ServiceHealth(judge(*counted[deployment_id]), start, now)
         else:
             status = Health.UNKNOWN if deployment_id in ever else Health.NOT_STARTED
             healths[deployment_id] = ServiceHealth(status, None, None)
@@ -163,9 +173,3 @@ def service_healths(session: Session, deployment_ids: Iterable[str], now: dateti
 def forget_usage(session: Session, deployment_id: str) -> None:
     """Drops what was counted for an erased deployment."""
     session.execute(delete(PredictionUsage).where(PredictionUsage.deployment_id == deployment_id))
-
-
-def _judge(requests: int, server_errors: int) -> Health:
-    if server_errors == 0:
-        return Health.PASSING
-    return Health.FAILING if server_errors / max(1, requests) >= FAILING_SHARE else Health.WARNING

@@ -7,11 +7,11 @@ import signal
 from granian.constants import Interfaces
 from granian.server.embed import Server
 
-from modelyard.app import Application, build
+from modelyard.app import Application
 from modelyard.kernel.migrations import upgrade
 from modelyard.kernel.settings import Settings
 from modelyard.processes.logs import configure
-from modelyard.processes.options import DataDir, GatewayPort, Host, Port, read_settings
+from modelyard.processes.options import DataDir, GatewayPort, Host, Port, open_application, read_settings
 from modelyard.processes.running import noted
 from modelyard.processes.setup import set_up, tell_administrator
 
@@ -30,7 +30,7 @@ def api(data_dir: DataDir = None, host: Host = None, port: Port = None, gateway_
 
 def run_api(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT."""
-    application = build(settings)
+    application = open_application(settings)
     upgrade(application.database)
     with noted(settings, "api"):
         gc.collect()

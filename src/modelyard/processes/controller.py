@@ -4,11 +4,10 @@ import os
 import signal
 import threading
 
-from modelyard.app import build
 from modelyard.kernel.migrations import upgrade
 from modelyard.kernel.settings import Settings
 from modelyard.processes.logs import configure
-from modelyard.processes.options import DataDir, read_settings
+from modelyard.processes.options import DataDir, open_application, read_settings
 from modelyard.processes.running import noted
 from modelyard.processes.setup import set_up, tell_administrator
 
@@ -26,7 +25,7 @@ def controller(data_dir: DataDir = None) -> None:
 
 def run_controller(settings: Settings) -> None:
     """Works until SIGTERM or SIGINT. What is not finished then is given back, for the next controller to go on with."""
-    application = build(settings)
+    application = open_application(settings)
     upgrade(application.database)
     engine = application.engine()
     ended = threading.Event()

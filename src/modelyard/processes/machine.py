@@ -9,13 +9,17 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from modelyard import garbage
-from modelyard.app import build, endpoints
+from modelyard.app import endpoints
+from modelyard.cli.errors import CommandError
 from modelyard.compute.executor import Executor
 from modelyard.compute.isolation import Ability, probe
+from modelyard.credentials import service as credentials
 from modelyard.kernel.database import Database
+from modelyard.kernel.errors import Conflict
+from modelyard.kernel.secret_box import SecretBox, SecretKeyError, open_secret_box
 from modelyard.kernel.settings import Settings
 from modelyard.processes.logs import configure
-from modelyard.processes.options import AsJson, DataDir, read_settings
+from modelyard.processes.options import AsJson, DataDir, open_application, read_settings
 from modelyard.processes.running import processes_dir
 
 
@@ -36,12 +40,30 @@ def gc(
     """Collect blobs, images, folders and workloads that nothing refers to any more."""
     settings = read_settings(data_dir)
     configure(settings.log_level, "gc")
-    application = build(settings)
+    application = open_application(settings)
     found = garbage.collect(application.database, application.parts, application.settings, age_s=min_age_s)
     if as_json:
         typer.echo(json.dumps(vars(found)))
     else:
         typer.echo("Removed: " + ", ".join(f"{count} {kind}" for kind, count in vars(found).items()))
+
+
+def rekey(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Encrypt every stored secret with the first key, so that the keys after it can be taken away."""
+    settings = read_settings(data_dir)
+    configure(settings.log_level, "rekey")
+    application = open_application(settings)
+    box = application.parts.get(SecretBox)
+    try:
+        with application.database.write() as session:
+            count = credentials.reseal(session, box)
+    except Conflict as error:
+        raise CommandError(error.message, hint="nothing was changed") from None
+    first, *others = box.fingerprints
+    if as_json:
+        typer.echo(json.dumps({"encrypted": count, "key": first, "unused": others}))
+    else:
+        typer.echo(f"Encrypted {count} credentials anew; all are encrypted with the key {first} now.")
 
 
 def ps(data_dir: DataDir = None, as_json: AsJson = False) -> None:
@@ -70,7 +92,7 @@ def _roles(settings: Settings) -> list[dict[str, Any]]:
 def _workloads(settings: Settings) -> list[dict[str, Any]]:
     if not (settings.data_dir / "workloads").is_dir():
         return []
-    executor = build(settings).parts.get(Executor)  # type: ignore[type-abstract]
+    executor = open_application(settings).parts.get(Executor)  # type: ignore[type-abstract]
     rows = []
     for workload_id in executor.ids():
         seen = executor.observe(workload_id)
@@ -99,7 +121,7 @@ def _process_row(role: str, pid: int, what: str) -> dict[str, Any] | None:
 def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Say what isolation, memory control and network control this machine gives, and how to get what is missing."""
     settings = read_settings(data_dir)
-    found = [*probe().abilities(), _database_ability(settings), _folder_ability(settings)]
+    found = [*probe().abilities(), _database_ability(settings), _folder_ability(settings), _keys_ability(settings)]
     if as_json:
         typer.echo(json.dumps([vars(ability) for ability in found], indent=1, default=lambda one: one.__dict__))
     else:
@@ -123,6 +145,27 @@ def _database_ability(settings: Settings) -> Ability:
         return Ability(
             name, is_available=False, why=str(error).partition("\n")[0], remedy="check MODELYARD_DATABASE_URL"
         )
+    return Ability(name, is_available=True)
+
+
+def _keys_ability(settings: Settings) -> Ability:
+    """Whether every stored secret can be decrypted. Makes nothing: neither a key nor a database."""
+    name, file = "keys of secrets", settings.data_dir / "secret.key"
+    if settings.secret_keys is None and not file.exists():
+        return Ability(name, is_available=True)
+    setting = settings.secret_keys.get_secret_value() if settings.secret_keys else None
+    remedy = "restore secret.key from a backup, or name the key in MODELYARD_SECRET_KEYS"
+    try:
+        box = open_secret_box(setting, file)
+        with Database(settings.database()).read() as session:
+            lost = credentials.unreadable(session, box)
+    except SecretKeyError as error:
+        return Ability(name, is_available=False, why=str(error), remedy=remedy)
+    except SQLAlchemyError:  # which the database's own line tells
+        return Ability(name, is_available=True)
+    if lost:
+        keys = ", ".join(f"{fingerprint} ({count})" for fingerprint, count in lost.items())
+        return Ability(name, is_available=False, why=f"credentials need keys that are not here: {keys}", remedy=remedy)
     return Ability(name, is_available=True)
 
 

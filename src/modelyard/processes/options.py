@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+from modelyard.app import Application, build
+from modelyard.cli.errors import CommandError
+from modelyard.kernel.secret_box import SecretKeyError
 from modelyard.kernel.settings import Settings
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where everything is kept.", show_default=False)]
@@ -14,6 +17,14 @@ GatewayPort = Annotated[
     int | None, typer.Option("--gateway-port", help="Port of predictions.", show_default="8001", min=1, max=65535)
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+
+
+def open_application(settings: Settings) -> Application:
+    """The application; a ``CommandError`` says what to do where the keys of its secrets cannot be read."""
+    try:
+        return build(settings)
+    except SecretKeyError as error:
+        raise CommandError(str(error)) from None
 
 
 def read_settings(

@@ -1,15 +1,21 @@
 """Making an installation ready to be served: its tables, what ships with the release, the first administrator."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 import typer
 
-from modelyard.app import build, prepare
+from modelyard.app import Application, prepare
 from modelyard.cli.config import config_file, remember
+from modelyard.credentials import service as credentials
 from modelyard.identity.accounts import bootstrap
 from modelyard.kernel.migrations import upgrade
+from modelyard.kernel.secret_box import SecretBox
 from modelyard.kernel.settings import Settings
+from modelyard.processes.options import open_application
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -26,9 +32,10 @@ def set_up(settings: Settings) -> NewAdministrator | None:
     The answer is there on the very first start only, and not when the setting names the token: it can be read nowhere
     else. The CLI remembers it, unless it knows another server already.
     """
-    application = build(settings)
+    application = open_application(settings)
     try:
         upgrade(application.database)
+        _warn_of_lost_keys(application)
         given = settings.bootstrap_token.get_secret_value() if settings.bootstrap_token else None
         with application.database.write() as session:
             token = bootstrap(session, given)
@@ -38,6 +45,19 @@ def set_up(settings: Settings) -> NewAdministrator | None:
     if token is None or given is not None:
         return None
     return NewAdministrator(token, None if config_file().exists() else remember(settings.api_url(), token))
+
+
+def _warn_of_lost_keys(application: Application) -> None:
+    """Says what nothing can decrypt, now and not only when a model that needs it is started."""
+    with application.database.read() as session:
+        lost = credentials.unreadable(session, application.parts.get(SecretBox))
+    for fingerprint, count in lost.items():
+        log.warning(
+            "%d credentials were encrypted with the key %s, which this server lacks: restore secret.key, or name the "
+            "key in MODELYARD_SECRET_KEYS",
+            count,
+            fingerprint,
+        )
 
 
 def tell_administrator(settings: Settings, made: NewAdministrator) -> None:

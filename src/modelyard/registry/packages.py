@@ -9,7 +9,7 @@ from modelyard.environments.tables import Environment
 from modelyard.identity import audit, sharing
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import PERMISSIONS, Permission
-from modelyard.kernel.errors import Invalid, NotFound, invalid
+from modelyard.kernel.errors import Forbidden, Invalid, NotFound, invalid
 from modelyard.kernel.ids import new_id
 from modelyard.kernel.paging import Page, page
 from modelyard.kernel.routing import RequestInfo
@@ -28,8 +28,10 @@ from modelyard.registry.schemas import (
     VersionListQuery,
 )
 from modelyard.registry.service import KIND, add_registered_model, find_by_name, find_registered_model
-from modelyard.registry.tables import BuildState, ModelPackage, PackageUse, RegisteredModel
+from modelyard.registry.tables import BuildState, ModelPackage, PackageRole, PackageUse, RegisteredModel
 from modelyard.registry.views import view_packages
+from modelyard.workspaces.references import no_such
+from modelyard.workspaces.runtime_parameters import Definition
 
 BUILD = "registry.buildPackage"
 BUILD_ENVIRONMENT_TYPES = {"python": "Python", "r": "R", "java": "Java", "julia": "Julia", "legacy": "Legacy"}
@@ -205,6 +207,15 @@ def find_package(
     return package
 
 
+def reference_fault(session: Session, caller: Caller, package_id: str, _definition: Definition | None) -> str | None:
+    """Why the caller may not set this package as the value of a runtime parameter, or ``None``."""
+    try:
+        find_package(session, caller, package_id)
+    except (NotFound, Forbidden):
+        return no_such("modelPackage", package_id)
+    return None
+
+
 def read_package(session: Session, caller: Caller, package_id: str) -> ModelPackageResponse:
     return view_packages(session, [find_package(session, caller, package_id)])[0]
 
@@ -252,15 +263,23 @@ def change_version(
     return view_packages(session, [package])[0]
 
 
-def hold(session: Session, package_id: str, deployment_id: str) -> None:
-    """Notes that a deployment runs the package, or is about to."""
-    session.merge(PackageUse(package_id=package_id, deployment_id=deployment_id))
+def hold(session: Session, package_id: str, deployment_id: str, role: PackageRole) -> None:
+    """Notes that a deployment has the package as its model or as a challenger, which keeps it from being deleted."""
+    session.merge(PackageUse(package_id=package_id, deployment_id=deployment_id, role=role.value))
     session.flush()
 
 
-def release(session: Session, deployment_id: str, package_id: str | None = None) -> None:
-    """Notes that a deployment no longer runs the package (None: any package)."""
-    statement = delete(PackageUse).where(PackageUse.deployment_id == deployment_id)
-    if package_id is not None:
-        statement = statement.where(PackageUse.package_id == package_id)
-    session.execute(statement)
+def release(session: Session, deployment_id: str, package_id: str, role: PackageRole) -> None:
+    """Notes that a deployment no longer has the package in this role."""
+    session.execute(
+        delete(PackageUse).where(
+            PackageUse.deployment_id == deployment_id,
+            PackageUse.package_id == package_id,
+            PackageUse.role == role.value,
+        )
+    )
+
+
+def release_all(session: Session, deployment_id: str) -> None:
+    """Notes that a deployment no longer has any package."""
+    session.execute(delete(PackageUse).where(PackageUse.deployment_id == deployment_id))

@@ -26,7 +26,7 @@ from modelyard.registry.schemas import (
     RegisteredModelResponse,
     RegisteredModelUpdate,
 )
-from modelyard.registry.tables import ModelPackage, PackageUse, RegisteredModel
+from modelyard.registry.tables import ModelPackage, PackageRole, PackageUse, RegisteredModel
 from modelyard.registry.views import view_registered_models
 
 KIND = ResourceKind.REGISTERED_MODEL
@@ -152,21 +152,12 @@ def _set_global(session: Session, caller: Caller, row: RegisteredModel, is_globa
 
 
 def delete_registered_model(session: Session, caller: Caller, request: RequestInfo, model_id: str) -> None:
-    """Deletes the registered model with its packages; ``Conflict`` while one of them is deployed."""
+    """Deletes the registered model with its packages; ``Conflict`` while one of them is deployed or a challenger."""
     row = find_registered_model(session, caller, model_id, Permission.DELETE, lock=True)
     packages = session.scalars(
         select(ModelPackage).where(ModelPackage.registered_model_id == model_id).with_for_update()
     ).all()
-    deployments = session.scalars(
-        select(PackageUse.deployment_id).where(PackageUse.package_id.in_([package.id for package in packages]))
-    ).all()
-    if deployments:
-        links = ", ".join(f"{request.api_url}/deployments/{one}/" for one in deployments[:5])
-        raise Conflict(
-            f"Registered model {model_id} has existing deployments ({len(deployments)}) and cannot be deleted; "
-            f"delete them or replace their model first: {links}",
-            extra={"deploymentIds": list(deployments)},
-        )
+    _refuse_used(session, request, model_id, [package.id for package in packages])
     for package in packages:
         usage.remove(session, UserKind.MODEL_PACKAGE, package.id)
         session.delete(package)
@@ -174,6 +165,28 @@ def delete_registered_model(session: Session, caller: Caller, request: RequestIn
     session.delete(row)
     sharing.forget(session, KIND, model_id)
     audit.record(session, caller, "delete", KIND, model_id, {"name": row.name})
+
+
+def _refuse_used(session: Session, request: RequestInfo, model_id: str, package_ids: list[str]) -> None:
+    uses = session.execute(
+        select(PackageUse.deployment_id, PackageUse.role).where(PackageUse.package_id.in_(package_ids)).distinct()
+    ).all()
+    deployments = [one for one, role in uses if role == PackageRole.MODEL.value]
+    challenged = [one for one, role in uses if role == PackageRole.CHALLENGER.value]
+    if deployments:
+        links = ", ".join(f"{request.api_url}/deployments/{one}/" for one in deployments[:5])
+        raise Conflict(
+            f"Registered model {model_id} has existing deployments ({len(deployments)}) and cannot be deleted; "
+            f"delete them or replace their model first: {links}",
+            extra={"deploymentIds": deployments},
+        )
+    if challenged:
+        links = ", ".join(f"{request.api_url}/deployments/{one}/challengers/" for one in challenged[:5])
+        raise Conflict(
+            f"Registered model {model_id} has a challenger in deployments ({len(challenged)}) and cannot be deleted; "
+            f"withdraw it first: {links}",
+            extra={"deploymentIds": challenged},
+        )
 
 
 def list_access(

@@ -74,10 +74,18 @@ class ModelPackage(Base):
     created_at: Mapped[datetime]
 
 
+class PackageRole(StrEnum):
+    """What a package is to a deployment: ``model``, that it runs or is about to; ``challenger``, proposed for it."""
+
+    MODEL = "model"
+    CHALLENGER = "challenger"
+
+
 class PackageUse(Base):
-    """A deployment that runs a package, or is about to."""
+    """A deployment that holds a package."""
 
     __tablename__ = "package_uses"
 
     package_id: Mapped[str] = mapped_column(Id, ForeignKey("model_packages.id", ondelete="CASCADE"), primary_key=True)
     deployment_id: Mapped[str] = mapped_column(Id, primary_key=True, index=True)
+    role: Mapped[str] = mapped_column(String(16), primary_key=True)

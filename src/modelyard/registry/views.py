@@ -18,7 +18,7 @@ from modelyard.registry.schemas import (
     TagResponse,
     TextGeneration,
 )
-from modelyard.registry.tables import ModelPackage, PackageUse, RegisteredModel
+from modelyard.registry.tables import ModelPackage, PackageRole, PackageUse, RegisteredModel
 
 
 def view_packages(session: Session, packages: Sequence[ModelPackage]) -> list[ModelPackageResponse]:
@@ -52,7 +52,7 @@ def _deployment_counts(session: Session, package_ids: list[str]) -> dict[str, in
     return dict(
         session.execute(
             select(PackageUse.package_id, func.count())
-            .where(PackageUse.package_id.in_(package_ids))
+            .where(PackageUse.package_id.in_(package_ids), PackageUse.role == PackageRole.MODEL.value)
             .group_by(PackageUse.package_id)
         )
         .tuples()

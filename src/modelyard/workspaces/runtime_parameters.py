@@ -6,7 +6,7 @@ hold for models, jobs and applications (supporting-endpoints A.7 and C.7).
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, Literal, get_args
 
 import msgspec
@@ -36,12 +36,14 @@ CredentialType = Literal[
     "tableauAccessToken",
 ]
 Scalar = str | bool | int | float
+REFERENCE_TYPES = frozenset({"credential", "customMetric", "deployment", "modelPackage"})
+"""The types whose values are ids of something else (``workspaces.references``)."""
 
 MAX_PARAMETERS = 100
 MAX_TEXT_LENGTH = 4096
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 _TYPES: tuple[str, ...] = get_args(ParameterType)
-_CREDENTIAL_TYPES: tuple[str, ...] = get_args(CredentialType)
+CREDENTIAL_TYPES: tuple[str, ...] = get_args(CredentialType)
 
 
 class Definition(msgspec.Struct, rename="camel", kw_only=True, omit_defaults=True):
@@ -85,6 +87,9 @@ class RuntimeParameterUnified(Schema):
     allow_empty: bool
     description: str | None
 
+
+ReferenceFault = Callable[[ParameterType, str, Definition | None], str | None]
+"""What is wrong with an id as the value of a parameter of a type, for the one who sends it."""
 
 Values = Annotated[list[Value], Meta(max_length=MAX_PARAMETERS)]
 CurrentValues = Annotated[list[_CurrentValue], Meta(max_length=MAX_PARAMETERS)]
@@ -135,8 +140,8 @@ def _definition_faults(entry: Any) -> list[str]:
         if entry.get(key) is not None and not _is_a(entry[key], allowed)
     ]
     credential_type = entry.get("credentialType")
-    if credential_type is not None and _credential_type(credential_type) not in _CREDENTIAL_TYPES:
-        faults.append(f"credentialType must be one of {', '.join(_CREDENTIAL_TYPES)}, not {credential_type!r}")
+    if credential_type is not None and _credential_type(credential_type) not in CREDENTIAL_TYPES:
+        faults.append(f"credentialType must be one of {', '.join(CREDENTIAL_TYPES)}, not {credential_type!r}")
     return faults
 
 
@@ -165,9 +170,7 @@ def _limit_faults(definition: Definition) -> list[str]:
         faults.append("minValue and maxValue must be finite")
     if low is not None and high is not None and low > high:
         faults.append(f"minValue {low} is above maxValue {high}")
-    if definition.type == "credential" and definition.default_value is not None:
-        faults.append(f"defaultValue: there is no credential {definition.default_value!r}")
-    elif definition.default_value is not None:
+    if definition.default_value is not None:
         fault = value_fault(definition.type, definition.default_value, definition)
         faults += [f"defaultValue {fault}"] if fault else []
     return faults
@@ -247,35 +250,73 @@ def without_empty(values: Iterable[Value]) -> list[Value]:
     return [value for value in values if value.value is not None]
 
 
-def check_values(definitions: Iterable[Definition], values: Sequence[Value], field: str) -> None:
+def check_values(
+    definitions: Iterable[Definition],
+    values: Sequence[Value],
+    field: str,
+    reference_fault: ReferenceFault,
+    inherited: Sequence[Value] = (),
+    beneath: Sequence[Value] = (),
+) -> None:
     """Refuses values that do not fit their type or definition, all of them in one ``Invalid``.
 
-    A parameter without a definition is one of the client's own. Credentials cannot be set before there are any.
+    A parameter without a definition is one of the client's own. ``inherited`` are the values that hold where the
+    client sent none, ``beneath`` those (of a deployed version) that hold where a null has cleared even that. They are
+    checked too, as are the ids among the defaults, since what they name is handed to code that the client chose:
+    ``reference_fault`` (``References.seen_by``) says whether the client may use it.
     """
     known = {definition.field_name: definition for definition in definitions}
+    sent = {value.field_name for value in values}
+    kept = [value for value in inherited if value.field_name not in sent]
     problems = [
-        f"{value.field_name}: {fault}" for value in values if (fault := _fault(value, known.get(value.field_name)))
+        f"{value.field_name}: {fault}"
+        for value in values
+        if (fault := _fault(value, known.get(value.field_name), reference_fault))
+    ]
+    problems += [
+        f"{value.field_name}: {fault} (it has this value already: send another one, or null to clear it)"
+        for value in kept
+        if (fault := _fault(value, known.get(value.field_name), reference_fault))
+    ]
+    holding = {value.field_name for value in [*values, *kept] if value.value is not None}
+    bare = [value for value in beneath if value.field_name not in holding]
+    problems += [
+        f"{value.field_name}: {fault} (it is the value of the model's version: send one of your own)"
+        for value in bare
+        if (fault := _fault(value, known.get(value.field_name), reference_fault))
+    ]
+    holding |= {value.field_name for value in bare}
+    problems += [
+        f"{name}: {fault} (it is the default in the metadata file: send a value of your own)"
+        for name, definition in known.items()
+        if name not in holding and (fault := _default_fault(definition, reference_fault))
     ]
     repeated = {value.field_name for value in values if sum(v.field_name == value.field_name for v in values) > 1}
     problems += [f"{name}: is given twice" for name in sorted(repeated)]
-    if len(known.keys() | {value.field_name for value in values}) > MAX_PARAMETERS:
+    if len(known.keys() | sent | {value.field_name for value in [*kept, *bare]}) > MAX_PARAMETERS:
         problems.append(f"there may be at most {MAX_PARAMETERS} runtime parameters")
     if problems:
         text = "; ".join(problems[:20])
         raise Invalid(f"{field}: {text}", {field: text})
 
 
-def _fault(value: Value, definition: Definition | None) -> str | None:
+def _fault(value: Value, definition: Definition | None, reference_fault: ReferenceFault) -> str | None:
     if not _NAME.fullmatch(value.field_name):
         return "a name has letters, digits and underscores and does not begin with a digit"
     if definition is not None and definition.type != value.type:
         return f"is {definition.type} by its definition, not {value.type}; send a fitting value, or null to clear it"
     if value.value is None:
         return None
-    if value.type == "credential":
-        return f"there is no credential {value.value!r}"
     fault = value_fault(value.type, value.value, definition)
-    return f"the value {fault}" if fault else None
+    if fault is not None:
+        return f"the value {fault}"
+    return reference_fault(value.type, str(value.value), definition) if value.type in REFERENCE_TYPES else None
+
+
+def _default_fault(definition: Definition, reference_fault: ReferenceFault) -> str | None:
+    if definition.type not in REFERENCE_TYPES or definition.default_value is None:
+        return None
+    return reference_fault(definition.type, str(definition.default_value), definition)
 
 
 def views(definitions: Sequence[Definition], values: Sequence[Value]) -> list[RuntimeParameterUnified]:

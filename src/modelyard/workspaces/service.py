@@ -178,6 +178,14 @@ def find_file(session: Session, workspace: Workspace, path: str) -> StoredFile |
     return None if row is None else StoredFile._make(row)
 
 
+def find_file_by_id(session: Session, workspace_id: str, file_id: str) -> StoredFile | None:
+    """The file of this id, if it is in the workspace."""
+    row = session.execute(
+        select(*_COLUMNS).join(Workspace, _in_workspace()).where(Workspace.id == workspace_id, File.id == file_id)
+    ).one_or_none()
+    return None if row is None else StoredFile._make(row)
+
+
 def tree_digest(files: Iterable[StoredFile]) -> str:
     """A name for the content: SHA-256 over the sorted paths and the digests of their blobs."""
     text = "".join(f"{file.path}\0{file.digest}\n" for file in sorted(files, key=_path))

@@ -1,20 +1,39 @@
 """Uploaded files as files of a workspace."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
-from modelyard.kernel.errors import invalid
+from modelyard.kernel.errors import Invalid, invalid
 from modelyard.kernel.form_input import FormInput
 from modelyard.kernel.uploads import pair_files
-from modelyard.storage.blobs import Blob
+from modelyard.storage.archive_checks import ArchiveLimits
+from modelyard.storage.blobs import Blob, BlobStore, store_stream
+from modelyard.storage.zip_reading import read_zip
 from modelyard.workspaces.service import NewFile
 
 
 def uploaded_files(form: FormInput[Blob]) -> list[NewFile]:
     """The ``file`` parts, each at its ``filePath``; raises ``Invalid`` for paths that are refused."""
     return [NewFile(path, blob.digest, blob.size_bytes) for path, blob in pair_files(form.form)]
+
+
+def zipped_files(blobs: BlobStore, archive: Blob, limits: ArchiveLimits, *, field: str = "file") -> list[NewFile]:
+    """The files of an uploaded zip, each stored as a blob; raises ``Invalid`` on ``field`` for a hostile or broken one.
+
+    What was stored of a zip that is refused later is collected with everything else that nothing refers to.
+    """
+    try:
+        with blobs.open(archive.digest) as source:
+            return [_stored(blobs, path, content) for path, content in read_zip(source, limits)]
+    except Invalid as error:
+        raise invalid(**{field: error.message}) from error
+
+
+def _stored(blobs: BlobStore, path: str, content: BinaryIO) -> NewFile:
+    blob = store_stream(blobs, content)
+    return NewFile(path, blob.digest, blob.size_bytes)
 
 
 def ids_to_delete(value: object, field: str = "filesToDelete") -> list[str]:

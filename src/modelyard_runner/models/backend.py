@@ -133,9 +133,7 @@ class ModelBackend:
         return Job(request, lambda: self._run(asked, rows), self._signature_of(rows[0]), (asked, rows[0]))
 
     def _read(self, route: Route, request: Request) -> PredictionRequest:
-        return read_prediction_request(
-            route, request, self._options.max_body_bytes, any_form=self._hooks.read_input_data is not None
-        )
+        return read_prediction_request(route, request, self._options, any_form=self._hooks.read_input_data is not None)
 
     def _time_out(self, job: Job, timeout_s: float) -> None:
         if job.request.is_abandoned:

@@ -19,6 +19,7 @@ from modelyard_runner.upstream.translation import Table, read_message, read_pred
 from modelyard_runner.wire.answers import Answers
 from modelyard_runner.wire.http_server import Request, Response
 from modelyard_runner.wire.outputs import check
+from modelyard_runner.wire.passthrough import Passthrough
 from modelyard_runner.wire.payload import decompress
 from modelyard_runner.wire.prediction_request import (
     PredictionRequest,
@@ -28,7 +29,6 @@ from modelyard_runner.wire.prediction_request import (
     read_prediction_request,
     refused,
 )
-from modelyard_runner.wire.rows import Passthrough
 
 Result = TypeVar("Result")
 
@@ -184,7 +184,7 @@ class UpstreamBackend:
 
     def _read(self, route: Route, request: Request) -> tuple[PredictionRequest, Table, Passthrough | None]:
         options = self._options.model
-        asked = read_prediction_request(route, request, options.max_body_bytes, any_form=False)
+        asked = read_prediction_request(route, request, options, any_form=False)
         return asked, Table(asked.payload, options.target.name), asked.passthrough()
 
     async def _predict(self, table: Table) -> UpstreamResponse:

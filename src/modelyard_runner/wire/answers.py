@@ -16,7 +16,7 @@ import orjson
 from modelyard_runner.problems import Refusal, listing
 from modelyard_runner.target import Target, TargetType
 from modelyard_runner.wire.outputs import Predictions
-from modelyard_runner.wire.rows import Passthrough
+from modelyard_runner.wire.passthrough import Passthrough
 
 _NEEDS_QUOTES = re.compile('[,"\r\n]')
 _ANY = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY

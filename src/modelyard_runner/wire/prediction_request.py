@@ -5,13 +5,15 @@ from enum import Enum, auto
 
 import orjson
 
+from modelyard_runner.association import AssociationId
+from modelyard_runner.options import ModelOptions
 from modelyard_runner.problems import Refusal
 from modelyard_runner.wire.answers import Answers, json_bytes
 from modelyard_runner.wire.http_server import CSV, JSON, Request, Response
 from modelyard_runner.wire.outputs import Predictions
+from modelyard_runner.wire.passthrough import Passthrough, passthrough_of, require_column
 from modelyard_runner.wire.payload import Form, Payload, decompress, read_payload
 from modelyard_runner.wire.query import PredictionQuery, parse_prediction_query, prefers_csv
-from modelyard_runner.wire.rows import Passthrough, passthrough_of
 
 
 class Route(Enum):
@@ -42,10 +44,11 @@ class PredictionRequest:
     payload: Payload
     query: PredictionQuery
     wants_csv: bool
+    association: AssociationId | None = None
 
     def passthrough(self) -> Passthrough | None:
-        """The input columns to copy into the answer."""
-        return passthrough_of(self.payload, self.query, as_text=self.wants_csv)
+        """The input columns to copy into the answer, the association id's among them."""
+        return passthrough_of(self.payload, self.query, self.association, as_text=self.wants_csv)
 
 
 def check_query(route: Route, request: Request) -> PredictionQuery:
@@ -56,17 +59,24 @@ def check_query(route: Route, request: Request) -> PredictionQuery:
 
 
 def read_prediction_request(
-    route: Route, request: Request, max_body_bytes: int, *, any_form: bool
+    route: Route, request: Request, options: ModelOptions, *, any_form: bool
 ) -> PredictionRequest:
-    """Read headers, query and body. Raises Refusal 400, 413 or 422 for what is wrong with them."""
+    """Read headers, query and body. Raises Refusal 400, 413 or 422 for what is wrong with them.
+
+    The association id concerns the clients of the prediction API only, not those of the container contract.
+    """
     query = check_query(route, request)
     headers = request.headers
-    body = decompress(request.body, headers.get(b"content-encoding", b""), max_body_bytes)
+    body = decompress(request.body, headers.get(b"content-encoding", b""), options.max_body_bytes)
     if route is Route.PREDICT_NO_STATE:
         return PredictionRequest(route, Payload(_rows_of_columns(body), Form.JSON), query, wants_csv=False)
     payload = read_payload(body, headers.get(b"content-type", b""), any_form=any_form)
-    wants_csv = route is Route.PREDICTIONS and prefers_csv(headers.get(b"accept", b""))
-    return PredictionRequest(route, payload, query, wants_csv)
+    if route is not Route.PREDICTIONS:
+        return PredictionRequest(route, payload, query, wants_csv=False)
+    association = options.association
+    if association is not None and association.is_required:
+        require_column(payload, association.column)
+    return PredictionRequest(route, payload, query, prefers_csv(headers.get(b"accept", b"")), association)
 
 
 def _rows_of_columns(body: bytes) -> bytes:

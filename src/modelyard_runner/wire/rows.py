@@ -1,4 +1,4 @@
-"""Tables as plain Python: rows of JSON and CSV bodies, and the columns that are passed through to the answer."""
+"""Tables as plain Python: the rows of JSON and CSV bodies."""
 
 import csv
 import io
@@ -6,14 +6,11 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from modelyard_runner.problems import Refusal, listing
-from modelyard_runner.wire.payload import Form, Payload, decode_text
-from modelyard_runner.wire.query import PredictionQuery
 
 MISSING_TEXTS = frozenset({"", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>"})
 LARGEST_EXACT_INTEGER = 2**53
@@ -126,45 +123,3 @@ def _number(text: str) -> int | float:
     if not math.isfinite(real):
         raise ValueError(text)
     return real
-
-
-@dataclass(slots=True)
-class Passthrough:
-    """Input columns to copy: `rows` holds one value per name, typed for JSON answers or as text for CSV answers."""
-
-    names: list[str]
-    rows: list[Sequence[Any]]
-
-
-def passthrough_of(payload: Payload, query: PredictionQuery, *, as_text: bool) -> Passthrough | None:
-    """The input columns that the query asks for, in their order in the query (all: in the input).
-
-    CSV cells keep their exact text in a CSV answer and are typed column by column in a JSON answer. Raises Refusal 422
-    naming columns that the input lacks.
-    """
-    if not query.wants_passthrough:
-        return None
-    match payload.form:
-        case Form.JSON:
-            rows = json_rows(payload.body)
-            names = _chosen(column_names(rows), query)
-            return Passthrough(names, [[row.get(name) for name in names] for row in rows])
-        case Form.CSV:
-            header, records = csv_table(decode_text(payload.body, "utf-8"))
-            names = _chosen(header, query)
-            places = [header.index(name) for name in names]
-            columns: list[Sequence[Any]] = [[record[place] for record in records] for place in places]
-            if not as_text:
-                columns = [typed_column(column) for column in columns]
-            return Passthrough(names, list(zip(*columns, strict=True)))
-    raise Refusal(422, "Columns can be passed through only from CSV and JSON input.")
-
-
-def _chosen(names: list[str], query: PredictionQuery) -> list[str]:
-    if query.passthrough_all:
-        return names
-    known = set(names)
-    unknown = [name for name in query.passthrough_columns if name not in known]
-    if unknown:
-        raise Refusal(422, f"The passthrough columns {listing(unknown)} are not in the data.")
-    return list(query.passthrough_columns)

@@ -62,6 +62,7 @@ class Bench:
         done = self.api.get(started.headers["Location"])
         assert done.status_code in {200, 303}, done.text
         listed = self.api.get(f"/customModelTests/?customModelId={version['customModelId']}&limit=1").json()["data"][0]
+        assert started.json()["customModelTestId"] == listed["id"]
         if done.status_code == 303:
             assert self.api.get(done.headers["Location"]).json() == listed
         found: dict[str, Any] = listed

@@ -31,14 +31,20 @@ def look_at(
     created_at: datetime,
     now: datetime,
     is_ready: Callable[[Path, str], bool] | None,
+    masked: Callable[[str], str],
 ) -> Sight:
-    """Asks the executor, and with ``is_ready`` (of a socket and a path) the server itself whether it is ready."""
+    """Asks the executor, and with ``is_ready`` (of a socket and a path) the server itself whether it is ready.
+
+    What the program itself wrote about its failure is shown as ``masked`` leaves it.
+    """
     seen = executor.observe(workload_id)
     if seen.state is State.ABSENT:
         return Sight("missing")
     folder = executor.address(workload_id)
     if not seen.is_alive:
-        told = own_reason(folder) if seen.reason is None else seen.reason
+        told = seen.reason
+        if told is None and (own := own_reason(folder)) is not None:
+            told = masked(own)
         return Sight("ended", reason=told or f"it ended with exit code {seen.exit_code}")
     if is_ready is None or folder is None or spec is None:
         return Sight("alive")

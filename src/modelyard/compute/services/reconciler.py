@@ -14,7 +14,7 @@ from modelyard.compute.services.probing import Prober
 from modelyard.compute.services.readiness import Sight, look_at
 from modelyard.compute.services.service import ServiceSpec
 from modelyard.compute.services.tables import LIVE, Replica, ReplicaState, Service, ServiceState, Wanted
-from modelyard.compute.services.workloads import Materials, workload_of
+from modelyard.compute.services.workloads import Materials, without_secrets, workload_of
 from modelyard.kernel.database import Database
 from modelyard.kernel.errors import ModelyardError
 from modelyard.kernel.ids import new_id
@@ -101,7 +101,10 @@ class Reconciler:
             if session.dirty or session.new or session.deleted or settled:
                 notify(session)
         for replica_id in starting:
-            self._start(wanted, replica_id)
+            try:
+                self._start(wanted, replica_id)
+            except ModelyardError as error:
+                self._note_failed_start(service_id, replica_id, error.message)
         for replica_id, grace_s in ending:
             self._executor.stop(replica_id, grace_s)
         if settled:
@@ -121,12 +124,13 @@ class Reconciler:
             created_at=replica.created_at,
             now=datetime.now(UTC),
             is_ready=partial(self._prober.is_ready, replica.id) if is_starting else None,
+            masked=partial(without_secrets, spec=spec, materials=self._materials),
         )
         if sight.state != "alive" or replica.state != ReplicaState.READY.value or not replica.socket_path or not spec:
             return sight
         socket = Path(replica.socket_path)
         reason = self._prober.why_stuck(replica.id, socket, spec.health_path, spec.stuck_timeout_s)
-        return sight if reason is None else Sight("stuck", reason=reason)
+        return sight if reason is None else Sight("stuck", reason=without_secrets(reason, spec, self._materials))
 
     def _to_start(self, session: Session, service: Service) -> list[str]:
         """New replicas, and those that were written down but never started because a controller died in between."""
@@ -163,6 +167,15 @@ class Reconciler:
         spec = msgspec.convert(service.spec, ServiceSpec)
         labels = {"service": service.id, "kind": service.kind}
         self._executor.start(workload_of(spec, replica_id, self._materials, labels))
+
+    def _note_failed_start(self, service_id: str, replica_id: str, reason: str) -> None:
+        """A replica that could not even be started counts as one that ended: it is tried again, later and later."""
+        with self._database.write() as session:
+            service = session.get(Service, service_id, with_for_update=True)
+            replica = session.get(Replica, replica_id)
+            if service is not None and replica is not None and replica.state == ReplicaState.STARTING.value:
+                _Round(session, service, {replica_id: Sight("ended", reason=reason)}, datetime.now(UTC)).decide()
+                notify(session)
 
     def _is_over(self, session: Session, service: Service) -> bool:
         left = session.scalar(

@@ -19,6 +19,8 @@ class ServiceSpec(msgspec.Struct, kw_only=True):
     ``image_digest`` is an image that is built; ``workspace_id`` may join several by ``+``, whose files
     are then laid over each other.
     ``environment`` is filled with places such as ``{code}``, ``literals`` are variables that are not.
+    ``credentials`` are ids by the name of the variables that hand them over; they are opened on behalf of the user
+    ``acts_for`` each time a replica is started, since a spec is stored as it is.
     ``health_path`` answers 200 on the socket ``socket_name`` when the replica is ready, and as long as it is well: one
     that says for longer than ``stuck_timeout_s`` that it is not is replaced.
     """
@@ -28,6 +30,8 @@ class ServiceSpec(msgspec.Struct, kw_only=True):
     workspace_id: str | None = None
     environment: dict[str, str] = {}
     literals: dict[str, str] = {}
+    credentials: dict[str, str] = {}
+    acts_for: str | None = None
     memory_bytes: int | None = None
     cpu_count: float | None = None
     network: str = "none"

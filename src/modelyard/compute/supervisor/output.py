@@ -70,7 +70,7 @@ class Log:
 
 
 class Masker:
-    """Replaces the values of secrets: each of their lines, and the whole as JSON writes it."""
+    """Replaces the values of secrets: each of their lines, and the whole as JSON and Python write it."""
 
     def __init__(self, values: list[str]) -> None:
         patterns: set[str] = set()
@@ -78,7 +78,7 @@ class Masker:
             # Line by line, since lines are what is masked: no pattern may hold, or take away, the end of one.
             for line in value.split("\n"):
                 patterns.update((line, line.strip()))
-            patterns.add(json.dumps(value)[1:-1])
+            patterns.update((json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]))
         encoded = {pattern.encode("utf-8", "surrogateescape") for pattern in patterns}
         usable = (pattern for pattern in encoded if len(pattern) >= _SHORTEST_SECRET)
         self._patterns = sorted(usable, key=len, reverse=True)

@@ -10,6 +10,7 @@ from modelyard.deployments.prediction_environments.schemas import (
     PredictionEnvironmentUpdate,
     PredictionServerResponse,
 )
+from modelyard.identity.access_lists import AccessControlResponse, SharingUpdateOrRemoveWithGrant
 from modelyard.identity.caller import Caller
 from modelyard.kernel.paging import Page, PageQuery, slice_page
 from modelyard.kernel.routing import RequestInfo, endpoint
@@ -53,6 +54,32 @@ def update_environment(
 def delete_environment(session: Session, caller: Caller, prediction_environment_id: str) -> None:
     """Delete a prediction environment that no deployment is on."""
     service.delete_environment(session, caller, prediction_environment_id)
+
+
+@endpoint("GET", "/predictionEnvironments/{predictionEnvironmentId}/accessControl/", errors=(403, 404), tag=TAG)
+def list_access(
+    session: Session, caller: Caller, prediction_environment_id: str, query: PageQuery, request: RequestInfo
+) -> Page[AccessControlResponse]:
+    """List the users that a prediction environment is shared with."""
+    return service.list_access(session, caller, prediction_environment_id, query, request)
+
+
+@endpoint(
+    "PATCH",
+    "/predictionEnvironments/{predictionEnvironmentId}/accessControl/",
+    status=204,
+    errors=(403, 404, 409, 422),
+    tag=TAG,
+)
+def change_access(
+    session: Session,
+    caller: Caller,
+    prediction_environment_id: str,
+    body: SharingUpdateOrRemoveWithGrant,
+    settings: Settings,
+) -> None:
+    """Share a prediction environment, or take it away again."""
+    service.change_access(session, caller, settings, prediction_environment_id, body)
 
 
 @endpoint("GET", "/predictionServers/", tag=TAG)

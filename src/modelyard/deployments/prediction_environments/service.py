@@ -7,6 +7,8 @@ from typing import Any
 from sqlalchemy import String, cast, or_, select
 from sqlalchemy.orm import Session
 
+from modelyard.credentials import service as credentials
+from modelyard.deployments.challengers.tables import Challenger
 from modelyard.deployments.prediction_environments.schemas import (
     BatchPredictions,
     PredictionEnvironmentCreate,
@@ -17,16 +19,17 @@ from modelyard.deployments.prediction_environments.schemas import (
 )
 from modelyard.deployments.prediction_environments.tables import PredictionEnvironment
 from modelyard.deployments.tables import Deployment
-from modelyard.identity import audit, sharing
+from modelyard.identity import access_lists, audit, sharing
+from modelyard.identity.access_lists import AccessControlResponse, SharingUpdateOrRemoveWithGrant
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import PERMISSIONS, Permission
 from modelyard.identity.tables import ResourceKind
-from modelyard.kernel.errors import Conflict, Forbidden, NotFound
+from modelyard.kernel.errors import Conflict, Forbidden, NotFound, invalid
 from modelyard.kernel.ids import new_id
-from modelyard.kernel.paging import Page, page
+from modelyard.kernel.paging import Page, PageQuery, page
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.settings import Settings
-from modelyard.kernel.wire import changes, moment
+from modelyard.kernel.wire import UNSET, changes, moment
 
 KIND = ResourceKind.PREDICTION_ENVIRONMENT
 LOOKING = frozenset({Permission.USE, Permission.VIEW})
@@ -100,7 +103,8 @@ def find_environment(
 def create_environment(
     session: Session, caller: Caller, body: PredictionEnvironmentCreate
 ) -> PredictionEnvironmentResponse:
-    """A prediction environment of the caller's own."""
+    """A prediction environment of the caller's own. Raises ``Invalid`` for a credential that they may not use."""
+    _check_credential(session, caller, body.credential_id)
     formats = body.supported_model_formats or ["customModel" if body.platform in OWN_PLATFORMS else "externalModel"]
     managed_by = body.managed_by or ("managementAgent" if body.is_managed_by_management_agent else "selfManaged")
     row = PredictionEnvironment(
@@ -132,6 +136,7 @@ def change_environment(
 ) -> PredictionEnvironmentResponse:
     """Changes what was sent; the platform stays while deployments are on it."""
     row = find_environment(session, caller, environment_id, Permission.EDIT)
+    _check_credential(session, caller, None if body.credential_id is UNSET else body.credential_id)
     wanted: dict[str, Any] = changes(body)
     if wanted.get("platform", row.platform) != row.platform:
         _refuse_used(session, row, "its platform cannot be changed")
@@ -144,6 +149,12 @@ def change_environment(
     audit.record(session, caller, "update", KIND, environment_id, wanted)
     session.flush()
     return view(session, caller, [row])[0]
+
+
+def _check_credential(session: Session, caller: Caller, credential_id: str | None) -> None:
+    fault = None if credential_id is None else credentials.reference_fault(session, caller, credential_id, None)
+    if fault is not None:
+        raise invalid(credentialId=fault)
 
 
 def delete_environment(session: Session, caller: Caller, environment_id: str) -> None:
@@ -165,6 +176,10 @@ def _refuse_used(session: Session, row: PredictionEnvironment, consequence: str)
         .where(Deployment.prediction_environment_id == row.id, Deployment.deleted_at.is_(None))
         .limit(5)
     ).all()
+    if not used:
+        used = session.scalars(
+            select(Challenger.deployment_id).where(Challenger.prediction_environment_id == row.id).distinct().limit(5)
+        ).all()
     if used:
         raise Conflict(
             f"Prediction environment {row.name!r} is used by deployments ({', '.join(used)}); {consequence}.",
@@ -198,6 +213,24 @@ def _view(row: PredictionEnvironment, allowed: frozenset[Permission]) -> Predict
         created_by=row.created_by_id,
         permissions=[f"CAN_{one.name}" for one in Permission if one in allowed],
     )
+
+
+def list_access(
+    session: Session, caller: Caller, environment_id: str, query: PageQuery, request: RequestInfo
+) -> Page[AccessControlResponse]:
+    """The users that the environment is shared with; nobody needs a share in the default one."""
+    find_environment(session, caller, environment_id)
+    return access_lists.list_access(session, KIND, environment_id, query, request)
+
+
+def change_access(
+    session: Session, caller: Caller, settings: Settings, environment_id: str, body: SharingUpdateOrRemoveWithGrant
+) -> None:
+    """Sets or takes away users' roles, all or none."""
+    row = find_environment(session, caller, environment_id)
+    if row.is_default:
+        raise Forbidden(f"{row.name!r} is the prediction environment of this installation; everybody may use it.")
+    access_lists.change_access(session, caller, settings, KIND, environment_id, body)
 
 
 def prediction_server(settings: Settings) -> PredictionServerResponse:

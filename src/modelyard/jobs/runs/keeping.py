@@ -1,8 +1,10 @@
 """What is kept of an ended attempt: its output, and the files that it left in its output folder."""
 
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,21 @@ from modelyard.compute.logs import LogFile
 from modelyard.jobs.runs.logs import live_blocks
 from modelyard.jobs.runs.programs import OUTPUT_FOLDER
 from modelyard.kernel.clock import to_wire
-from modelyard.kernel.file_paths import check_file_path
+from modelyard.kernel.file_paths import check_file_path, shown
 from modelyard.storage.blobs import CHUNK_BYTES, Blob, BlobStore
 from modelyard.workspaces.service import NewFile
 
 MAX_DEPTH = 32
 MAX_SCANNED = 20_000
+MAX_SAID = 20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much of one output folder is kept. A sparse file has more bytes than it takes room."""
+
+    files: int
+    total_bytes: int
 
 
 class KeptLog:
@@ -49,40 +60,68 @@ def keep_log(blobs: BlobStore, log: LogFile | None, closing: str | None) -> Kept
     return kept
 
 
-def keep_artifacts(blobs: BlobStore, work: Path, max_files: int, say: Callable[[str], None]) -> list[NewFile]:
+def keep_artifacts(blobs: BlobStore, work: Path, limits: Limits, say: Callable[[str], None]) -> list[NewFile]:
     """The regular files in the output folder, stored. ``say`` is told about what cannot be kept.
 
     User code made that folder: links are not followed, neither files nor folders, and nothing else is opened.
     """
-    kept: list[NewFile] = []
     try:
         root = os.open(work / OUTPUT_FOLDER, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
-        return kept
-    skipped = 0
+        return []
+    collection = _Collection(blobs, limits)
     try:
         for path, folder_fd, name in _walk(root, "", 0):
-            if len(kept) >= max_files:
-                skipped += 1
-                continue
-            try:
-                checked = check_file_path(path)
-                blob = _store(blobs, folder_fd, name)
-            except (OSError, ValueError) as error:
-                say(f"output file {path!r} is not kept: {error}")
-                continue
-            kept.append(NewFile(checked, blob.digest, blob.size_bytes, source="run"))
+            collection.take(path, folder_fd, name)
     finally:
         os.close(root)
-    if skipped:
-        say(f"of the output folder the first {max_files} files are kept, {skipped} more are not")
-    return kept
+    for text in collection.told():
+        say(text)
+    return list(collection.kept.values())
+
+
+@dataclass
+class _Collection:
+    """The files that were kept so far, and what is to be said about the others."""
+
+    blobs: BlobStore
+    limits: Limits
+    kept: dict[str, NewFile] = field(default_factory=dict)
+    _folders: set[str] = field(default_factory=set)
+    _size_bytes: int = 0
+    _skipped: int = 0
+    _faults: list[str] = field(default_factory=list)
+
+    def take(self, path: str, folder_fd: int, name: str) -> None:
+        if len(self.kept) >= self.limits.files:
+            self._skipped += 1
+            return
+        try:
+            checked = check_file_path(path)
+            folders = {checked[: match.start()] for match in re.finditer("/", checked)}
+            if checked in self.kept or checked in self._folders or folders & self.kept.keys():
+                raise ValueError("another file has the same name, written differently")  # noqa: TRY301 # as the path's own
+            blob = _store(self.blobs, folder_fd, name, self.limits.total_bytes - self._size_bytes)
+        except (OSError, ValueError) as error:
+            why = error.strerror or type(error).__name__ if isinstance(error, OSError) else str(error)
+            self._faults.append(f"output file {shown(path)} is not kept: {why}")
+            return
+        self._folders |= folders
+        self._size_bytes += blob.size_bytes
+        self.kept[checked] = NewFile(checked, blob.digest, blob.size_bytes, source="run")
+
+    def told(self) -> Iterator[str]:
+        yield from self._faults[:MAX_SAID]
+        if len(self._faults) > MAX_SAID:
+            yield f"{len(self._faults) - MAX_SAID} more output files are not kept"
+        if self._skipped:
+            yield f"of the output folder the first {self.limits.files} files are kept, {self._skipped} more are not"
 
 
 def _walk(folder_fd: int, prefix: str, depth: int) -> Iterator[tuple[str, int, str]]:
     """Files below an open folder: their path, the open folder they are in, and their name. By name, depth first."""
     with os.scandir(folder_fd) as found:
-        entries = sorted((entry.name for _, entry in zip(range(MAX_SCANNED), found, strict=False)))
+        entries = sorted(entry.name for _, entry in zip(range(MAX_SCANNED), found, strict=False))
     for name in entries:
         try:
             mode = os.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_mode
@@ -99,9 +138,16 @@ def _walk(folder_fd: int, prefix: str, depth: int) -> Iterator[tuple[str, int, s
             continue
 
 
-def _store(blobs: BlobStore, folder_fd: int, name: str) -> Blob:
+def _store(blobs: BlobStore, folder_fd: int, name: str, left_bytes: int) -> Blob:
+    """The file as a blob. Raises ``ValueError`` when it is too large, or became something else after it was listed."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    with os.fdopen(os.open(name, flags, dir_fd=folder_fd), "rb") as file, blobs.writer() as writer:
-        while chunk := file.read(CHUNK_BYTES):
-            writer.write(chunk)
-        return writer.finish()
+    with os.fdopen(os.open(name, flags, dir_fd=folder_fd), "rb") as file:
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise ValueError("it is no regular file any more")
+        if about.st_size > left_bytes:
+            raise ValueError(f"it has {about.st_size} bytes, and only {left_bytes} more are kept of one run")
+        with blobs.writer() as writer:
+            while chunk := file.read(CHUNK_BYTES):
+                writer.write(chunk)
+            return writer.finish()

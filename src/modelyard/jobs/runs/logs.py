@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from modelyard.compute.executor import Executor
+from modelyard.compute.executor import Executor, State
 from modelyard.compute.logs import STAMP_BYTES, LogFile, dropped_notice, without_times
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import Permission
@@ -28,6 +28,8 @@ from modelyard.storage.blobs import BlobStore
 BLOCK_BYTES = 1024 * 1024
 FOLLOW_PAUSE_S = 0.03
 LOOK_PAUSE_S = 0.5
+LOOK_PAUSE_BEFORE_S = 0.1
+"""How often a follower asks how the run is: while nothing can be written yet, more often."""
 QUIET_S = 15.0
 TAIL_BYTES = 8 * 1024 * 1024
 
@@ -67,15 +69,15 @@ def read_log(
     require_logs(run)
     name = f"custom-job-run-{run_id}.log"
     times = read_bool(query.timestamps, "timestamps")
+    reader = _Reader(partial(_look, database, caller, job_id, run_id), blobs, executor, times=times)
     if read_bool(query.follow, "follow"):
-        follower = _Follower(partial(_look, database, caller, job_id, run_id), blobs, executor, times=times)
+        follower = _Follower(reader, times=times)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return Download(follower.events(query.tail), name, "text/event-stream", headers)
-    sources = sources_of(session, run)
     if query.tail is not None:
-        lines = tail(blobs, executor, sources, query.tail, times=times)
-        return Download("".join(f"{line}\n" for line in lines), name, "text/plain; charset=utf-8")
-    return Download(_blocks(blobs, executor, sources, times=times), name, "text/plain; charset=utf-8")
+        text = "".join(f"{line}\n" for line in reader.tail(query.tail))
+        return Download(text, name, "text/plain; charset=utf-8")
+    return Download(reader.so_far(), name, "text/plain; charset=utf-8")
 
 
 def sources_of(session: Session, run: CustomJobRun) -> Sources:
@@ -83,18 +85,6 @@ def sources_of(session: Session, run: CustomJobRun) -> Sources:
         select(RunLog.digest, RunLog.first_offset).where(RunLog.run_id == run.id).order_by(RunLog.attempt)
     )
     return Sources(tuple(Kept(*row) for row in rows), run.workload_id, run.status, run.ended_at is not None)
-
-
-def tail(blobs: BlobStore, executor: Executor, sources: Sources, lines: int, *, times: bool) -> list[str]:
-    """The newest lines, oldest first."""
-    newest: list[str] = []
-    if sources.workload_id is not None:
-        newest = executor.logs(sources.workload_id).tail(lines, times=times)
-    for kept in reversed(sources.kept):
-        if len(newest) >= lines:
-            break
-        newest = [*_kept_tail(blobs, kept.digest, lines - len(newest), times=times), *newest]
-    return newest
 
 
 def _kept_tail(blobs: BlobStore, digest: str, lines: int, *, times: bool) -> list[str]:
@@ -106,15 +96,6 @@ def _kept_tail(blobs: BlobStore, digest: str, lines: int, *, times: bool) -> lis
     return found[max(0, len(found) - lines) :]
 
 
-def _blocks(blobs: BlobStore, executor: Executor, sources: Sources, *, times: bool) -> Iterator[bytes]:
-    for kept in sources.kept:
-        for block in _kept_blocks(blobs, kept):
-            yield block if times else without_times(block)
-    if sources.workload_id is not None:
-        for block in live_blocks(executor.logs(sources.workload_id)):
-            yield block if times else without_times(block)
-
-
 def live_blocks(log: LogFile, offset: int = 0) -> Iterator[bytes]:
     """All that is there now from ``offset`` on, in blocks of whole lines, each beginning with its time."""
     end = log.size
@@ -124,20 +105,6 @@ def live_blocks(log: LogFile, offset: int = 0) -> Iterator[bytes]:
             return
         yield part.data
         offset = part.next_offset
-
-
-def _kept_blocks(blobs: BlobStore, kept: Kept) -> Iterator[bytes]:
-    """What is kept, in blocks of whole lines."""
-    rest = b""
-    if kept.first_offset:
-        yield b" " * STAMP_BYTES + dropped_notice(kept.first_offset)
-    for chunk in blobs.iter_chunks(kept.digest):
-        whole, newline, rest_of_chunk = (rest + chunk).rpartition(b"\n")
-        rest = rest_of_chunk
-        if newline:
-            yield whole + newline
-    if rest:
-        yield rest + b"\n"
 
 
 def _text(lines: bytes, *, times: bool) -> str:
@@ -152,16 +119,92 @@ def _look(database: Database, caller: Caller, job_id: str, run_id: str) -> Sourc
         return sources_of(session, run)
 
 
-class _Follower:
-    """Sends the lines of one run as they come: all attempts, to the end."""
+class _Reader:
+    """Reads the log of one run from its beginning or near its end on, over all attempts.
+
+    An attempt that ends while it is read goes on in its blob where it was.
+    """
 
     def __init__(self, look: Callable[[], Sources], blobs: BlobStore, executor: Executor, *, times: bool) -> None:
-        self._look = look
+        self.look = look
         self._blobs = blobs
         self._executor = executor
         self._times = times
-        self._attempts_sent = 0
+        self._attempts_read = 0
         self._offset = 0
+
+    def so_far(self) -> Iterator[bytes]:
+        """What there is now, in blocks of whole lines."""
+        for _ in range(2):
+            sources = self.look()
+            end = self._live_size(sources)
+            while block := self.new_lines(sources):
+                yield block if self._times else without_times(block)
+                if self._attempts_read >= len(sources.kept) and self._offset >= end:
+                    break  # what it writes while it is read is for the next time
+            if not self._is_gone(sources):
+                return
+
+    def tail(self, lines: int) -> list[str]:
+        """The newest lines, oldest first; what comes after them is what ``new_lines`` reads next."""
+        sources = self.look()
+        found = self._tail(sources, lines)
+        if self._is_gone(sources):
+            found = self._tail(self.look(), lines)
+        return found
+
+    def _tail(self, sources: Sources, lines: int) -> list[str]:
+        self._attempts_read, self._offset = len(sources.kept), self._live_size(sources)
+        newest: list[str] = []
+        if sources.workload_id is not None:
+            newest = self._executor.logs(sources.workload_id).tail(lines, times=self._times)
+        for kept in reversed(sources.kept):
+            if len(newest) >= lines:
+                break
+            newest = [*_kept_tail(self._blobs, kept.digest, lines - len(newest), times=self._times), *newest]
+        return newest
+
+    def new_lines(self, sources: Sources) -> bytes:
+        """The next lines, each beginning with its time; empty when there are no more now."""
+        while self._attempts_read < len(sources.kept):
+            block = self._kept_lines(sources.kept[self._attempts_read])
+            if block:
+                return block
+            self._attempts_read, self._offset = self._attempts_read + 1, 0
+        if sources.workload_id is None:
+            return b""
+        part = self._executor.logs(sources.workload_id).part(self._offset, BLOCK_BYTES)
+        self._offset = max(self._offset, part.next_offset)
+        return part.data
+
+    def _kept_lines(self, kept: Kept) -> bytes:
+        dropped = max(0, kept.first_offset - self._offset)
+        self._offset += dropped
+        with self._blobs.open(kept.digest) as content:
+            content.seek(self._offset - kept.first_offset)
+            block = content.read(BLOCK_BYTES)
+        whole = block[: block.rfind(b"\n") + 1] or block
+        self._offset += len(whole)
+        return whole[:STAMP_BYTES] + dropped_notice(dropped) + whole if dropped and whole else whole
+
+    def has_ended(self, sources: Sources) -> bool:
+        """Whether the attempt under way is over, so that there is something new to look at."""
+        return sources.workload_id is not None and not self._executor.observe(sources.workload_id).is_alive
+
+    def _is_gone(self, sources: Sources) -> bool:
+        """Whether what the attempt under way wrote has been moved away, perhaps before it was read."""
+        return sources.workload_id is not None and self._executor.observe(sources.workload_id).state is State.ABSENT
+
+    def _live_size(self, sources: Sources) -> int:
+        return 0 if sources.workload_id is None else self._executor.logs(sources.workload_id).size
+
+
+class _Follower:
+    """Sends the lines of one run as they come: all attempts, to the end."""
+
+    def __init__(self, reader: _Reader, *, times: bool) -> None:
+        self._reader = reader
+        self._times = times
 
     async def events(self, tail_lines: int | None) -> AsyncIterator[bytes]:
         try:
@@ -171,13 +214,14 @@ class _Follower:
             yield _event(error.message, name="error")
 
     async def _events(self, tail_lines: int | None) -> AsyncIterator[bytes]:
-        sources = await anyio.to_thread.run_sync(self._look)
+        sources = await anyio.to_thread.run_sync(self._reader.look)
         yield b": follows\n\n"
         if tail_lines is not None:
-            yield _events_of("".join(f"{line}\n" for line in await self._skip_to_tail(sources, tail_lines)))
+            newest = await anyio.to_thread.run_sync(self._reader.tail, tail_lines)
+            yield _events_of("".join(f"{line}\n" for line in newest))
         quiet_s = since_look_s = 0.0
         while True:
-            lines = await anyio.to_thread.run_sync(self._new_lines, sources)
+            lines = await anyio.to_thread.run_sync(self._reader.new_lines, sources)
             if lines:
                 yield _events_of(_text(lines, times=self._times))
                 quiet_s = 0.0
@@ -185,8 +229,9 @@ class _Follower:
             if sources.is_over:
                 yield _event(msgspec.json.encode({"status": sources.status}).decode(), name="end")
                 return
-            if since_look_s >= LOOK_PAUSE_S or self._has_ended(sources):
-                sources = await anyio.to_thread.run_sync(self._look)
+            pause_s = LOOK_PAUSE_BEFORE_S if sources.workload_id is None else LOOK_PAUSE_S
+            if since_look_s >= pause_s or self._reader.has_ended(sources):
+                sources = await anyio.to_thread.run_sync(self._reader.look)
                 since_look_s = 0.0
             if quiet_s >= QUIET_S:
                 yield b": still running\n\n"  # so that whoever hung up is noticed
@@ -194,36 +239,6 @@ class _Follower:
             await asyncio.sleep(FOLLOW_PAUSE_S)
             quiet_s += FOLLOW_PAUSE_S
             since_look_s += FOLLOW_PAUSE_S
-
-    def _has_ended(self, sources: Sources) -> bool:
-        return sources.workload_id is not None and not self._executor.observe(sources.workload_id).is_alive
-
-    async def _skip_to_tail(self, sources: Sources, lines: int) -> list[str]:
-        end = 0 if sources.workload_id is None else self._executor.logs(sources.workload_id).size
-        shown = partial(tail, self._blobs, self._executor, sources, lines, times=self._times)
-        found = await anyio.to_thread.run_sync(shown)
-        self._attempts_sent, self._offset = len(sources.kept), end
-        return found
-
-    def _new_lines(self, sources: Sources) -> bytes:
-        """The next lines that were not sent. An attempt that was followed live goes on in its blob where it was."""
-        if self._attempts_sent < len(sources.kept):
-            kept = sources.kept[self._attempts_sent]
-            self._offset = max(self._offset, kept.first_offset)
-            with self._blobs.open(kept.digest) as content:
-                content.seek(self._offset - kept.first_offset)
-                block = content.read(BLOCK_BYTES)
-            whole = block[: block.rfind(b"\n") + 1] or block
-            self._offset += len(whole)
-            if not whole:
-                self._attempts_sent, self._offset = self._attempts_sent + 1, 0
-                return self._new_lines(sources)
-            return whole
-        if sources.workload_id is None:
-            return b""
-        part = self._executor.logs(sources.workload_id).part(self._offset, BLOCK_BYTES)
-        self._offset = max(self._offset, part.next_offset)
-        return part.data
 
 
 def _events_of(text: str) -> bytes:

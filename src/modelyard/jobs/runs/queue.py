@@ -1,6 +1,6 @@
 """Places for runs: so many of an organization's runs execute at once, the rest wait in the order they came."""
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
 from modelyard.jobs.tables import CustomJobRun, Phase, RunQueue
@@ -15,9 +15,11 @@ COUNTED = 1000
 def let_in(session: Session, settings: Settings, organization_id: str) -> None:
     """Gives the free places to those who wait longest, and has their operations go on at once.
 
-    To be called in the transaction that adds a run or ends one: no place stays empty while somebody waits.
+    To be called in the transaction that adds a run or ends one: no place stays empty while somebody waits. Rows are
+    locked in one order everywhere: the caller's own operation and run, the queue, then of each that waits the operation
+    and the run. So whoever waits takes the queue before its own run (see ``lock``).
     """
-    _lock(session, organization_id)
+    lock(session, organization_id)
     session.flush()
     taken = session.scalar(
         select(func.count()).where(
@@ -29,11 +31,11 @@ def let_in(session: Session, settings: Settings, organization_id: str) -> None:
     free = settings.max_custom_job_runs - (taken or 0)
     if free <= 0:
         return
-    for run in session.scalars(_waiting(organization_id).limit(free)):
-        run.phase = Phase.PREPARING.value
-        if run.operation_id is not None:
-            operations.wake(session, run.operation_id)
-    session.flush()
+    next_ones = _waiting(organization_id).with_only_columns(CustomJobRun.id, CustomJobRun.operation_id).limit(free)
+    for run_id, operation_id in session.execute(next_ones).all():
+        if operation_id is not None:
+            operations.wake(session, operation_id)
+        session.execute(update(CustomJobRun).where(CustomJobRun.id == run_id).values(phase=Phase.PREPARING.value))
 
 
 def positions(session: Session, organization_id: str) -> dict[str, int]:
@@ -54,7 +56,7 @@ def _waiting(organization_id: str) -> Select[tuple[CustomJobRun]]:
     )
 
 
-def _lock(session: Session, organization_id: str) -> None:
+def lock(session: Session, organization_id: str) -> None:
     """One at a time gives out an organization's places; SQLite has one writer anyway."""
     row = session.get(RunQueue, organization_id, with_for_update=True)
     if row is None:

@@ -19,6 +19,7 @@ from modelyard.kernel.paging import Page
 from modelyard.kernel.routing import Download, RequestInfo, endpoint
 from modelyard.kernel.settings import Settings
 from modelyard.storage.blobs import BlobStore
+from modelyard.workspaces.references import References
 
 TAG = "CustomJobs"
 RUNS = "/customJobs/{customJobId}/runs/"
@@ -35,10 +36,16 @@ def list_runs(
 
 @endpoint("POST", RUNS, status=201, errors=(403, 404, 422), tag=TAG)
 def create_run(
-    session: Session, caller: Caller, custom_job_id: str, body: CreateCustomJobRun, settings: Settings, blobs: BlobStore
+    session: Session,
+    caller: Caller,
+    custom_job_id: str,
+    body: CreateCustomJobRun,
+    settings: Settings,
+    blobs: BlobStore,
+    references: References,
 ) -> CustomJobRunResponse:
     """Start a run of a custom job as it is now."""
-    return service.create_run(session, caller, settings, blobs, custom_job_id, body)
+    return service.create_run(session, caller, settings, blobs, references, custom_job_id, body)
 
 
 @endpoint("GET", RUN, errors=(403, 404), tag=TAG)
@@ -49,10 +56,15 @@ def read_run(session: Session, caller: Caller, custom_job_id: str, custom_job_ru
 
 @endpoint("PATCH", RUN, status=201, errors=(403, 404, 422), tag=TAG)
 def update_run(
-    session: Session, caller: Caller, custom_job_id: str, custom_job_run_id: str, body: CreateCustomJobRun
+    session: Session,
+    caller: Caller,
+    custom_job_id: str,
+    custom_job_run_id: str,
+    body: CreateCustomJobRun,
+    references: References,
 ) -> CustomJobRunResponse:
     """Change the description of a run, or its parameters before it executes."""
-    return service.update_run(session, caller, custom_job_id, custom_job_run_id, body)
+    return service.update_run(session, caller, references, custom_job_id, custom_job_run_id, body)
 
 
 @endpoint("DELETE", RUN, status=204, errors=(403, 404, 422), tag=TAG)

@@ -31,7 +31,8 @@ from modelyard.kernel.wire import UNSET, changes
 from modelyard.operations import service as operations
 from modelyard.storage.blobs import BlobStore
 from modelyard.workspaces import service as workspaces
-from modelyard.workspaces.runtime_parameters import Definition, Value, check_values, merge
+from modelyard.workspaces.references import References
+from modelyard.workspaces.runtime_parameters import Definition, ReferenceFault, Value, check_values, merge
 from modelyard.workspaces.service import StoredFile
 from modelyard.workspaces.tables import Workspace
 
@@ -61,12 +62,18 @@ def list_runs(
 
 
 def create_run(
-    session: Session, caller: Caller, settings: Settings, blobs: BlobStore, job_id: str, body: CreateCustomJobRun
+    session: Session,
+    caller: Caller,
+    settings: Settings,
+    blobs: BlobStore,
+    references: References,
+    job_id: str,
+    body: CreateCustomJobRun,
 ) -> CustomJobRunResponse:
     """Starts a run of what the job is now."""
     job = find_job(session, caller, job_id, Permission.EDIT, lock=True)
     description = "" if body.description is UNSET else body.description
-    run = start_run(session, caller, settings, blobs, job, body.values(), description=description)
+    run = start_run(session, caller, settings, blobs, references, job, body.values(), description=description)
     return view_run(session, run)
 
 
@@ -75,6 +82,7 @@ def start_run(
     caller: Caller,
     settings: Settings,
     blobs: BlobStore,
+    references: References,
     job: CustomJob,
     values: Sequence[Value],
     *,
@@ -92,7 +100,7 @@ def start_run(
     with problems.collecting():
         _check_environment(session, job)
     with problems.collecting():
-        values = _checked(session, caller, definitions_of(job), values_of(job), values)
+        values = _checked(references.seen_by(session, caller), definitions_of(job), values_of(job), values)
     problems.raise_all()
     run = CustomJobRun(
         id=new_id(),
@@ -141,7 +149,7 @@ def read_run(session: Session, caller: Caller, job_id: str, run_id: str) -> Cust
 
 
 def update_run(
-    session: Session, caller: Caller, job_id: str, run_id: str, body: CreateCustomJobRun
+    session: Session, caller: Caller, references: References, job_id: str, run_id: str, body: CreateCustomJobRun
 ) -> CustomJobRunResponse:
     """Changes the description of a run that has not ended, or the parameters of one that has not begun."""
     run = find_run(session, caller, job_id, run_id, Permission.EDIT, lock=True)
@@ -149,11 +157,13 @@ def update_run(
     if body.description is not UNSET:
         run.description = body.description
     if body.runtime_parameter_values is not UNSET:
-        if run.phase == Phase.EXECUTING.value:
+        if run.phase == Phase.EXECUTING.value or run.attempt:
             raise invalid(
-                runtimeParameterValues=f"run {run_id} is executing already; cancel it and start another with new values"
+                runtimeParameterValues=f"run {run_id} has begun already; cancel it and start another with new values"
             )
-        run.parameter_values = stored(_checked(session, caller, definitions_of(run), values_of(run), body.values()))
+        run.parameter_values = stored(
+            _checked(references.seen_by(session, caller), definitions_of(run), values_of(run), body.values())
+        )
     audit.record(session, caller, "update", AUDIT_KIND, run.id, {"fields": sorted(changes(body))})
     session.flush()
     return view_run(session, run)
@@ -161,14 +171,15 @@ def update_run(
 
 def cancel_run(session: Session, caller: Caller, job_id: str, run_id: str) -> None:
     """Has a run stopped: asked to end, and after a grace period by force. ``Invalid`` when it has ended."""
-    run = find_run(session, caller, job_id, run_id, Permission.EDIT, lock=True)
+    run = find_run(session, caller, job_id, run_id, Permission.EDIT)
+    if run.operation_id is not None:
+        operations.wake(session, run.operation_id)  # first, since whoever works on it locks them in this order, too
+    session.refresh(run, with_for_update=True)
     _refuse_ended(run, "canceled")
     if run.status == RunStatus.CANCELING.value:
         return
     run.status = RunStatus.CANCELING.value
     audit.record(session, caller, "cancel", AUDIT_KIND, run.id, {"customJobId": run.job_id})
-    if run.operation_id is not None:
-        operations.wake(session, run.operation_id)
 
 
 def read_item(
@@ -235,15 +246,15 @@ def _check_environment(session: Session, job: CustomJob) -> None:
 
 
 def _checked(
-    session: Session, caller: Caller, definitions: Sequence[Definition], base: Sequence[Value], wanted: Sequence[Value]
+    reference_fault: ReferenceFault, definitions: Sequence[Definition], base: Sequence[Value], wanted: Sequence[Value]
 ) -> list[Value]:
     """``wanted`` over ``base``; refuses what is undefined, does not fit, or is missing and must not be."""
     field = "runtimeParameterValues"
     check_defined(definitions, wanted, field)
-    check_values(definitions, wanted, field)
     known = {definition.field_name for definition in definitions}
-    merged = merge([value for value in base if value.field_name in known], wanted)
-    check_values(definitions, merged, field)
+    inherited = [value for value in base if value.field_name in known]
+    check_values(definitions, wanted, field, reference_fault, inherited=inherited)
+    merged = merge(inherited, wanted)
     have = {value.field_name for value in merged if value.value not in {None, ""}}
     missing = [
         definition.field_name

@@ -1,30 +1,39 @@
 """Executing runs: an operation that takes a run from phase to phase, and survives whoever does it."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.orm import Session
 
 from modelyard.compute.executor import Executor, Observation, State
+from modelyard.credentials.variables import open_variables
 from modelyard.environments.builds import image_spec
 from modelyard.environments.tables import EnvironmentVersion
 from modelyard.environments.work import ensure_image
+from modelyard.events.schemas import Event
+from modelyard.events.service import publish
 from modelyard.identity.accounts import lend_token, return_tokens
 from modelyard.jobs.runs import queue
-from modelyard.jobs.runs.keeping import keep_artifacts, keep_log
+from modelyard.jobs.runs.keeping import Limits, keep_artifacts, keep_log
 from modelyard.jobs.runs.outcome import Outcome, outcome_of
 from modelyard.jobs.runs.service import LOOK_AGAIN_S, OPERATION_KIND
 from modelyard.jobs.runs.workloads import workload_of
-from modelyard.jobs.tables import CustomJobRun, Phase, RunLog, RunStatus
+from modelyard.jobs.tables import CustomJob, CustomJobRun, Phase, RunLog, RunStatus
+from modelyard.jobs.views import parameters_of
+from modelyard.kernel.errors import Conflict
 from modelyard.kernel.ids import new_id
+from modelyard.kernel.secret_box import SecretBox
 from modelyard.kernel.settings import Settings
 from modelyard.operations.work import Cancelled, Handler, OperationFailed, Waiting, Work
 from modelyard.storage.blobs import BlobStore
 from modelyard.workspaces import service as workspaces
 from modelyard.workspaces.checkout import Checkouts
+from modelyard.workspaces.parameter_variables import credential_ids
 from modelyard.workspaces.tables import Workspace
 
 END_GRACE_S = 10.0
+STOP_WAIT_S = 10.0
 WATCH_S = 10.0
 """An executing run is looked at when its workload ends (see ``watching``); so often in any case."""
 RETRY_PAUSES_S = (1.0, 5.0, 15.0, 60.0)
@@ -59,13 +68,13 @@ def _answer(run: CustomJobRun) -> None:
 
 def _wait_for_place(work: Work, run: CustomJobRun) -> None:
     settings = work.parts.get(Settings)
-    with work.unit() as session:
+    with work.database.write() as session:  # not a unit, whose operation would be locked before the queue
+        queue.let_in(session, settings, run.organization_id)
         row = _locked(session, run.id)
+        if row.phase != Phase.WAITING.value:
+            return
         if row.status == RunStatus.CANCELING.value:
             _finish(session, settings, row, Outcome(RunStatus.CANCELED, "canceled before it began"))
-            return
-        queue.let_in(session, settings, row.organization_id)
-        if row.phase != Phase.WAITING.value:
             return
     raise Waiting(LOOK_AGAIN_S)
 
@@ -78,6 +87,8 @@ def _launch(work: Work, run: CustomJobRun) -> None:
         with work.unit() as session:
             _finish(session, settings, _locked(session, run.id), Outcome(RunStatus.CANCELED, "canceled"))
         return
+    if run.retry_at is not None and (left_s := (run.retry_at - datetime.now(UTC)).total_seconds()) > 0:
+        raise Waiting(left_s)
     with work.database.read() as session:
         workspace = session.get_one(Workspace, run.workspace_id)
         files = workspaces.files_in(session, workspace)
@@ -90,16 +101,25 @@ def _launch(work: Work, run: CustomJobRun) -> None:
         _fail_before_start(work, run, error.message, text)
         return
     code = checkouts.path(files)
+    try:
+        with work.database.read() as session:
+            ids = credential_ids(parameters_of(run))
+            opened = open_variables(session, work.parts.get(SecretBox), run.created_by_id, ids)
+    except Conflict as error:
+        _fail_before_start(work, run, error.message, f"[modelyard] {error.message}\n")
+        return
     with work.unit() as session:
         row = _locked(session, run.id)
-        if row.status == RunStatus.CANCELING.value:
-            return
+        if row.status == RunStatus.CANCELING.value or row.parameter_values != run.parameter_values:
+            return  # to be looked at anew
         row.phase = Phase.EXECUTING.value
         row.workload_id = row.workload_id or new_id()
         row.started_at = row.started_at or datetime.now(UTC)
         row.attempt += 1
+        row.retry_at = None
         token = _token(session, row)
-        workload = workload_of(session, settings, blobs, row, files, image, code, token)
+        workload = workload_of(settings, blobs, row, files, image, code, token, opened)
+    work.checkpoint()  # a controller that was away for long must not start what another has taken over
     executor.start(workload)
 
 
@@ -139,18 +159,20 @@ def _conclude(work: Work, run: CustomJobRun, seen: Observation) -> None:
     pause_s = RETRY_PAUSES_S[min(run.attempt, len(RETRY_PAUSES_S)) - 1]
     closing = outcome.last_line(seen, run.attempt, run.max_retries, pause_s if retries else None)
     log = keep_log(blobs, executor.logs(workload_id), closing)
-    artifacts = [] if retries else keep_artifacts(blobs, executor.work(workload_id), settings.max_artifacts, log.say)
+    limits = Limits(settings.max_artifacts, settings.max_work_bytes)
+    artifacts = [] if retries else keep_artifacts(blobs, executor.work(workload_id), limits, log.say)
     kept = log.finish()
     with work.unit() as session:
         row = _locked(session, run.id)
-        if row.workload_id != workload_id or row.phase != Phase.EXECUTING.value:
-            return
+        if (row.workload_id, row.phase, row.status) != (workload_id, run.phase, run.status):
+            return  # such as canceled in the meantime: look once more
         session.merge(RunLog(run_id=row.id, attempt=row.attempt, **kept))
         row.peak_memory_bytes = max(row.peak_memory_bytes or 0, seen.peak_memory_bytes or 0) or None
         row.workload_id = None
         row.exit_code = seen.exit_code
-        if retries and row.status != RunStatus.CANCELING.value:
+        if retries:
             row.phase, row.reason = Phase.PREPARING.value, outcome.reason
+            row.retry_at = datetime.now(UTC) + timedelta(seconds=pause_s)
         else:
             if artifacts:
                 row.artifacts_workspace_id = workspaces.create(session, artifacts, max_files=settings.max_artifacts).id
@@ -179,6 +201,26 @@ def _finish(session: Session, settings: Settings, row: CustomJobRun, outcome: Ou
     row.ended_at = datetime.now(UTC)
     return_tokens(session, row.id)
     queue.let_in(session, settings, row.organization_id)
+    if outcome.status in {RunStatus.FAILED, RunStatus.INTERRUPTED}:
+        _tell(session, row)
+
+
+def _tell(session: Session, row: CustomJobRun) -> None:
+    """Publishes that the run failed; last in its transaction, as events are."""
+    job = session.get_one(CustomJob, row.job_id)
+    why = row.reason or f"exit code {row.exit_code}"
+    publish(
+        session,
+        Event(
+            type="runFailed",
+            message=f"A run of {job.name} {row.status}: {why}.",
+            organization_id=row.organization_id,
+            reason=why,
+            custom_job_id=job.id,
+            custom_job_name=job.name,
+            custom_job_run_id=row.id,
+        ),
+    )
 
 
 def _token(session: Session, row: CustomJobRun) -> str:
@@ -191,15 +233,33 @@ def _locked(session: Session, run_id: str) -> CustomJobRun:
 
 
 def _on_failure(work: Work, message: str) -> None:
-    """Modelyard itself could not execute the run to its end. Whatever still runs is stopped."""
-    executor = work.parts.get(Executor)  # type: ignore[type-abstract]
+    """Modelyard itself could not execute the run to its end. Whatever still runs is stopped, its output is kept."""
+    executor, blobs = work.parts.get(Executor), work.parts.get(BlobStore)  # type: ignore[type-abstract]
+    with work.database.read() as session:
+        run = session.get(CustomJobRun, work.payload["run_id"])
+    if run is None or run.ended_at is not None:
+        return
+    if run.workload_id is not None:
+        _stop_now(work, executor, run.workload_id)
+    log = keep_log(blobs, executor.logs(run.workload_id) if run.workload_id else None, message)
+    kept = log.finish()
     with work.unit() as session:
-        row = session.get(CustomJobRun, work.payload["run_id"], with_for_update=True)
-        if row is None or row.ended_at is not None:
+        row = _locked(session, run.id)
+        if row.ended_at is not None:
             return
-        if row.workload_id is not None:
-            executor.stop(row.workload_id, 0)
+        session.merge(RunLog(run_id=row.id, attempt=row.attempt if run.workload_id else row.attempt + 1, **kept))
+        row.workload_id = None
         _finish(session, work.parts.get(Settings), row, Outcome(RunStatus.INTERRUPTED, message))
+    if run.workload_id is not None and not executor.observe(run.workload_id).is_alive:
+        executor.remove(run.workload_id)
+
+
+def _stop_now(work: Work, executor: Executor, workload_id: str) -> None:
+    """Ends a workload by force, and waits for that: the supervisor needs a moment to write the last lines."""
+    executor.stop(workload_id, 0)
+    deadline = time.monotonic() + STOP_WAIT_S
+    while executor.observe(workload_id).is_alive and time.monotonic() < deadline:
+        work.pause(0.02)
 
 
 def _on_cancel(work: Work) -> None:

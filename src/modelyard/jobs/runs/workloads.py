@@ -5,16 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import msgspec
-from msgspec import UNSET
-from sqlalchemy.orm import Session
 
 from modelyard.compute.bundles import Bundle, bundles, find_bundle
-from modelyard.compute.workload import Kind, Limits, Network, Workload
+from modelyard.compute.workload import Kind, Limits, Network, OpenedVariables, Workload, with_opened
 from modelyard.jobs.runs.programs import EVENT_FILE, OUTPUT_FOLDER, command
 from modelyard.jobs.tables import CustomJobRun
 from modelyard.jobs.views import parameters_of
 from modelyard.kernel.settings import Settings
 from modelyard.storage.blobs import BlobStore
+from modelyard.workspaces.parameter_variables import parameter_variables
 from modelyard.workspaces.service import StoredFile
 
 LABEL = "run"
@@ -24,7 +23,6 @@ ENDPOINT = "http://{api}/api/v2"
 
 
 def workload_of(
-    session: Session,
     settings: Settings,
     blobs: BlobStore,
     run: CustomJobRun,
@@ -32,18 +30,14 @@ def workload_of(
     image: Path,
     code: Path,
     token: str,
+    opened: OpenedVariables,
 ) -> Workload:
     """The run's program with its parameters, its limits and a token of its own."""
     entry = next(file for file in files if file.path == run.entry_point_path)
-    literals = {
-        each.field_name: str(value)
-        for each in parameters_of(run)
-        if (value := each.current_value) is not UNSET and each.type in {"string", "deployment", "modelPackage"}
-    }
-    secrets = {"DATAROBOT_API_TOKEN": token, "MODELYARD_API_TOKEN": token}
+    literals = parameter_variables(parameters_of(run))
     if run.event is not None:
         literals["MODELYARD_EVENT"] = msgspec.json.encode(run.event).decode()
-    return Workload(
+    workload = Workload(
         id=str(run.workload_id),
         kind=Kind.RUN,
         command=command(blobs, entry),
@@ -59,12 +53,13 @@ def workload_of(
             "MODELYARD_RUN_ID": run.id,
         },
         literals=literals,
-        secrets=secrets,
+        secrets={"DATAROBOT_API_TOKEN": token, "MODELYARD_API_TOKEN": token},
         limits=_limits(settings, run),
         network=NETWORKS[run.egress_policy],
         api_address=settings.api_url().partition("://")[2],
         labels={LABEL: run.id},
     )
+    return with_opened(workload, opened)
 
 
 def _limits(settings: Settings, run: CustomJobRun) -> Limits:

@@ -9,15 +9,16 @@ from modelyard.kernel.routing import PAGING, Answer, Download, RequestInfo, endp
 from modelyard.kernel.settings import Settings
 from modelyard.models.testing import service
 from modelyard.models.testing.schemas import (
-    CustomModelAsyncOperationResponse,
     CustomModelTests,
     CustomModelTestsListQuery,
     CustomModelTestsLogTailResponse,
     CustomModelTestsResponse,
+    CustomModelTestStartedResponse,
     TailQuery,
 )
 from modelyard.operations import service as operations
 from modelyard.storage.blobs import BlobStore
+from modelyard.workspaces.references import References
 
 TAG = "CustomModelTests"
 
@@ -32,11 +33,17 @@ def list_tests(
 
 @endpoint("POST", "/customModelTests/", status=202, errors=(403, 404, 422), tag=TAG, location=True)
 def start_test(
-    session: Session, caller: Caller, body: CustomModelTests, settings: Settings, request: RequestInfo
-) -> CustomModelAsyncOperationResponse | Answer:
+    session: Session,
+    caller: Caller,
+    body: CustomModelTests,
+    settings: Settings,
+    references: References,
+    request: RequestInfo,
+) -> CustomModelTestStartedResponse | Answer:
     """Test a version of a custom model."""
-    operation = service.start_test(session, caller, settings, body)
-    return operations.accepted(request, operation, CustomModelAsyncOperationResponse(status_id=operation.id))
+    test, operation = service.start_test(session, caller, settings, references, body)
+    started = CustomModelTestStartedResponse(status_id=operation.id, custom_model_test_id=test.id)
+    return operations.accepted(request, operation, started)
 
 
 @endpoint("GET", "/customModelTests/{customModelTestId}/", errors=(404,), tag=TAG)

@@ -162,5 +162,11 @@ class CustomModelAsyncOperationResponse(Schema):
     status_id: str
 
 
+class CustomModelTestStartedResponse(CustomModelAsyncOperationResponse):
+    """``custom_model_test_id`` is ours: another test may have been started before somebody looks for the newest."""
+
+    custom_model_test_id: str
+
+
 class CustomModelTestsLogTailResponse(Schema):
     log: str

@@ -24,6 +24,7 @@ from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import UNSET, UnsetType, changes, moment
 from modelyard.models import service as models
 from modelyard.models import usage
+from modelyard.models.rules import reference_errors
 from modelyard.models.tables import CustomModel, CustomModelVersion
 from modelyard.models.testing.schemas import (
     CustomModelTesting,
@@ -41,6 +42,7 @@ from modelyard.models.testing.tables import OPEN, Check, CustomModelTest, TestLo
 from modelyard.operations import service as operations
 from modelyard.operations.tables import Operation
 from modelyard.storage.blobs import BlobStore
+from modelyard.workspaces.references import References
 
 STATUS_TYPE = "Testing"
 OPERATION_KIND = "customModelTest"
@@ -55,7 +57,9 @@ RESOURCES = (
 START_ONLY_TYPES = frozenset({"Unstructured"})
 
 
-def start_test(session: Session, caller: Caller, settings: Settings, body: CustomModelTests) -> Operation:
+def start_test(
+    session: Session, caller: Caller, settings: Settings, references: References, body: CustomModelTests
+) -> tuple[CustomModelTest, Operation]:
     """Puts a test of a version in line.
 
     Raises ``NotFound`` for a model, version or dataset that the caller may not see, ``Forbidden`` for one that they
@@ -73,6 +77,7 @@ def start_test(session: Session, caller: Caller, settings: Settings, body: Custo
     errors |= _dataset_errors(body, needs_dataset=not is_start_only(model))
     environment_version, environment_errors = _environment(session, caller, version, body)
     errors |= environment_errors
+    errors |= reference_errors(version, "customModelVersionId", references.seen_by(session, caller))
     if errors or environment_version is None:
         raise Invalid("; ".join(f"{field}: {text}" for field, text in errors.items()), errors)
     dataset = _dataset(session, caller, body.dataset_id, body.dataset_version_id)
@@ -110,7 +115,7 @@ def start_test(session: Session, caller: Caller, settings: Settings, body: Custo
     test.operation_id = operation.id
     usage.add(session, version.id, usage.UserKind.TEST, test.id)
     audit.record(session, caller, "test", ResourceKind.CUSTOM_MODEL, model.id, {"version": version.id, "test": test.id})
-    return operation
+    return test, operation
 
 
 def is_start_only(model: CustomModel) -> bool:

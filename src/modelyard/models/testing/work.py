@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from modelyard.compute.executor import Executor
 from modelyard.compute.services.probing import answers
 from modelyard.compute.services.readiness import Sight, look_at
 from modelyard.compute.services.service import ServiceSpec
-from modelyard.compute.services.workloads import Materials, workload_of
+from modelyard.compute.services.workloads import Materials, without_secrets, workload_of
 from modelyard.datasets import service as datasets
 from modelyard.datasets.tables import Dataset, DatasetVersion
 from modelyard.environments.images.store import ImageStore
@@ -113,6 +114,7 @@ def _spec(work: Work) -> ServiceSpec:
     with work.database.read() as session:
         test = session.get_one(CustomModelTest, work.payload["test_id"])
         servable = _servable(session, test)
+        acts_for = test.created_by_id
         image = serving.image_of(session, blobs, servable)
     ensure_image(work, image, lambda text: _say(work, text))
     resources = test.resources
@@ -121,6 +123,7 @@ def _spec(work: Work) -> ServiceSpec:
         servable,
         work.parts.get(ImageStore).digest(image),
         parameters=servable.parameters(),
+        acts_for=acts_for,
         memory_bytes=resources.get("maximum_memory"),
         bundle_id=resources.get("resource_bundle_id"),
         network_policy=resources.get("network_egress_policy"),
@@ -137,6 +140,7 @@ def _servable(session: Session, test: CustomModelTest) -> Servable:
 def _bring_up(work: Work, spec: ServiceSpec) -> Path:
     """The socket of a ready workload: the one that this test has already, or a new one. Raises ``ModelFailedError``."""
     executor = work.parts.get(Executor)  # type: ignore[type-abstract]
+    materials = work.parts.get(Materials)
     with work.database.read() as session:
         workload_id = session.get_one(CustomModelTest, work.payload["test_id"]).workload_id
     if workload_id is None or not executor.observe(workload_id).is_alive:
@@ -144,11 +148,19 @@ def _bring_up(work: Work, spec: ServiceSpec) -> Path:
         with work.unit() as session:
             _open_test(session, work).workload_id = workload_id
         labels = {"test": work.payload["test_id"]}
-        executor.start(workload_of(spec, workload_id, work.parts.get(Materials), labels))
+        executor.start(workload_of(spec, workload_id, materials, labels))
     began = datetime.now(UTC)
     while True:
         work.checkpoint()
-        sight = look_at(executor, workload_id, spec, created_at=began, now=datetime.now(UTC), is_ready=answers)
+        sight = look_at(
+            executor,
+            workload_id,
+            spec,
+            created_at=began,
+            now=datetime.now(UTC),
+            is_ready=answers,
+            masked=partial(without_secrets, spec=spec, materials=materials),
+        )
         if sight.state == "ready":
             return Path(str(sight.socket_path))
         if sight.state != "alive":

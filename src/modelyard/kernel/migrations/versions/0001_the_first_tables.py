@@ -54,6 +54,23 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_builds_environment_version_id"), ["environment_version_id"], unique=False)
 
     op.create_table(
+        "credentials",
+        sa.Column("id", sa.String(length=24), nullable=False),
+        sa.Column("created_by_id", sa.String(length=24), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("description", sa.Text(), nullable=True),
+        sa.Column("search_text", sa.Text(), nullable=False),
+        sa.Column("credential_type", sa.String(length=64), nullable=False),
+        sa.Column("sealed_fields", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_credentials")),
+        sa.UniqueConstraint("created_by_id", "name", name=op.f("uq_credentials_created_by_id_name")),
+    )
+    with op.batch_alter_table("credentials", schema=None) as batch_op:
+        batch_op.create_index("ix_credentials_created", ["created_at", "id"], unique=False)
+        batch_op.create_index("ix_credentials_name", ["name", "id"], unique=False)
+
+    op.create_table(
         "custom_job_queues",
         sa.Column("organization_id", sa.String(length=24), nullable=False),
         sa.PrimaryKeyConstraint("organization_id", name=op.f("pk_custom_job_queues")),
@@ -134,6 +151,35 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("environments", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_environments_is_public"), ["is_public"], unique=False)
+
+    op.create_table(
+        "event_counters",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("last", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_event_counters")),
+    )
+    op.create_table(
+        "event_cursors",
+        sa.Column("consumer", sa.String(length=64), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("consumer", name=op.f("pk_event_cursors")),
+    )
+    op.create_table(
+        "events",
+        sa.Column("id", sa.String(length=24), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("type", sa.String(length=32), nullable=False),
+        sa.Column("resource_kind", sa.String(length=32), nullable=False),
+        sa.Column("resource_id", sa.String(length=24), nullable=False),
+        sa.Column("content", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
+        sa.UniqueConstraint("number", name=op.f("uq_events_number")),
+    )
+    with op.batch_alter_table("events", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_events_at"), ["at"], unique=False)
+        batch_op.create_index("ix_events_resource", ["resource_id", "number"], unique=False)
+        batch_op.create_index("ix_events_type", ["type", "number"], unique=False)
 
     op.create_table(
         "grant_counts",
@@ -248,6 +294,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("prediction_usage", schema=None) as batch_op:
         batch_op.create_index("ix_prediction_usage_hour", ["deployment_id", "hour"], unique=False)
+        batch_op.create_index("ix_prediction_usage_recent", ["hour"], unique=False)
 
     op.create_table(
         "registered_models",
@@ -348,6 +395,7 @@ def upgrade() -> None:
         sa.Column("model_deployed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("settings", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
         sa.Column("parameter_values", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("acts_for_id", sa.String(length=24), nullable=False),
         sa.Column("launch_operation_id", sa.String(length=24), nullable=True),
         sa.Column("launch_generation", sa.Integer(), nullable=True),
         sa.ForeignKeyConstraint(
@@ -530,6 +578,32 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_api_tokens_user_id"), ["user_id"], unique=False)
 
     op.create_table(
+        "challengers",
+        sa.Column("id", sa.String(length=24), nullable=False),
+        sa.Column("deployment_id", sa.String(length=24), nullable=False),
+        sa.Column("package_id", sa.String(length=24), nullable=False),
+        sa.Column("custom_model_version_id", sa.String(length=24), nullable=False),
+        sa.Column("prediction_environment_id", sa.String(length=24), nullable=False),
+        sa.Column("name", sa.String(length=512), nullable=False),
+        sa.Column("created_by_id", sa.String(length=24), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["deployment_id"], ["deployments.id"], name=op.f("fk_challengers_deployment_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["prediction_environment_id"],
+            ["prediction_environments.id"],
+            name=op.f("fk_challengers_prediction_environment_id"),
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_challengers")),
+        sa.UniqueConstraint("deployment_id", "package_id", name=op.f("uq_challengers_deployment_id_package_id")),
+    )
+    with op.batch_alter_table("challengers", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_challengers_prediction_environment_id"), ["prediction_environment_id"], unique=False
+        )
+
+    op.create_table(
         "custom_jobs",
         sa.Column("id", sa.String(length=24), nullable=False),
         sa.Column("organization_id", sa.String(length=24), nullable=False),
@@ -541,7 +615,9 @@ def upgrade() -> None:
         sa.Column("description", sa.Text(), nullable=False),
         sa.Column("search_text", sa.Text(), nullable=False),
         sa.Column("job_type", sa.String(length=32), nullable=False),
+        sa.Column("subscription", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=True),
         sa.Column("template_id", sa.String(length=24), nullable=True),
+        sa.Column("tags", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
         sa.Column("workspace_id", sa.String(length=24), nullable=False),
         sa.Column("entry_point_path", sa.String(length=1024), nullable=True),
         sa.Column("environment_id", sa.String(length=24), nullable=True),
@@ -558,7 +634,32 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_custom_jobs")),
     )
     with op.batch_alter_table("custom_jobs", schema=None) as batch_op:
-        batch_op.create_index("ix_custom_jobs_organization", ["organization_id", "id"], unique=False)
+        batch_op.create_index("ix_custom_jobs_type", ["organization_id", "job_type", "id"], unique=False)
+
+    op.create_table(
+        "custom_metrics",
+        sa.Column("id", sa.String(length=24), nullable=False),
+        sa.Column("deployment_id", sa.String(length=24), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("search_text", sa.Text(), nullable=False),
+        sa.Column("units", sa.String(length=255), nullable=False),
+        sa.Column("directionality", sa.String(length=16), nullable=False),
+        sa.Column("type", sa.String(length=16), nullable=False),
+        sa.Column("is_model_specific", sa.Boolean(), nullable=False),
+        sa.Column("time_step", sa.String(length=8), nullable=False),
+        sa.Column("baseline_values", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("columns", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("created_by_id", sa.String(length=24), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["deployment_id"], ["deployments.id"], name=op.f("fk_custom_metrics_deployment_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_custom_metrics")),
+    )
+    with op.batch_alter_table("custom_metrics", schema=None) as batch_op:
+        batch_op.create_index("ix_custom_metrics_deployment", ["deployment_id", "id"], unique=False)
+        batch_op.create_index("ix_custom_metrics_name", ["deployment_id", "name"], unique=False)
 
     op.create_table(
         "custom_model_versions",
@@ -614,6 +715,51 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_custom_model_versions_workspace_id"), ["workspace_id"], unique=False)
 
     op.create_table(
+        "custom_templates",
+        sa.Column("id", sa.String(length=24), nullable=False),
+        sa.Column("is_shipped", sa.Boolean(), nullable=False),
+        sa.Column("release_fingerprint", sa.String(length=64), nullable=True),
+        sa.Column("organization_id", sa.String(length=24), nullable=True),
+        sa.Column("created_by_id", sa.String(length=24), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("search_text", sa.Text(), nullable=False),
+        sa.Column("template_type", sa.String(length=32), nullable=False),
+        sa.Column("template_sub_type", sa.String(length=255), nullable=False),
+        sa.Column("is_enabled", sa.Boolean(), nullable=False),
+        sa.Column("environment_id", sa.String(length=24), nullable=False),
+        sa.Column("environment_version_id", sa.String(length=24), nullable=False),
+        sa.Column("resource_bundle_id", sa.String(length=64), nullable=True),
+        sa.Column("publisher", sa.String(length=255), nullable=True),
+        sa.Column("category", sa.String(length=255), nullable=True),
+        sa.Column("details", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("workspace_id", sa.String(length=24), nullable=False),
+        sa.ForeignKeyConstraint(["workspace_id"], ["workspaces.id"], name=op.f("fk_custom_templates_workspace_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_custom_templates")),
+    )
+    with op.batch_alter_table("custom_templates", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_custom_templates_category"), ["category"], unique=False)
+        batch_op.create_index("ix_custom_templates_created", ["created_at", "id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_custom_templates_is_shipped"), ["is_shipped"], unique=False)
+        batch_op.create_index("ix_custom_templates_name", ["name", "id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_custom_templates_publisher"), ["publisher"], unique=False)
+        batch_op.create_index("ix_custom_templates_sub_type", ["template_sub_type", "id"], unique=False)
+        batch_op.create_index("ix_custom_templates_type", ["template_type", "template_sub_type", "id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_custom_templates_workspace_id"), ["workspace_id"], unique=False)
+
+    op.create_table(
+        "deployment_health",
+        sa.Column("deployment_id", sa.String(length=24), nullable=False),
+        sa.Column("health", sa.String(length=16), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["deployment_id"], ["deployments.id"], name=op.f("fk_deployment_health_deployment_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("deployment_id", name=op.f("pk_deployment_health")),
+    )
+    op.create_table(
         "deployment_logs",
         sa.Column("id", sa.String(length=24), nullable=False),
         sa.Column("deployment_id", sa.String(length=24), nullable=False),
@@ -628,6 +774,17 @@ def upgrade() -> None:
     with op.batch_alter_table("deployment_logs", schema=None) as batch_op:
         batch_op.create_index("ix_deployment_logs_deployment", ["deployment_id", "kind", "id"], unique=False)
 
+    op.create_table(
+        "deployment_models",
+        sa.Column("deployment_id", sa.String(length=24), nullable=False),
+        sa.Column("package_id", sa.String(length=24), nullable=False),
+        sa.Column("custom_model_version_id", sa.String(length=24), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["deployment_id"], ["deployments.id"], name=op.f("fk_deployment_models_deployment_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("deployment_id", "package_id", name=op.f("pk_deployment_models")),
+    )
     op.create_table(
         "deployment_tags",
         sa.Column("id", sa.String(length=24), nullable=False),
@@ -692,10 +849,11 @@ def upgrade() -> None:
         "package_uses",
         sa.Column("package_id", sa.String(length=24), nullable=False),
         sa.Column("deployment_id", sa.String(length=24), nullable=False),
+        sa.Column("role", sa.String(length=16), nullable=False),
         sa.ForeignKeyConstraint(
             ["package_id"], ["model_packages.id"], name=op.f("fk_package_uses_package_id"), ondelete="CASCADE"
         ),
-        sa.PrimaryKeyConstraint("package_id", "deployment_id", name=op.f("pk_package_uses")),
+        sa.PrimaryKeyConstraint("package_id", "deployment_id", "role", name=op.f("pk_package_uses")),
     )
     with op.batch_alter_table("package_uses", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_package_uses_deployment_id"), ["deployment_id"], unique=False)
@@ -725,6 +883,7 @@ def upgrade() -> None:
         sa.Column("phase", sa.String(length=16), nullable=False),
         sa.Column("operation_id", sa.String(length=24), nullable=True),
         sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("retry_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("workload_id", sa.String(length=24), nullable=True),
         sa.Column("token_id", sa.String(length=24), nullable=True),
         sa.Column("exit_code", sa.Integer(), nullable=True),
@@ -760,6 +919,67 @@ def upgrade() -> None:
         batch_op.create_index("ix_custom_job_runs_schedule", ["schedule_id", "id"], unique=False)
         batch_op.create_index("ix_custom_job_runs_workspace", ["workspace_id"], unique=False)
 
+    op.create_table(
+        "custom_job_schedules",
+        sa.Column("id", sa.String(length=24), nullable=False),
+        sa.Column("job_id", sa.String(length=24), nullable=False),
+        sa.Column("created_by_id", sa.String(length=24), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("fields", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("time_zone", sa.String(length=64), nullable=False),
+        sa.Column("is_enabled", sa.Boolean(), nullable=False),
+        sa.Column("catch_up", sa.String(length=8), nullable=False),
+        sa.Column("parameter_overrides", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("next_due_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("last_run_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("last_run_id", sa.String(length=24), nullable=True),
+        sa.Column("last_error", sa.Text(), nullable=True),
+        sa.Column("last_error_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["job_id"], ["custom_jobs.id"], name=op.f("fk_custom_job_schedules_job_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_custom_job_schedules")),
+    )
+    with op.batch_alter_table("custom_job_schedules", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_custom_job_schedules_due",
+            ["next_due_at"],
+            unique=False,
+            sqlite_where=sa.text("next_due_at IS NOT NULL"),
+            postgresql_where=sa.text("next_due_at IS NOT NULL"),
+        )
+        batch_op.create_index("ix_custom_job_schedules_job", ["job_id", "id"], unique=False)
+
+    op.create_table(
+        "custom_metric_reports",
+        sa.Column("metric_id", sa.String(length=24), nullable=False),
+        sa.Column("key", sa.String(length=255), nullable=False),
+        sa.Column("content_digest", sa.String(length=32), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["metric_id"], ["custom_metrics.id"], name=op.f("fk_custom_metric_reports_metric_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("metric_id", "key", name=op.f("pk_custom_metric_reports")),
+    )
+    with op.batch_alter_table("custom_metric_reports", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_custom_metric_reports_at"), ["at"], unique=False)
+
+    op.create_table(
+        "custom_metric_values",
+        sa.Column("metric_id", sa.String(length=24), nullable=False),
+        sa.Column("package_id", sa.String(length=24), nullable=False),
+        sa.Column("hour", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("total", sa.Float(), nullable=False),
+        sa.Column("weighted_total", sa.Float(), nullable=False),
+        sa.Column("samples", sa.Float(), nullable=False),
+        sa.Column("last_value", sa.Float(), nullable=False),
+        sa.Column("last_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["metric_id"], ["custom_metrics.id"], name=op.f("fk_custom_metric_values_metric_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("metric_id", "package_id", "hour", name=op.f("pk_custom_metric_values")),
+    )
     op.create_table(
         "custom_model_tests",
         sa.Column("id", sa.String(length=24), nullable=False),
@@ -797,6 +1017,21 @@ def upgrade() -> None:
         batch_op.create_index("ix_custom_model_tests_version", ["version_id", "id"], unique=False)
 
     op.create_table(
+        "custom_template_tags",
+        sa.Column("template_id", sa.String(length=24), nullable=False),
+        sa.Column("tag", sa.String(length=255), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["template_id"],
+            ["custom_templates.id"],
+            name=op.f("fk_custom_template_tags_template_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("template_id", "tag", name=op.f("pk_custom_template_tags")),
+    )
+    with op.batch_alter_table("custom_template_tags", schema=None) as batch_op:
+        batch_op.create_index("ix_custom_template_tags_tag", ["tag", "template_id"], unique=False)
+
+    op.create_table(
         "custom_job_run_logs",
         sa.Column("run_id", sa.String(length=24), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
@@ -811,6 +1046,23 @@ def upgrade() -> None:
     with op.batch_alter_table("custom_job_run_logs", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_custom_job_run_logs_digest"), ["digest"], unique=False)
 
+    op.create_table(
+        "custom_job_schedule_firings",
+        sa.Column("id", sa.String(length=24), nullable=False),
+        sa.Column("schedule_id", sa.String(length=24), nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("fired_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("run_id", sa.String(length=24), nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["schedule_id"],
+            ["custom_job_schedules.id"],
+            name=op.f("fk_custom_job_schedule_firings_schedule_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_custom_job_schedule_firings")),
+        sa.UniqueConstraint("schedule_id", "due_at", name=op.f("uq_custom_job_schedule_firings_schedule_id_due_at")),
+    )
     op.create_table(
         "custom_model_test_log_lines",
         sa.Column("test_id", sa.String(length=24), nullable=False),
@@ -831,16 +1083,35 @@ def upgrade() -> None:
 def downgrade() -> None:
     # ### commands auto generated by Alembic - please adjust! ###
     op.drop_table("custom_model_test_log_lines")
+    op.drop_table("custom_job_schedule_firings")
     with op.batch_alter_table("custom_job_run_logs", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_custom_job_run_logs_digest"))
 
     op.drop_table("custom_job_run_logs")
+    with op.batch_alter_table("custom_template_tags", schema=None) as batch_op:
+        batch_op.drop_index("ix_custom_template_tags_tag")
+
+    op.drop_table("custom_template_tags")
     with op.batch_alter_table("custom_model_tests", schema=None) as batch_op:
         batch_op.drop_index("ix_custom_model_tests_version")
         batch_op.drop_index("ix_custom_model_tests_model")
         batch_op.drop_index(batch_op.f("ix_custom_model_tests_log_digest"))
 
     op.drop_table("custom_model_tests")
+    op.drop_table("custom_metric_values")
+    with op.batch_alter_table("custom_metric_reports", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_custom_metric_reports_at"))
+
+    op.drop_table("custom_metric_reports")
+    with op.batch_alter_table("custom_job_schedules", schema=None) as batch_op:
+        batch_op.drop_index("ix_custom_job_schedules_job")
+        batch_op.drop_index(
+            "ix_custom_job_schedules_due",
+            sqlite_where=sa.text("next_due_at IS NOT NULL"),
+            postgresql_where=sa.text("next_due_at IS NOT NULL"),
+        )
+
+    op.drop_table("custom_job_schedules")
     with op.batch_alter_table("custom_job_runs", schema=None) as batch_op:
         batch_op.drop_index("ix_custom_job_runs_workspace")
         batch_op.drop_index("ix_custom_job_runs_schedule")
@@ -876,10 +1147,23 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_deployment_tags_deployment_id"))
 
     op.drop_table("deployment_tags")
+    op.drop_table("deployment_models")
     with op.batch_alter_table("deployment_logs", schema=None) as batch_op:
         batch_op.drop_index("ix_deployment_logs_deployment")
 
     op.drop_table("deployment_logs")
+    op.drop_table("deployment_health")
+    with op.batch_alter_table("custom_templates", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_custom_templates_workspace_id"))
+        batch_op.drop_index("ix_custom_templates_type")
+        batch_op.drop_index("ix_custom_templates_sub_type")
+        batch_op.drop_index(batch_op.f("ix_custom_templates_publisher"))
+        batch_op.drop_index("ix_custom_templates_name")
+        batch_op.drop_index(batch_op.f("ix_custom_templates_is_shipped"))
+        batch_op.drop_index("ix_custom_templates_created")
+        batch_op.drop_index(batch_op.f("ix_custom_templates_category"))
+
+    op.drop_table("custom_templates")
     with op.batch_alter_table("custom_model_versions", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_custom_model_versions_workspace_id"))
         batch_op.drop_index("ix_custom_model_versions_newest")
@@ -888,10 +1172,19 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_custom_model_versions_base_environment_id"))
 
     op.drop_table("custom_model_versions")
+    with op.batch_alter_table("custom_metrics", schema=None) as batch_op:
+        batch_op.drop_index("ix_custom_metrics_name")
+        batch_op.drop_index("ix_custom_metrics_deployment")
+
+    op.drop_table("custom_metrics")
     with op.batch_alter_table("custom_jobs", schema=None) as batch_op:
-        batch_op.drop_index("ix_custom_jobs_organization")
+        batch_op.drop_index("ix_custom_jobs_type")
 
     op.drop_table("custom_jobs")
+    with op.batch_alter_table("challengers", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_challengers_prediction_environment_id"))
+
+    op.drop_table("challengers")
     with op.batch_alter_table("api_tokens", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_api_tokens_user_id"))
         batch_op.drop_index(batch_op.f("ix_api_tokens_holder_id"))
@@ -951,6 +1244,7 @@ def downgrade() -> None:
 
     op.drop_table("registered_models")
     with op.batch_alter_table("prediction_usage", schema=None) as batch_op:
+        batch_op.drop_index("ix_prediction_usage_recent")
         batch_op.drop_index("ix_prediction_usage_hour")
 
     op.drop_table("prediction_usage")
@@ -973,6 +1267,14 @@ def downgrade() -> None:
 
     op.drop_table("grants")
     op.drop_table("grant_counts")
+    with op.batch_alter_table("events", schema=None) as batch_op:
+        batch_op.drop_index("ix_events_type")
+        batch_op.drop_index("ix_events_resource")
+        batch_op.drop_index(batch_op.f("ix_events_at"))
+
+    op.drop_table("events")
+    op.drop_table("event_cursors")
+    op.drop_table("event_counters")
     with op.batch_alter_table("environments", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_environments_is_public"))
 
@@ -983,6 +1285,11 @@ def downgrade() -> None:
 
     op.drop_table("custom_models")
     op.drop_table("custom_job_queues")
+    with op.batch_alter_table("credentials", schema=None) as batch_op:
+        batch_op.drop_index("ix_credentials_name")
+        batch_op.drop_index("ix_credentials_created")
+
+    op.drop_table("credentials")
     with op.batch_alter_table("builds", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_builds_environment_version_id"))
 

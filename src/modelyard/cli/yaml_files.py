@@ -1,4 +1,4 @@
-"""The YAML file of a folder that says what it is."""
+"""Files in YAML that describe a folder: read with the place of a mistake."""
 
 import re
 from collections.abc import Sequence
@@ -23,20 +23,23 @@ _Loader.add_implicit_resolver(
 )
 
 
-def read_metadata(folder: Path, names: Sequence[str]) -> dict[str, Any]:
-    """What the first of these files that is there holds; empty without any. Errors name the place of a mistake."""
-    file = next((folder / name for name in names if (folder / name).is_file()), None)
-    if file is None:
-        return {}
+def read_yaml(file: Path, example: str) -> dict[str, Any]:
+    """The map in a file; empty where the file is. Raises ``CommandError``; ``example`` names keys that it may have."""
     try:
         values = yaml.load(file.read_text(encoding="utf-8"), _Loader)  # noqa: S506 # a safe loader
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or error
-        raise CommandError(f"{file}{place}: {problem}", hint="correct the YAML and push again") from error
+        raise CommandError(f"{file}{place}: {problem}", hint="correct the YAML and try again") from error
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise CommandError(f"{file}: it must be a map of keys, such as name and description")
+        raise CommandError(f"{file}: it must be a map of keys, such as {example}")
     return values
+
+
+def read_metadata(folder: Path, names: Sequence[str]) -> dict[str, Any]:
+    """What the first of these files of a folder that is there holds; empty without any."""
+    file = next((folder / name for name in names if (folder / name).is_file()), None)
+    return {} if file is None else read_yaml(file, "name and description")

@@ -1,0 +1,1 @@
+"""Credentials: what user code needs to get into other systems, stored encrypted."""

@@ -1,0 +1,1 @@
+"""Challengers: packages that are proposed to take the place of a deployment's model."""

@@ -1,0 +1,113 @@
+"""Publishing events, handing each to every consumer once, and listing them."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from modelyard.events.schemas import Event, EventListQuery
+from modelyard.events.tables import EventCounter, EventCursor, EventRow
+from modelyard.identity import sharing
+from modelyard.identity.caller import Caller
+from modelyard.identity.tables import ResourceKind
+from modelyard.kernel.database import upsert
+from modelyard.kernel.ids import new_id
+from modelyard.kernel.paging import Page, page
+from modelyard.kernel.routing import RequestInfo
+from modelyard.kernel.wakeup import notify
+from modelyard.kernel.wire import UNSET, moment
+
+COUNTER = 1
+
+
+def publish(session: Session, event: Event) -> Event:
+    """Tells that something happened, in the transaction of the change: without that, there is no event either.
+
+    Until the commit nobody else can publish, so it comes last in a transaction, and that is short. The answer is the
+    event with its id and time.
+    """
+    kind, resource_id = _resource(event)
+    session.flush()
+    now = datetime.now(UTC)
+    told = msgspec.structs.replace(event, id=new_id(), at=moment(now))
+    session.add(
+        EventRow(
+            id=told.id,
+            number=_next_number(session),
+            at=now,
+            type=told.type,
+            resource_kind=kind.value,
+            resource_id=resource_id,
+            content=msgspec.to_builtins(told),
+        )
+    )
+    notify(session)
+    return told
+
+
+def claim_unseen(session: Session, consumer: str, limit: int = 100) -> list[Event]:
+    """The next events for ``consumer``, in the order in which they were published; they are never given to it again.
+
+    The cursor moves in the caller's transaction: what that does about the events and their being seen are committed
+    together, or neither is. Of several processes one at a time claims for a consumer, the others wait for its commit.
+    A new consumer begins with the oldest event that is kept.
+    """
+    statement = upsert(session, EventCursor).values(consumer=consumer, number=0)
+    session.execute(statement.on_conflict_do_nothing(index_elements=["consumer"]))
+    cursor = session.get_one(EventCursor, consumer, with_for_update=True, populate_existing=True)
+    rows = session.scalars(
+        select(EventRow).where(EventRow.number > cursor.number).order_by(EventRow.number).limit(limit)
+    ).all()
+    if rows:
+        cursor.number = rows[-1].number
+        session.flush()
+    return [_event(row) for row in rows]
+
+
+def has_unseen(session: Session, consumer: str) -> bool:
+    """Whether there is anything to claim; for a read-only session, so that looking costs no write."""
+    cursor = session.get(EventCursor, consumer)
+    seen = cursor.number if cursor is not None else 0
+    return session.scalar(select(EventRow.number).where(EventRow.number > seen).limit(1)) is not None
+
+
+def list_events(session: Session, caller: Caller, query: EventListQuery, request: RequestInfo) -> Page[Event]:
+    """The events of deployments and jobs that the caller may view, newest first."""
+    statement = sharing.scoped_by_kind(caller, EventRow, EventRow.resource_kind, EventRow.resource_id)
+    wanted = [one for one in (query.deployment_id, query.custom_job_id) if one is not None]
+    for resource_id in wanted:
+        statement = statement.where(EventRow.resource_id == resource_id)
+    if query.type:
+        statement = statement.where(EventRow.type.in_(query.type))
+    statement = statement.order_by(EventRow.number.desc())
+    return page(session, statement, query, request, lambda rows: [_event(row) for row in rows])
+
+
+def forget_events(session: Session, resource_id: str) -> None:
+    """Drops what is told of an erased deployment or job."""
+    session.execute(delete(EventRow).where(EventRow.resource_id == resource_id))
+
+
+def _resource(event: Event) -> tuple[ResourceKind, str]:
+    """Whose grants decide who sees the event."""
+    is_of_job = event.type == "runFailed"
+    resource_id: Any = event.custom_job_id if is_of_job else event.deployment_id
+    if resource_id is UNSET:
+        raise ValueError(f"{event.type} without the id of what it is about")
+    return (ResourceKind.CUSTOM_JOB if is_of_job else ResourceKind.DEPLOYMENT), str(resource_id)
+
+
+def _next_number(session: Session) -> int:
+    statement = upsert(session, EventCounter).values(id=COUNTER, last=1)
+    number = session.scalar(
+        statement.on_conflict_do_update(index_elements=["id"], set_={"last": EventCounter.last + 1}).returning(
+            EventCounter.last
+        )
+    )
+    return int(number or 0)
+
+
+def _event(row: EventRow) -> Event:
+    return msgspec.convert(row.content, Event)

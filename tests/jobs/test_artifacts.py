@@ -1,0 +1,134 @@
+"""What a run leaves in its output folder: the regular files, and never what they point to."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelyard.jobs.runs import keeping
+from modelyard.jobs.runs.keeping import Limits, keep_artifacts
+from modelyard.storage.blobs import BlobStore
+from tests.jobs.builders import Workshop, path_of
+
+HOSTILE = """
+import os, socket, sys
+os.chdir(os.environ["MODELYARD_OUTPUT_DIR"])
+open("a.txt", "w").write("kept")
+os.makedirs("deep/er")
+open("deep/er/b.bin", "wb").write(bytes(range(256)))
+open("empty", "w").close()
+open("\\u00fcber.txt", "w").write("u")
+os.symlink("/etc/passwd", "link")
+os.symlink("/", "root")
+os.symlink("a.txt", "inside")
+os.mkfifo("pipe")
+socket.socket(socket.AF_UNIX).bind("socket")
+open("x" * 255, "w").write("long")
+place = "."
+for _ in range(40):
+    place += "/" + "d" * 60
+    os.mkdir(place)
+os.chdir(place)
+open("far", "w").write("far")
+os.chdir(os.environ["MODELYARD_OUTPUT_DIR"])
+open(b"not\\xffunicode", "w").write("n")
+open("a\\nline", "w").write("n")
+open("back\\\\slash", "w").write("n")
+os.chmod("a.txt", 0)
+with open("sparse", "wb") as file: file.truncate(1 << 33)
+for number in range(30):
+    open(f"many{number:02}", "w").write(str(number))
+"""
+
+
+def test_only_regular_files_are_kept(a_workshop: Callable[..., Workshop]) -> None:
+    workshop = a_workshop(max_artifacts=25, max_work_bytes=64 << 20)
+    with workshop.working():
+        run = workshop.run(workshop.a_job(HOSTILE))
+        assert run["status"] == "succeeded", workshop.log(run)
+        found = workshop.artifacts(run)
+        log = workshop.log(run)
+        assert len(found) == 25
+        assert found["a.txt"] == b"kept"
+        assert found["deep/er/b.bin"] == bytes(range(256))
+        assert found["empty"] == b""
+        assert not found.keys() & {"link", "root", "inside", "pipe", "socket", "sparse", "a\nline"}
+        assert not [path for path in found if path.startswith("d" * 60)], "below that depth nothing is kept"
+        assert "a\\nline" in log
+        assert "the first 25 files are kept" in log
+        listed = workshop.api.get(f"{path_of(run)}artifacts/?limit=10&offset=20").json()
+        assert (listed["count"], listed["totalCount"]) == (5, 25)
+        one = listed["data"][0]
+        answer = workshop.api.get(f"{path_of(run)}artifacts/{one['id']}/")
+        assert one["fileName"] in answer.headers["Content-Disposition"]
+        assert workshop.api.get(f"{path_of(run)}artifacts/{'0' * 24}/").status_code == 404
+        assert workshop.artifacts(workshop.run(workshop.a_job("1\n"))) == {}
+
+
+@pytest.fixture
+def blobs(an_installation: Callable[..., Any]) -> BlobStore:
+    store: BlobStore = an_installation().application.parts.get(BlobStore)
+    return store
+
+
+def keep(blobs: BlobStore, work: Path, files: int = 100, total_bytes: int = 1 << 20) -> tuple[list[str], list[str]]:
+    said: list[str] = []
+    kept = keep_artifacts(blobs, work, Limits(files, total_bytes), said.append)
+    return [one.path for one in kept], said
+
+
+def test_what_is_exchanged_after_it_was_listed_is_not_followed(
+    blobs: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a sandbox a process may outlive its run, and change files under the collector's hands."""
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    output = tmp_path / "work" / "output"
+    (output / "folder").mkdir(parents=True)
+    for name in ("became_link", "became_pipe", "folder/file", "gone", "stays"):
+        (output / name).write_text("x")
+    store = keeping._store
+
+    def exchange(*arguments: Any) -> Any:
+        name = arguments[2]
+        if name != "stays":
+            os.unlink(name, dir_fd=arguments[1])
+        if name == "became_link":
+            os.symlink(secret, name, dir_fd=arguments[1])
+        if name == "became_pipe":
+            os.mkfifo(name, dir_fd=arguments[1])
+        return store(*arguments)
+
+    monkeypatch.setattr(keeping, "_store", exchange)
+    kept, said = keep(blobs, tmp_path / "work")
+    assert kept == ["stays"]
+    assert len(said) == 4
+    assert "no regular file any more" in "".join(said)
+
+
+def test_an_output_folder_that_is_a_link_is_none(blobs: BlobStore, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "secret").write_text("x")
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "output").symlink_to(tmp_path / "elsewhere")
+    assert keep(blobs, tmp_path / "work") == ([], [])
+
+
+def test_names_that_become_one_and_files_that_are_too_large_are_told(blobs: BlobStore, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    (output / "\u00fc").mkdir(parents=True)
+    (output / "\u00fc" / "inside").write_text("composed")
+    (output / "u\u0308").write_text("decomposed")
+    (output / "e\u0301").write_text("first")
+    (output / "\u00e9").write_text("second")
+    (output / "big").write_bytes(b"x" * 600)
+    (output / "large").write_bytes(b"x" * 600)
+    kept, said = keep(blobs, tmp_path, total_bytes=1000)
+    assert kept == ["big", "\u00e9", "\u00fc"]
+    assert len(said) == 3
+    assert "only 395 more are kept" in "".join(said)
+    for number in range(40):
+        (output / f"\\{number}").write_text("x")
+    assert keep(blobs, tmp_path)[1][-1].endswith("more output files are not kept")
