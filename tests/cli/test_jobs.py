@@ -109,7 +109,7 @@ def test_a_push_makes_the_job_and_sends_only_what_changed(modelyard: Terminal) -
 
 
 def test_metadata_describes_the_job_and_its_parameters(modelyard: Terminal) -> None:
-    folder = a_job_folder(modelyard, "Parameters", 'echo "$GREETING $TO"\n', {"metadata.yaml": PARAMETERS})
+    folder = a_job_folder(modelyard, "Parameters", 'echo "$GREETING $TO $TIMES $LOUD"\n', {"metadata.yaml": PARAMETERS})
     job = modelyard.ok("job", "push", folder, "--env", PYTHON, "--json").json["job"]
     assert (job["description"], job["jobType"]) == ("Says hello.", "notification")
     shown = modelyard.ok("job", "show", "Parameters").out
@@ -124,6 +124,7 @@ def test_metadata_describes_the_job_and_its_parameters(modelyard: Terminal) -> N
     ).json
     values = {each["fieldName"]: each.get("overrideValue") for each in run["runtimeParameters"]}
     assert values == {"GREETING": None, "TIMES": 2.5, "LOUD": True, "TO": "you=me"}
+    assert modelyard.ok("job", "logs", "Parameters").out == "Hello you=me 2.5 true\n"
 
     for option, told in {
         "TIMES=many": "TIMES is a number, not 'many'",
