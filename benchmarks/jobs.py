@@ -50,24 +50,28 @@ def measure() -> list[Result]:
     with an_installation() as installation:
         yard = Yard(installation.story.api, plain_environment(installation.story.api), patience_s=300)
         yard.run(yard.a_job(HELLO))
-        results += _first_lines(yard)
+        results += _first_lines(yard, installation)
         results += _followed(yard, installation)
         results += _flood(yard, installation)
     with an_installation() as installation:
         yard = Yard(installation.story.api, plain_environment(installation.story.api), patience_s=300)
         yard.run(yard.a_job(HELLO))
-        results += _throughput(yard)
+        with Client(installation.server.port, installation.token) as client:
+            results += _throughput(yard, client)
     return results + _lists()
 
 
-def _first_lines(yard: Yard) -> list[Result]:
+def _first_lines(yard: Yard, installation: Installation) -> list[Result]:
     """POST of a run → the first line that user code printed, by the time that the supervisor wrote before it."""
     job = yard.a_job(HELLO)
 
     def ours() -> float:
-        asked_at = time.time()
-        run = yard.ended(yard.start(job))
-        written = yard.log(run, timestamps="true").split()[0]
+        with Client(installation.server.port, installation.token) as client:
+            asked_at = time.time()
+            run = client.ask("POST", f"/api/v2/customJobs/{job['id']}/runs/", b"{}").json(201)
+            while client.ask("GET", f"/api/v2{path_of(run)}").json(200)["status"] not in ENDED:
+                time.sleep(0.1)
+            written = client.ask("GET", f"/api/v2{path_of(run)}logs/?timestamps=true").body.decode().split()[0]
         return (datetime.fromisoformat(written).timestamp() - asked_at) * 1000
 
     taken = sorted(ours() for _ in range(FIRST_LINES))
@@ -85,18 +89,22 @@ def _first_lines(yard: Yard) -> list[Result]:
     return [Figure("POST of a run to its first line, p50", _at(taken, 0.5), "ms", 250), *results]
 
 
-def _throughput(yard: Yard) -> list[Result]:
-    job = yard.a_job(HELLO)
-    started = [yard.start(job) for _ in range(QUEUED)]
-    begun = time.perf_counter()
-    done = sum(yard.read(run)["status"] in ENDED for run in started)
-    last = yard.ended(started[-1])
-    ended = [yard.ended(run) for run in started]
+def _throughput(yard: Yard, client: Client) -> list[Result]:
+    """Runs wait behind ones that sleep until all are asked for; then they are let go."""
+    job, blocker = yard.a_job(HELLO), yard.a_job("import time\ntime.sleep(600)\n")
+    places = int(yard.api.get("/customJobLimits/").json()["maxCustomJobRuns"])
+    blocking = [yard.start(blocker) for _ in range(places)]
+    path = f"/api/v2/customJobs/{job['id']}/runs/"
+    started = [client.ask("POST", path, b"{}").json(201)["id"] for _ in range(QUEUED)]
+    for run in blocking:
+        yard.cancel(run)
+    while client.ask("GET", f"{path}{started[-1]}/").json(200)["status"] not in ENDED:
+        time.sleep(0.25)
+    ended = [yard.ended({"customJobId": job["id"], "id": run_id}) for run_id in started]
     assert {run["status"] for run in ended} == {"succeeded"}, {run["status"] for run in ended}
-    times = sorted(datetime.fromisoformat(str(run["endedAt"])) for run in [*ended, last])
-    took_s = (times[-1] - times[0]).total_seconds()
-    note = f"{done} had ended before the last was asked for; {time.perf_counter() - begun:.1f} s to the end"
-    return [Figure(f"runs per second, {QUEUED} queued", (QUEUED - 1) / took_s, "/s", 8, at_least=True, note=note)]
+    begun = min(datetime.fromisoformat(str(run["startedAt"])) for run in ended)
+    took_s = (max(datetime.fromisoformat(str(run["endedAt"])) for run in ended) - begun).total_seconds()
+    return [Figure(f"runs per second, {QUEUED} queued", QUEUED / took_s, "/s", 8, at_least=True)]
 
 
 def _followed(yard: Yard, installation: Installation) -> list[Result]:

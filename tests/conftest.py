@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import func, select
 
 from modelyard.app import Application, build, prepare
 from modelyard.compute.executor import Executor
@@ -17,6 +18,8 @@ from modelyard.identity.tables import Organization, User
 from modelyard.kernel.database import Base
 from modelyard.kernel.ids import new_id
 from modelyard.kernel.settings import Settings
+from modelyard.templates.tables import CustomTemplate
+from modelyard.workspaces.tables import File, Workspace
 from tests.api_client import Api, in_process
 from tests.postgres import Cluster, programs, running_cluster
 from tests.waiting import wait_until
@@ -38,6 +41,16 @@ class Installation:
     def run_operations(self) -> None:
         """Does everything that is due, in this thread."""
         self.application.engine().run_until_idle()
+
+    def stored(self) -> tuple[int, int]:
+        """How many workspaces and files there are, without those of the templates that ship."""
+        shipped = select(Workspace.tree_id).join(CustomTemplate, CustomTemplate.workspace_id == Workspace.id)
+        with self.application.database.read() as session:
+            workspaces, files = (
+                session.scalar(select(func.count()).where(column.not_in(shipped.where(CustomTemplate.is_shipped))))
+                for column in (Workspace.tree_id, File.tree_id)
+            )
+        return workspaces or 0, files or 0
 
     def a_user(self, name: str, *, organization: str = "default") -> Api:
         """A new user (and organization, where it is new), and the API as they see it."""

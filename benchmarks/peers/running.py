@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import psutil
 from tests.servers import a_free_port
@@ -81,7 +81,17 @@ class RunningPeer:
     port: int
 
 
-def environment_of(peer: Peer) -> Path:
+class Installable(Protocol):
+    """What has a name, and packages to install."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def packages(self) -> tuple[str, ...]: ...
+
+
+def environment_of(peer: Installable, beside: Sequence[str] = SAME) -> Path:
     """The peer's own virtual environment, made by uv when it is used for the first time. Raises ``PeerError``."""
     folder = CACHE_DIR / "peers" / peer.name.lower().replace(" ", "")
     done = folder / ".complete"
@@ -93,7 +103,7 @@ def environment_of(peer: Peer) -> Path:
         [uv, "venv", "--quiet", "--python", sys.executable, str(folder)],
         [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", str(folder / "bin" / "python")],
     ]
-    steps[1] += [*peer.packages, *SAME]
+    steps[1] += [*peer.packages, *beside]
     for step in steps:
         ended = subprocess.run(step, capture_output=True, text=True, check=False)
         if ended.returncode != 0:
@@ -133,7 +143,7 @@ def running(peer: Peer, rows: Rows) -> Iterator[RunningPeer]:
             _await_answer(process, f"http://127.0.0.1:{port}{peer.path}", body, log)
             yield RunningPeer(peer, port)
         finally:
-            _end(process)
+            end(process)
 
 
 def _await_answer(process: "subprocess.Popen[bytes]", url: str, body: bytes, log: Path) -> None:
@@ -153,7 +163,7 @@ def _await_answer(process: "subprocess.Popen[bytes]", url: str, body: bytes, log
     raise PeerError(f"does not answer: {why}; {log.read_text(errors='replace')[-500:]}")
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def end(process: "subprocess.Popen[bytes]") -> None:
     """Ends the peer, nicely at first, and everything that descends from it."""
     with contextlib.suppress(psutil.NoSuchProcess):
         family = [*psutil.Process(process.pid).children(recursive=True)]

@@ -98,6 +98,7 @@ Commands:
   cancel     Cancel a run.
   artifacts  List or download the files that a run left.
   share      Share this job, or show who has which role.
+  schedule   When a job runs by itself: cron expressions in a time zone.
 """
 HEAVY = ("httpx2", "rich", "yaml", "pathspec", "litestar", "sqlalchemy", "modelyard.app", "modelyard.kernel")
 

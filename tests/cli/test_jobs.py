@@ -140,6 +140,26 @@ def test_metadata_describes_the_job_and_its_parameters(modelyard: Terminal) -> N
     assert modelyard.ok("job", "show", "Parameters", "--json").json["runCount"] == 1
 
 
+def test_credentials_and_deployments_are_named_by_name(modelyard: Terminal) -> None:
+    metadata = """
+name: Connected
+runtimeParameterDefinitions:
+  - {fieldName: LOGIN, type: credential, credentialType: basic}
+  - {fieldName: DEPLOYMENT, type: deployment}
+"""
+    (modelyard.folder / "password.txt").write_text("correct-horse-battery")
+    fields = ("--field", "user=anna", "--field", "password=@password.txt")
+    modelyard.ok("credential", "create", "job login", "--type", "basic", *fields)
+    job = a_job(modelyard, "Connected", 'echo "$LOGIN_USER $LOGIN_PASSWORD"\n', {"metadata.yaml": metadata})
+    outcome = modelyard.ok("job", "run", job, "--param", "LOGIN=job login")
+    assert outcome.out.startswith("anna ***")
+    assert "horse" not in outcome.out
+    outcome = modelyard("job", "run", job, "--param", "LOGIN=no such login")
+    assert (outcome.code, outcome.out) == (3, "")
+    outcome = modelyard("job", "run", job, "--param", "DEPLOYMENT=no such deployment")
+    assert (outcome.code, outcome.out) == (3, "")
+
+
 def test_settings_are_made_and_changed(modelyard: Terminal) -> None:
     made = modelyard.ok(
         *("job", "create", "Set up", "--env", PYTHON, "--type", "retraining", "--network", "public"),

@@ -24,6 +24,7 @@ STORIES = (
     "docs/events.md",
     "docs/jobs.md",
     "docs/templates.md",
+    "docs/schedules.md",
 )
 OF_THE_MACHINE = ("docs/operations.md", "docs/security.md")
 """Pages whose commands install, serve and look after; their commands have tests of their own."""

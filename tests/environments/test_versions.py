@@ -14,7 +14,6 @@ from sqlalchemy import select
 from modelyard.environments.images.store import ImageStore
 from modelyard.environments.tables import Build, EnvironmentVersion
 from modelyard.operations.tables import Operation
-from modelyard.workspaces.tables import Workspace
 from tests.conftest import Installation
 from tests.environments.contexts import (
     START,
@@ -175,7 +174,7 @@ def test_a_hostile_or_useless_context_is_refused_and_leaves_nothing(
     with installation.application.database.read() as session:
         assert session.scalars(select(Build)).all() == []
         assert session.scalars(select(Operation)).all() == []
-        assert session.scalars(select(Workspace)).all() == []
+    assert installation.stored() == (0, 0)
 
 
 def test_images_are_refused_with_the_executor_that_they_take(installation: Installation) -> None:

@@ -4,9 +4,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from modelyard.datasets import work as dataset_work
+from modelyard.deployments.challengers.tables import Challenger
+from modelyard.deployments.events import tell_created
 from modelyard.deployments.tables import Deployment, DeploymentLog, DeploymentStatus, LogKind
 from modelyard.environments.tables import Environment, EnvironmentVersion
 from modelyard.kernel.ids import new_id
@@ -21,6 +23,9 @@ from tests.models.builders import a_model, a_version
 from tests.templates.builders import a_template
 
 CSV = b"age,city,churned\n31,Bern,yes\n45,Graz,no\n"
+
+
+MARK = "mark-of-"
 
 
 @dataclass
@@ -56,8 +61,12 @@ def fill(endpoint: Endpoint, estate: Estate, last: "Estate | str | None" = None)
 
 
 def settle(installation: Installation) -> None:
-    """Puts everything that is under way into its good end, so that the next request meets nothing unfinished."""
+    """Puts everything that is under way into its good end, so that the next request meets nothing unfinished.
+
+    Challengers that requests proposed are withdrawn, so that the next can propose the same.
+    """
     with installation.application.database.write() as session:
+        session.execute(delete(Challenger).where(~Challenger.name.startswith(MARK)))
         session.execute(update(CustomModelTest).values(overall_status=TestStatus.SUCCEEDED.value))
         session.execute(update(Deployment).values(status=DeploymentStatus.ACTIVE.value))
         session.execute(update(Operation).values(status="COMPLETED", finished_at=datetime.now(UTC)))
@@ -69,7 +78,7 @@ def an_estate(installation: Installation, name: str, organization: str) -> Estat
     Nothing is built or started: the rows are what strangers would like to see.
     """
     api = installation.a_user(name, organization=organization)
-    mark = f"mark-of-{name}"
+    mark = f"{MARK}{name}"
     estate = Estate(api, mark)
     _add_account(estate, api.as_(ADMIN_TOKEN))
     _add_credential(estate)
@@ -80,6 +89,7 @@ def an_estate(installation: Installation, name: str, organization: str) -> Estat
     _add_package(estate)
     _add_deployment(estate, installation)
     _add_template(estate)
+    _add_challenger(estate)
     return estate
 
 
@@ -152,8 +162,7 @@ def _add_test(estate: Estate) -> None:
     body = {name: estate.ids[name] for name in ("customModelId", "customModelVersionId", "datasetId")}
     started = estate.api.post("/customModelTests/", json=body)
     assert started.status_code == 202, started.text
-    listed = _made(estate.api.get(f"/customModelTests/?customModelId={body['customModelId']}"), 200)
-    estate.ids["customModelTestId"] = listed["data"][0]["id"]
+    estate.ids["customModelTestId"] = started.json()["customModelTestId"]
 
 
 def _add_package(estate: Estate) -> None:
@@ -187,6 +196,7 @@ def _add_deployment(estate: Estate, installation: Installation) -> None:
     deployment = _made(answer, 202)
     log_id = new_id()
     with installation.application.database.write() as session:
+        tell_created(session, session.get_one(Deployment, deployment["id"]))
         for kind, row_id in ((LogKind.RUNTIME, log_id), (LogKind.LAUNCH, new_id())):
             session.add(
                 DeploymentLog(
@@ -201,3 +211,14 @@ def _add_deployment(estate: Estate, installation: Installation) -> None:
     metric = {"name": estate.mark, "units": "x", "type": "sum", "directionality": "higherIsBetter"}
     path = f"/deployments/{deployment['id']}/customMetrics/"
     estate.ids["customMetricId"] = _made(estate.api.post(path, json=metric | {"isModelSpecific": True}))["id"]
+
+
+def _add_challenger(estate: Estate) -> None:
+    body = {name: estate.ids[name] for name in ("customModelVersionId", "registeredModelId")}
+    package = _made(estate.api.post("/modelPackages/fromCustomModelVersion/", json=body))
+    path = f"/deployments/{estate.ids['deploymentId']}/"
+    enabled = {"challengerModels": {"enabled": True}}
+    assert estate.api.patch(f"{path}settings/", json=enabled).status_code == 202
+    _made(estate.api.post(f"{path}challengers/", json={"modelPackageId": package["id"], "name": estate.mark}), 202)
+    listed = _made(estate.api.get(f"{path}challengers/"), 200)
+    estate.ids["challengerId"] = listed["data"][-1]["id"]

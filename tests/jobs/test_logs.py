@@ -18,6 +18,13 @@ out.flush()
 os.write(2, b"to stderr\n")
 os.write(1, b"no newline at the end")
 """
+WAITING = """
+import os, time
+for number in range(400):
+    print("line", number, flush=True)
+while not os.path.exists("go"):
+    time.sleep(0.01)
+"""
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z ")
 
 
@@ -72,9 +79,8 @@ def test_over_the_limit_the_newest_is_kept_and_says_so(a_workshop: Callable[...,
 
 def test_reading_while_the_run_ends_loses_nothing(workshop: Workshop, monkeypatch: Any) -> None:
     """The output moves from the workload's folder into a blob; whoever reads just then sees it all the same."""
-    program = "import time\nfor n in range(400): print('line', n, flush=True)\nwhile not __import__('os').path.exists('go'): time.sleep(0.01)\n"
     for query in ({}, {"tail": 500}):
-        run = workshop.start(workshop.a_job(program))
+        run = workshop.start(workshop.a_job(WAITING))
         workshop.await_log(run, "line 399")
         work = workshop.executor.work(str(workshop.row(run).workload_id))
         with _at_first_look(monkeypatch, lambda run=run, work=work: (_touch(work), workshop.ended(run))):

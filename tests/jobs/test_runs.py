@@ -1,10 +1,10 @@
 """Runs from their start to their end: what the program is given, how it ends, and what stops it."""
 
-import itertools
 import json
-import os
 from collections.abc import Callable
 from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,7 +28,8 @@ print(open("data/table.csv").read())
 STUBBORN = """
 import os, signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-child = subprocess.Popen([sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(99)"])
+deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(99)"
+child = subprocess.Popen([sys.executable, "-c", deaf])
 print("stands", flush=True)
 time.sleep(99)
 """
@@ -129,9 +130,7 @@ def test_cancel_asks_and_then_kills_the_whole_tree(workshop: Workshop) -> None:
     assert workshop.api.patch(path_of(graceful), json=values).status_code == 422
     assert made(workshop.api.patch(path_of(graceful), json={"description": "new"}))["description"] == "new"
     assert workshop.api.delete(f"{path_of(graceful)}logs/").status_code == 409
-    (pid,) = {
-        workshop.executor.observe(str(workshop.row(stubborn).workload_id)).supervisor_pid,
-    }
+    pid = workshop.executor.observe(str(workshop.row(stubborn).workload_id)).supervisor_pid
     for run in (graceful, stubborn):
         assert workshop.cancel(run).status_code == 204
         assert workshop.read(run)["status"] in {"canceling", "canceled"}
@@ -141,7 +140,7 @@ def test_cancel_asks_and_then_kills_the_whole_tree(workshop: Workshop) -> None:
     assert "was asked to end" in workshop.log(graceful)
     assert "by force" in ended[1]["reason"]
     assert "stopped on request" in workshop.log(stubborn)
-    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), what="the end of its supervisor")
+    wait_until(lambda: not Path(f"/proc/{pid}").exists(), what="the end of its supervisor")
     assert workshop.api.get(f"/status/{stubborn['jobStatusId']}/").json()["status"] == "ABORTED"
     assert tokens(workshop) == 0
 
@@ -192,7 +191,7 @@ def test_runs_over_the_limit_wait_in_order_and_say_so(a_workshop: Callable[..., 
         assert workshop.read(waiting[2])["waitingFor"] == "a free place; 1 other run waits longer"
         workshop.cancel(blocker)
         ended = [workshop.ended(waiting[place]) for place in (0, 2, 3)]
-    for before, after in itertools.pairwise(ended):
+    for before, after in pairwise(ended):
         assert before["endedAt"] <= after["startedAt"], "one at a time, in the order they came"
 
 

@@ -112,20 +112,24 @@ def test_a_lost_attempt_is_repeated_where_the_job_asks_for_it(
 
 # the phases as a table: how an attempt that was seen so ends
 
+OVERTIME, KILLED, STOPPED = "time limit of 1 s exceeded", "its supervisor was killed", "stopped on request"
+SIGNALLED, MEMORY, UNSTARTED = "ended by signal SIGKILL", "memory limit exceeded", "could not be started"
+EXITED, LOST = State.EXITED, State.LOST
+
 ENDINGS: list[tuple[Observation, bool, RunStatus, str | None]] = [
-    (Observation(State.EXITED, exit_code=0), False, RunStatus.SUCCEEDED, None),
-    (Observation(State.EXITED, exit_code=1), False, RunStatus.FAILED, None),
-    (Observation(State.EXITED, 137, "ended by signal SIGKILL"), False, RunStatus.FAILED, "ended by signal SIGKILL"),
-    (Observation(State.EXITED, 137, "memory limit exceeded"), False, RunStatus.FAILED, "memory limit exceeded"),
-    (Observation(State.EXITED, None, "could not be started"), False, RunStatus.INTERRUPTED, "could not be started"),
-    (Observation(State.EXITED, 143, "time limit of 1 s exceeded"), False, RunStatus.INTERRUPTED, "time limit of 1 s exceeded"),
-    (Observation(State.EXITED, 0, "time limit of 1 s exceeded"), False, RunStatus.INTERRUPTED, "time limit of 1 s exceeded"),
-    (Observation(State.EXITED, 143, "stopped on request"), False, RunStatus.INTERRUPTED, "stopped on request"),
-    (Observation(State.EXITED, 143, "stopped on request"), True, RunStatus.CANCELED, "stopped on request"),
-    (Observation(State.EXITED, 0), True, RunStatus.CANCELED, "canceled"),
-    (Observation(State.LOST, reason="its supervisor was killed"), False, RunStatus.INTERRUPTED, "its supervisor was killed"),
-    (Observation(State.LOST, reason="its supervisor was killed"), True, RunStatus.CANCELED, "its supervisor was killed"),
-]  # fmt: skip
+    (Observation(EXITED, exit_code=0), False, RunStatus.SUCCEEDED, None),
+    (Observation(EXITED, exit_code=1), False, RunStatus.FAILED, None),
+    (Observation(EXITED, 137, SIGNALLED), False, RunStatus.FAILED, SIGNALLED),
+    (Observation(EXITED, 137, MEMORY), False, RunStatus.FAILED, MEMORY),
+    (Observation(EXITED, None, UNSTARTED), False, RunStatus.INTERRUPTED, UNSTARTED),
+    (Observation(EXITED, 143, OVERTIME), False, RunStatus.INTERRUPTED, OVERTIME),
+    (Observation(EXITED, 0, OVERTIME), False, RunStatus.INTERRUPTED, OVERTIME),
+    (Observation(EXITED, 143, STOPPED), False, RunStatus.INTERRUPTED, STOPPED),
+    (Observation(EXITED, 143, STOPPED), True, RunStatus.CANCELED, STOPPED),
+    (Observation(EXITED, exit_code=0), True, RunStatus.CANCELED, "canceled"),
+    (Observation(LOST, reason=KILLED), False, RunStatus.INTERRUPTED, KILLED),
+    (Observation(LOST, reason=KILLED), True, RunStatus.CANCELED, KILLED),
+]
 
 
 @pytest.mark.parametrize(("seen", "is_canceled", "status", "reason"), ENDINGS)

@@ -11,7 +11,6 @@ import pytest
 from sqlalchemy import func, select
 
 from modelyard.models.tables import CustomModelVersion
-from modelyard.workspaces.tables import File, Workspace
 from tests.api_client import Api
 from tests.conftest import Installation
 from tests.models.builders import (
@@ -249,6 +248,5 @@ def _unzipped(answer: httpx.Response) -> dict[str, bytes]:
 
 def _nothing_was_left(installation: Installation) -> None:
     with installation.application.database.read() as session:
-        for table in (CustomModelVersion, File):
-            assert session.scalar(select(func.count()).select_from(table)) == 0
-        assert session.scalar(select(func.count()).select_from(Workspace)) == 0
+        assert session.scalar(select(func.count()).select_from(CustomModelVersion)) == 0
+    assert installation.stored() == (0, 0)

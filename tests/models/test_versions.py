@@ -427,4 +427,4 @@ def _file_rows(installation: Installation) -> int:
 def _nothing_was_left(installation: Installation) -> None:
     with installation.application.database.read() as session:
         assert session.scalar(select(func.count()).select_from(CustomModelVersion)) == 0
-        assert session.scalar(select(func.count()).select_from(File)) == 0
+    assert installation.stored() == (0, 0)

@@ -76,6 +76,12 @@ def test_a_taken_port_is_named_with_its_option(server: Server, tmp_path: Path) -
     assert port in second.stderr
 
 
+def test_ps_says_that_nothing_runs(server: Server, tmp_path: Path) -> None:
+    told = run(server, "ps", "--data-dir", str(tmp_path))
+    assert (told.returncode, told.stdout) == (0, "")
+    assert str(tmp_path) in told.stderr
+
+
 def test_ps_and_doctor_tell_what_there_is(server: Server) -> None:
     listed = run(server, "ps").stdout
     for role in ("api", "gateway", "controller"):

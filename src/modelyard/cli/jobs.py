@@ -13,6 +13,7 @@ from modelyard.cli.job_artifacts import artifacts
 from modelyard.cli.job_logs import logs
 from modelyard.cli.job_push import entry_point_id, push
 from modelyard.cli.job_runs import cancel, list_runs, run
+from modelyard.cli.job_schedules import schedules
 from modelyard.cli.job_settings import (
     Bundle,
     Egress,
@@ -219,3 +220,4 @@ app.command("logs")(logs)
 app.command("cancel")(cancel)
 app.command("artifacts")(artifacts)
 app.command("share")(share_roles_command(JOB))
+app.add_typer(schedules, name="schedule")

@@ -1,11 +1,13 @@
 """Building images in the background, and collecting those that nothing refers to."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from modelyard.compute.services.tables import Service, Wanted
@@ -105,8 +107,11 @@ def ensure_image(
         digest = images.digest(spec)
     except RequirementsError as error:
         raise OperationFailed(f"The requirements do not parse: {error}") from error
-    with work.unit() as session:
-        _touch(session, digest)
+    with work.database.read() as session:
+        is_fresh = (use := session.get(ImageUse, digest)) is not None and _was_touched(use)
+    if not is_fresh:
+        with work.unit() as session:
+            _touch(session, digest)
     found = images.find(digest)
     if found is not None:
         return found
@@ -185,9 +190,14 @@ def _touch(session: Session, digest: str) -> None:
     now = datetime.now(UTC)
     use = session.get(ImageUse, digest)
     if use is None:
-        session.add(ImageUse(digest=digest, used_at=now))
-    elif now - use.used_at > timedelta(seconds=TOUCH_EVERY_S):
+        with contextlib.suppress(IntegrityError), session.begin_nested():  # somebody may note the same just now
+            session.add(ImageUse(digest=digest, used_at=now))
+    elif not _was_touched(use):
         use.used_at = now
+
+
+def _was_touched(use: ImageUse) -> bool:
+    return datetime.now(UTC) - use.used_at <= timedelta(seconds=TOUCH_EVERY_S)
 
 
 def _fail(work: Work, message: str) -> None:

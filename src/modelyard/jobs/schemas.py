@@ -78,7 +78,8 @@ class CustomJobListQuery(Query):
 
 
 class CustomJobResponse(Schema):
-    """``timeoutSeconds``, ``maxRetries``, ``templateId``, ``tags``, ``subscription``, ``createdBy`` and ``runCount`` are ours."""
+    """``timeoutSeconds``, ``maxRetries``, ``templateId``, ``tags``, ``subscription``, ``createdBy`` and ``runCount``
+    are ours."""
 
     id: str
     name: str

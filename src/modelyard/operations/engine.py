@@ -138,7 +138,7 @@ class Engine:
         try:
             for index, step in enumerate(handler.steps[work.steps_done :], start=work.steps_done + 1):
                 work.checkpoint()
-                work.finish_step(index, step(work))
+                work.finish_step(index, step(work), is_last=index == len(handler.steps))
             work.finish(OperationStatus.COMPLETED.value, message="", result_path=work.state.get("result_path"))
         except LeaseLost:
             raise

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from modelyard.kernel.database import Database
 from modelyard.kernel.parts import Parts
 from modelyard.kernel.wakeup import notify
-from modelyard.operations.tables import Operation
+from modelyard.operations.tables import Operation, OperationStatus
 
 
 class Cancelled(Exception):  # noqa: N818 # it is a request, not an error
@@ -130,13 +130,19 @@ class Work:
             self.lose()
             raise LeaseLost(self.id)
 
-    def finish_step(self, done: int, result: dict[str, Any] | None) -> None:
-        """Records that the first ``done`` steps are finished, with what the last one returned."""
+    def finish_step(self, done: int, result: dict[str, Any] | None, *, is_last: bool = False) -> None:
+        """Records that the first ``done`` steps are finished, with what the last one returned.
+
+        The last step is recorded by ``finish``, in one transaction with the end.
+        """
         self.state.update(result or {})
-        values = {"steps_done": done, "state": dict(self.state), "attempts": 0, "crashes": 0}
-        with self.unit() as session:
-            session.execute(update(Operation).where(Operation.id == self.id).values(**values))
+        if not is_last:
+            with self.unit() as session:
+                session.execute(update(Operation).where(Operation.id == self.id).values(**self._progress(done)))
         self.steps_done, self.attempts, self.crashes = done, 0, 0
+
+    def _progress(self, done: int) -> dict[str, Any]:
+        return {"steps_done": done, "state": dict(self.state), "attempts": 0, "crashes": 0}
 
     def postpone(self, delay_s: float, *, attempts: int) -> None:
         """Gives the operation back, to be claimed again after ``delay_s``, or at once when it is to be canceled or was
@@ -153,6 +159,8 @@ class Work:
     def finish(self, status: str, *, message: str, code: int = 0, result_path: str | None = None) -> None:
         """Ends the operation, in a final status."""
         values: dict[str, Any] = {"status": status, "message": message, "code": code, "finished_at": datetime.now(UTC)}
+        if status == OperationStatus.COMPLETED.value:
+            values |= self._progress(self.steps_done)
         if result_path is not None:
             values["result_path"] = result_path
         with self.unit() as session:

@@ -73,6 +73,9 @@ def ps(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
+    if not rows:
+        typer.echo(f"Nothing of the installation in {settings.data_dir} runs; --data-dir names another.", err=True)
+        return
     typer.echo(f"{'ROLE':<12} {'PID':>8} {'MEMORY':>10}  WHAT")
     for row in rows:
         typer.echo(f"{row['role']:<12} {row['pid']:>8} {row['memoryBytes'] // 2**20:>6} MiB  {row['what']}")

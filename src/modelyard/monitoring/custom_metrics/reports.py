@@ -74,21 +74,27 @@ def _read_values(buckets: Sequence[Any], now: datetime) -> tuple[dict[datetime, 
     """The values added up by hour, and what is wrong with which entry."""
     totals: dict[datetime, Total] = {}
     errors: dict[str, str] = {}
+    latest = now + AHEAD
     for index, entry in enumerate(buckets):
-        wrong = _faults(entry)
-        text = entry.get("timestamp") if isinstance(entry, dict) else None
-        at = _moment(text) if isinstance(text, str) else None
-        if isinstance(text, str):
-            wrong |= _wrong_moment(text, at, now)
-        errors |= {f"buckets[{index}]{field}": fault for field, fault in wrong.items()}
-        if errors or at is None:
-            continue
-        value = msgspec.convert(entry, ReportedValue)
-        totals.setdefault(whole_hour(at), Total()).add(value.value, value.sample_size, at)
+        read = _entry(entry)
+        at = _moment(read.timestamp) if read is not None else None
+        if read is None or at is None or at > latest:
+            errors |= {f"buckets[{index}]{field}": fault for field, fault in _faults(entry, now).items()}
+        elif not errors:
+            totals.setdefault(whole_hour(at), Total()).add(read.value, read.sample_size, at)
     return totals, errors
 
 
-def _faults(entry: Any) -> dict[str, str]:
+def _entry(entry: Any) -> ReportedValue | None:
+    """An entry that is right in form, which nearly all are."""
+    try:
+        read = msgspec.convert(entry, ReportedValue)
+    except msgspec.ValidationError:
+        return None
+    return read if read.batch is None else None
+
+
+def _faults(entry: Any, now: datetime) -> dict[str, str]:
     """Every wrong field of one entry."""
     if not isinstance(entry, dict):
         return {"": "must be an object with value and timestamp"}
@@ -105,7 +111,8 @@ def _faults(entry: Any) -> dict[str, str]:
             faults[f".{name}"] = str(error)
     if entry.get("batch") is not None:
         faults[".batch"] = "values are kept by time only; leave batch out"
-    return faults
+    text = entry.get("timestamp")
+    return faults | (_wrong_moment(text, _moment(text), now) if isinstance(text, str) else {})
 
 
 def _moment(text: str) -> datetime | None:
