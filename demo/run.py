@@ -1,8 +1,9 @@
 """``make demo``: the whole story of Modelyard on this machine, as a user does it by hand.
 
 Starts a server on a fresh data directory in ``.demo/``, pushes, builds, tests, registers and deploys
-``examples/churn_model`` with the command line, scores its data through the gateway, and leaves the server up until
-Ctrl-C; with ``--once`` it ends there. Built environments are kept in the user's cache for the next time.
+``examples/churn_model`` with the command line, scores its data through the gateway and then in a job that runs on the
+server, and leaves the server up until Ctrl-C; with ``--once`` it ends there. Built environments are kept in the user's
+cache for the next time.
 """
 
 import argparse
@@ -24,6 +25,8 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 MODEL = Path("examples/churn_model")
 DATA = MODEL / "training" / "churn.csv"
+JOB = Path("examples/score_job")
+PLAIN_PYTHON = f"Python {sys.version_info.major}.{sys.version_info.minor} Drop-In"
 PROGRAM = Path(sys.executable).with_name("modelyard")
 KEEP_IMAGES_S = 30 * 24 * 3600
 QUIET_TIMEOUT_S = 30
@@ -50,6 +53,10 @@ class Demo:
     @property
     def predictions(self) -> Path:
         return self.folder / "predictions.csv"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.folder / "artifacts"
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
@@ -174,6 +181,21 @@ def tell(demo: Demo) -> None:
     with demo.step("Look at the deployment and its use"):
         check(demo)
         demo.modelyard("deployment", "show", "churn")
+    with demo.step("Push a job that scores the data again"):
+        demo.modelyard("job", "push", str(JOB), "--env", PLAIN_PYTHON)
+    with demo.step("Run it, and see what it leaves"):
+        demo.modelyard("job", "run", "Score a dataset", "-p", "DEPLOYMENT=churn", "-p", "DATASET=churn data")
+        folder = os.path.relpath(demo.artifacts, ROOT)
+        demo.modelyard("job", "artifacts", "Score a dataset", "--download", folder)
+        check_artifact(demo)
+
+
+def check_artifact(demo: Demo) -> None:
+    """The job's predictions, without the column that was passed through, are those of the gateway."""
+    with demo.predictions.open() as scored, (demo.artifacts / "predictions.csv").open() as kept:
+        differ = sum(line.strip().rpartition(",")[0] != other.strip() for line, other in zip(scored, kept, strict=True))
+    if differ:
+        raise DemoError(f"the job's predictions differ from the gateway's in {differ} lines")
 
 
 def check(demo: Demo) -> None:
@@ -200,8 +222,8 @@ def summary(demo: Demo) -> None:
 Where things are
   API          {demo.ready["api"]}/api/v2/ (OpenAPI: {demo.ready["api"]}/api/v2/openapi.json)
   Predictions  {demo.ready["gateway"]}
-  Scores       {os.path.relpath(demo.predictions, ROOT)}
-  Docs         docs/quickstart.md, docs/cli.md, docs/curl.md
+  Scores       {os.path.relpath(demo.predictions, ROOT)}, and the job's in {os.path.relpath(demo.artifacts, ROOT)}
+  Docs         docs/quickstart.md, docs/jobs.md, docs/cli.md, docs/curl.md
   This server from another terminal:
     export XDG_CONFIG_HOME={shlex.quote(config)} PATH={programs}:$PATH
     modelyard deployment list""")
@@ -229,7 +251,7 @@ def main() -> int:
         code = 1
     except KeyboardInterrupt:
         print("\nStopping.", file=sys.stderr)
-        code = 0 if demo is not None and len(demo.durations_s) == 9 else 130
+        code = 0 if demo is not None and len(demo.durations_s) == 11 else 130
     finally:
         if demo is not None:
             demo.stop()

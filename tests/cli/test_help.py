@@ -97,6 +97,8 @@ Commands:
   logs       Print what a run wrote.
   cancel     Cancel a run.
   artifacts  List or download the files that a run left.
+  share      Share this job, or show who has which role.
+  schedule   When a job runs by itself: cron expressions in a time zone.
 """
 HEAVY = ("httpx2", "rich", "yaml", "pathspec", "litestar", "sqlalchemy", "modelyard.app", "modelyard.kernel")
 

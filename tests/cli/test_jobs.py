@@ -109,7 +109,7 @@ def test_a_push_makes_the_job_and_sends_only_what_changed(modelyard: Terminal) -
 
 
 def test_metadata_describes_the_job_and_its_parameters(modelyard: Terminal) -> None:
-    folder = a_job_folder(modelyard, "Parameters", 'echo "$GREETING $TO"\n', {"metadata.yaml": PARAMETERS})
+    folder = a_job_folder(modelyard, "Parameters", 'echo "$GREETING $TO $TIMES $LOUD"\n', {"metadata.yaml": PARAMETERS})
     job = modelyard.ok("job", "push", folder, "--env", PYTHON, "--json").json["job"]
     assert (job["description"], job["jobType"]) == ("Says hello.", "notification")
     shown = modelyard.ok("job", "show", "Parameters").out
@@ -124,6 +124,7 @@ def test_metadata_describes_the_job_and_its_parameters(modelyard: Terminal) -> N
     ).json
     values = {each["fieldName"]: each.get("overrideValue") for each in run["runtimeParameters"]}
     assert values == {"GREETING": None, "TIMES": 2.5, "LOUD": True, "TO": "you=me"}
+    assert modelyard.ok("job", "logs", "Parameters").out == "Hello you=me 2.5 true\n"
 
     for option, told in {
         "TIMES=many": "TIMES is a number, not 'many'",
@@ -137,6 +138,26 @@ def test_metadata_describes_the_job_and_its_parameters(modelyard: Terminal) -> N
     assert outcome.code == 1
     assert "TIMES: the value 6 is above maxValue 5" in outcome.err
     assert modelyard.ok("job", "show", "Parameters", "--json").json["runCount"] == 1
+
+
+def test_credentials_and_deployments_are_named_by_name(modelyard: Terminal) -> None:
+    metadata = """
+name: Connected
+runtimeParameterDefinitions:
+  - {fieldName: LOGIN, type: credential, credentialType: basic}
+  - {fieldName: DEPLOYMENT, type: deployment}
+"""
+    (modelyard.folder / "password.txt").write_text("correct-horse-battery")
+    fields = ("--field", "user=anna", "--field", "password=@password.txt")
+    modelyard.ok("credential", "create", "job login", "--type", "basic", *fields)
+    job = a_job(modelyard, "Connected", 'echo "$LOGIN_USER $LOGIN_PASSWORD"\n', {"metadata.yaml": metadata})
+    outcome = modelyard.ok("job", "run", job, "--param", "LOGIN=job login")
+    assert outcome.out.startswith("anna ***")
+    assert "horse" not in outcome.out
+    outcome = modelyard("job", "run", job, "--param", "LOGIN=no such login")
+    assert (outcome.code, outcome.out) == (3, "")
+    outcome = modelyard("job", "run", job, "--param", "DEPLOYMENT=no such deployment")
+    assert (outcome.code, outcome.out) == (3, "")
 
 
 def test_settings_are_made_and_changed(modelyard: Terminal) -> None:
@@ -360,6 +381,24 @@ def test_jobs_are_listed_by_type_and_name(modelyard: Terminal) -> None:
     assert (nothing.out, nothing.err) == ("", "There is no job. Push one: modelyard job push DIR\n")
     assert modelyard("job", "run", "Listed a").code == 1  # it has neither files nor an environment
     assert modelyard("job", "run", "nowhere").code == 3
+
+
+def test_a_job_is_shared_with_users_and_groups(modelyard: Terminal) -> None:
+    modelyard.ok("job", "create", "Shared")
+    modelyard.ok("admin", "user", "create", "grace", "--email", "grace@example.com")
+    modelyard.ok("admin", "group", "create", "operators")
+    assert modelyard.ok("job", "share", "Shared", "grace", "--role", "editor").out == "Shared: grace is now EDITOR.\n"
+    modelyard.ok("job", "share", "Shared", "operators", "--with", "group", "--role", "consumer")
+    roles = modelyard.ok("job", "share", "Shared", "--json").json
+    assert [(one["name"], one["shareRecipientType"], one["role"]) for one in roles] == [
+        ("admin", "user", "OWNER"),
+        ("grace", "user", "EDITOR"),
+        ("operators", "group", "CONSUMER"),
+    ]
+    modelyard.ok("job", "share", "Shared", "grace", "--remove")
+    assert len(modelyard.ok("job", "share", "Shared", "--json").json) == 2
+    assert modelyard("job", "share", "Shared", "nobody at all").code == 1
+    assert modelyard("job", "share", "Shared", "admin", "--remove").code == 1  # the last owner
 
 
 def test_what_cannot_be_pushed_is_told(modelyard: Terminal) -> None:

@@ -22,6 +22,7 @@ STORIES = (
     "docs/credentials.md",
     "docs/custom-metrics.md",
     "docs/events.md",
+    "docs/jobs.md",
     "docs/templates.md",
     "docs/schedules.md",
 )

@@ -29,6 +29,8 @@ def test_the_demo_tells_the_whole_story(tmp_path: Path, shared_images: dict[str,
     assert told.returncode == 0, told.stdout[-3000:] + told.stderr[-3000:]
     assert "churned_yes_PREDICTION,churned_no_PREDICTION,churned_PREDICTION" in told.stdout
     assert "Predictions a day  0 0 0 0 0 0 7500" in told.stdout
+    assert "Scoring 7500 rows with deployment " in told.stdout
+    assert "predictions.csv (365." in told.stdout
     assert "/api/v2/openapi.json" in told.stdout
     assert processes_of(tmp_path) == []
 

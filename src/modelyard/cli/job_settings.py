@@ -8,7 +8,10 @@ import typer
 
 from modelyard.cli.client import Api, Json
 from modelyard.cli.errors import CommandError, ExitCode, near_matches
-from modelyard.cli.lookup import DEPLOYMENT, find
+from modelyard.cli.lookup import CREDENTIAL, DEPLOYMENT, PACKAGE, find
+
+NAMED = {"credential": CREDENTIAL, "deployment": DEPLOYMENT, "modelPackage": PACKAGE}
+"""Types of parameters whose values are ids of things with names."""
 
 
 class Network(StrEnum):
@@ -55,7 +58,7 @@ def settings_body(
 def typed_values(api: Api, job: Json, options: Iterable[str]) -> list[Json]:
     """``NAME=VALUE`` lines as values of the job's parameters, each of the type that its definition says.
 
-    A deployment may be given by its label. Bounds are the server's to check.
+    A credential, a deployment or a package may be given by its name. Bounds are the server's to check.
     """
     types = {each["fieldName"]: each["type"] for each in job["runtimeParameters"]}
     values = []
@@ -92,9 +95,8 @@ def _typed(api: Api, type_: str, name: str, text: str) -> Any:
         raise CommandError(f"{name} is true or false, not {text!r}", code=ExitCode.USAGE)
     if type_ == "numeric":
         return _number(name, text)
-    if type_ == "deployment" and text:
-        return find(api, DEPLOYMENT, text)["id"]
-    return text
+    kind = NAMED.get(type_)
+    return find(api, kind, text)[kind.id] if kind and text else text
 
 
 def _number(name: str, text: str) -> int | float:

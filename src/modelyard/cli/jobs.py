@@ -28,6 +28,7 @@ from modelyard.cli.job_settings import (
 )
 from modelyard.cli.lookup import ENVIRONMENT, JOB, Kind, find, only_one
 from modelyard.cli.screen import Column, done, print_details, print_list, show_time
+from modelyard.cli.sharing import share_roles_command
 
 app = group("Custom jobs: push and run them, with logs and outputs.")
 
@@ -218,4 +219,5 @@ app.command("runs")(list_runs)
 app.command("logs")(logs)
 app.command("cancel")(cancel)
 app.command("artifacts")(artifacts)
+app.command("share")(share_roles_command(JOB))
 app.add_typer(schedules, name="schedule")
