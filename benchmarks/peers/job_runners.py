@@ -24,7 +24,7 @@ class JobRunner:
 
 PEERS = (
     JobRunner("Ray Jobs", ("ray[default]",), "ray_jobs.py"),
-    JobRunner("Prefect, process runner", ("prefect>=3",), "prefect_runs.py"),
+    JobRunner("Prefect runner", ("prefect>=3",), "prefect_runs.py"),
 )
 
 
