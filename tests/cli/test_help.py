@@ -86,7 +86,7 @@ Options:
 
 Commands:
   list       List the jobs that you may see, newest first.
-  create     Make a job without files; push brings them.
+  create     Make a job from a template, or without files.
   update     Change what a job is set to.
   show       Show a job: files, parameters, settings and its last run.
   delete     Delete a job that is not running.

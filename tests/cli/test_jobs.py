@@ -385,17 +385,17 @@ def test_jobs_are_listed_by_type_and_name(modelyard: Terminal) -> None:
 
 def test_a_job_is_shared_with_users_and_groups(modelyard: Terminal) -> None:
     modelyard.ok("job", "create", "Shared")
-    modelyard.ok("admin", "user", "create", "grace", "--email", "grace@example.com")
+    modelyard.ok("admin", "user", "create", "heidi", "--email", "heidi@example.com")
     modelyard.ok("admin", "group", "create", "operators")
-    assert modelyard.ok("job", "share", "Shared", "grace", "--role", "editor").out == "Shared: grace is now EDITOR.\n"
+    assert modelyard.ok("job", "share", "Shared", "heidi", "--role", "editor").out == "Shared: heidi is now EDITOR.\n"
     modelyard.ok("job", "share", "Shared", "operators", "--with", "group", "--role", "consumer")
     roles = modelyard.ok("job", "share", "Shared", "--json").json
     assert [(one["name"], one["shareRecipientType"], one["role"]) for one in roles] == [
         ("admin", "user", "OWNER"),
-        ("grace", "user", "EDITOR"),
+        ("heidi", "user", "EDITOR"),
         ("operators", "group", "CONSUMER"),
     ]
-    modelyard.ok("job", "share", "Shared", "grace", "--remove")
+    modelyard.ok("job", "share", "Shared", "heidi", "--remove")
     assert len(modelyard.ok("job", "share", "Shared", "--json").json) == 2
     assert modelyard("job", "share", "Shared", "nobody at all").code == 1
     assert modelyard("job", "share", "Shared", "admin", "--remove").code == 1  # the last owner
@@ -414,3 +414,18 @@ def test_what_cannot_be_pushed_is_told(modelyard: Terminal) -> None:
     (folder / "metadata.yaml").write_text("name: [\n")
     assert modelyard("job", "push", folder, "--env", PYTHON).err.startswith(f"error: {folder}/metadata.yaml, line 2")
     assert modelyard("job", "show", "Refused job").code == 3
+
+
+def test_a_notification_job_is_made_from_a_template_and_listens(modelyard: Terminal) -> None:
+    wanted = ["--template", "[Modelyard] Tell a webhook", "--on", "runFailed", "--on", "deploymentErrored"]
+    made = modelyard.ok("job", "create", "Teller", *wanted, "--json").json
+    assert (made["name"], made["jobType"]) == ("Teller", "notification")
+    assert made["subscription"]["eventTypes"] == ["runFailed", "deploymentErrored"]
+    assert "runFailed, deploymentErrored" in modelyard.ok("job", "show", "Teller").out
+    modelyard.ok("job", "update", "Teller", "--on", "deploymentReplaced")
+    assert modelyard.ok("job", "show", "Teller", "--json").json["subscription"]["eventTypes"] == ["deploymentReplaced"]
+    refused = modelyard("job", "create", "Deaf", "--on", "runFailed")
+    assert refused.code == 1
+    assert "notification" in refused.err
+    assert modelyard("job", "create", "Deaf", "--on", "nothing").code == 2
+    modelyard.ok("job", "delete", "Teller", "--yes")

@@ -240,8 +240,8 @@ def _add_job(estate: Estate, installation: Installation) -> None:
     ]
     assert estate.api.delete(f"/customJobs/{jobs[1]['id']}/").status_code == 204
     run = _made(estate.api.post(f"/customJobs/{jobs[0]['id']}/runs/", json={"description": estate.mark}))
-    daily = {"schedule": {name: ["*"] for name in ("minute", "hour", "dayOfMonth", "month", "dayOfWeek")}}
-    schedule = _made(estate.api.post(f"/customJobs/{jobs[0]['id']}/schedules/", json=daily))
+    new_year = {"minute": [0], "hour": [0], "dayOfMonth": [1], "month": [1], "dayOfWeek": ["*"]}
+    schedule = _made(estate.api.post(f"/customJobs/{jobs[0]['id']}/schedules/", json={"schedule": new_year}))
     blob = store_bytes(installation.application.parts.get(BlobStore), f"{estate.mark}\n".encode())  # type: ignore[type-abstract]
     with installation.application.database.write() as session:
         row = session.get_one(CustomJobRun, run["id"])

@@ -19,6 +19,14 @@ class Network(StrEnum):
     PUBLIC = "public"
 
 
+class EventType(StrEnum):
+    DEPLOYMENT_CREATED = "deploymentCreated"
+    DEPLOYMENT_REPLACED = "deploymentReplaced"
+    DEPLOYMENT_ERRORED = "deploymentErrored"
+    DEPLOYMENT_HEALTH_CHANGED = "deploymentHealthChanged"
+    RUN_FAILED = "runFailed"
+
+
 Job = Annotated[str, typer.Argument(help="The job's id or name.", show_default=False)]
 Env = Annotated[str | None, typer.Option("--env", "-e", help="Environment that it runs in (id or name).")]
 Bundle = Annotated[str | None, typer.Option("--bundle", help="Resource bundle: how much CPU and memory a run has.")]
@@ -35,6 +43,24 @@ Retries = Annotated[
 Parameters = Annotated[
     list[str] | None, typer.Option("--param", "-p", help="NAME=VALUE of a runtime parameter; repeat it.")
 ]
+
+On = Annotated[
+    list[EventType] | None,
+    typer.Option("--on", case_sensitive=False, help="An event that starts the notification job; repeat it."),
+]
+OnDeployment = Annotated[
+    list[str] | None,
+    typer.Option("--on-deployment", help="Only what happens to this deployment (id or label); repeat it."),
+]
+
+
+def subscription_body(api: Api, events: list[EventType] | None, deployments: list[str] | None) -> Json:
+    """What a notification job listens to, where anything was given; what was not means everything."""
+    if events is None and deployments is None:
+        return {}
+    ids = [find(api, DEPLOYMENT, each)["id"] for each in deployments or []]
+    types = [each.value for each in events or []]
+    return {"subscription": {"eventTypes": types or None, "deploymentIds": ids or None}}
 
 
 def settings_body(

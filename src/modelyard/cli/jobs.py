@@ -19,14 +19,17 @@ from modelyard.cli.job_settings import (
     Egress,
     Env,
     Job,
+    On,
+    OnDeployment,
     Parameters,
     Retries,
     Timeout,
     cleared_values,
     settings_body,
+    subscription_body,
     typed_values,
 )
-from modelyard.cli.lookup import ENVIRONMENT, JOB, Kind, find, only_one
+from modelyard.cli.lookup import ENVIRONMENT, JOB, TEMPLATE, Kind, find, only_one
 from modelyard.cli.screen import Column, done, print_details, print_list, show_time
 from modelyard.cli.sharing import share_roles_command
 
@@ -78,24 +81,40 @@ def list_jobs(
 def create(
     name: Annotated[str, typer.Argument(help="What it is called.", show_default=False)],
     job_type: Annotated[
-        JobType, typer.Option("--type", "-t", case_sensitive=False, help="What it is for.")
-    ] = JobType.DEFAULT,
+        JobType | None,
+        typer.Option(
+            "--type", "-t", case_sensitive=False, help="What it is for; without a word, or a template: default."
+        ),
+    ] = None,
+    template: Annotated[str | None, typer.Option("--template", help="What it is made from (id or name).")] = None,
     description: Annotated[str | None, typer.Option(help="What it does.")] = None,
     env: Env = None,
     network: Egress = None,
     bundle: Bundle = None,
     timeout: Timeout = None,
     retries: Retries = None,
+    on: On = None,
+    on_deployment: OnDeployment = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a job without files; push brings them. A first push makes one too, from metadata.yaml."""
+    """Make a job from a template, or without files.
+
+    Push brings files to it. A first push makes one too, from metadata.yaml.
+    """
     api = connect()
-    body: Json = {"name": name, "jobType": job_type.value} | settings_body(network, bundle, timeout, retries)
+    path = JOB.path
+    body: Json = {"name": name} | settings_body(network, bundle, timeout, retries)
+    body |= subscription_body(api, on, on_deployment)
+    if job_type is not None:
+        body["jobType"] = job_type.value
+    if template is not None:
+        path += "fromGalleryTemplate/"
+        body["templateId"] = find(api, TEMPLATE, template)["id"]
     if description is not None:
         body["description"] = description
     if env is not None:
         body["environmentId"] = find(api, ENVIRONMENT, env)["id"]
-    made = api.post(JOB.path, body)
+    made = api.post(path, body)
     done(f"Made the job {made['name']} ({made['id']}).", made, as_json=as_json)
 
 
@@ -114,12 +133,14 @@ def update(
     bundle: Bundle = None,
     timeout: Timeout = None,
     retries: Retries = None,
+    on: On = None,
+    on_deployment: OnDeployment = None,
     as_json: AsJson = False,
 ) -> None:
     """Change what a job is set to. Runs that were started before are not affected."""
     api = connect()
     found = find(api, JOB, job)
-    body = settings_body(network, bundle, timeout, retries, found)
+    body = settings_body(network, bundle, timeout, retries, found) | subscription_body(api, on, on_deployment)
     if name is not None:
         body["name"] = name
     if description is not None:
@@ -153,12 +174,22 @@ def show(job: Job, as_json: AsJson = False) -> None:
         ("Resource bundle", "resources.resourceBundleId"),
         ("Time limit", lambda one: f"{one['timeoutSeconds']} s" if one["timeoutSeconds"] else None),
         ("Retries", lambda one: one["maxRetries"] or None),
+        ("Tags", "tags"),
+        ("Listens to", _subscription),
         ("Runs", "runCount"),
         ("Last run", "lastRun"),
         ("Created", lambda one: f"{show_time(one['created'])} by {one['createdBy']}"),
         ("Updated", lambda one: show_time(one["updated"])),
     ]
     print_details(find(connect(), JOB, job), rows, as_json=as_json)
+
+
+def _subscription(job: Json) -> str | None:
+    if job["jobType"] != JobType.NOTIFICATION.value:
+        return None
+    wanted = job["subscription"] or {}
+    events = ", ".join(wanted.get("eventTypes") or ["every event"])
+    return events + "".join(f" of {each}" for each in wanted.get("deploymentIds") or [])
 
 
 def _entry_point(job: Json) -> str | None:
