@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 
 CONSUMER = "notification jobs"
 EVENT_PARAMETER = "EVENT"
-BATCH = 10
 
 
 class Dispatcher:
@@ -46,10 +45,10 @@ class Dispatcher:
         self._references = parts.get(References)
 
     def dispatch(self) -> None:
-        """Tells of all events that were not told yet."""
+        """Tells of all events that were not told yet, each in a transaction of its own."""
         while self._has_unseen():
             with self._database.write() as session:
-                for event in claim_unseen(session, CONSUMER, BATCH):
+                for event in claim_unseen(session, CONSUMER, limit=1):
                     for job in _listeners(session, event):
                         self._tell(session, job, event)
 
@@ -69,7 +68,7 @@ class Dispatcher:
                     self._settings,
                     self._blobs,
                     self._references,
-                    session.get_one(CustomJob, job.id, with_for_update=True),
+                    job,
                     _values(job, event),
                     description=event.message[:1000],
                     event=msgspec.to_builtins(event),
@@ -80,8 +79,9 @@ class Dispatcher:
 
 
 def _listeners(session: Session, event: Event) -> Sequence[CustomJob]:
-    """The notification jobs of the event's organization that listen to it. A failed one of them tells nobody: two that
-    fail would start each other for ever."""
+    """The notification jobs of the event's organization that listen to it, locked; before anything else is, and in one
+    order, so that nobody waits in a circle. A failed one of them tells nobody: two that fail would start each other for
+    ever."""
     if event.custom_job_id is not UNSET:
         failed = session.get(CustomJob, event.custom_job_id)
         if failed is None or failed.job_type == NOTIFICATION:
@@ -94,6 +94,7 @@ def _listeners(session: Session, event: Event) -> Sequence[CustomJob]:
             CustomJob.deleted_at.is_(None),
         )
         .order_by(CustomJob.id)
+        .with_for_update()
     )
     return [job for job in jobs if listens(subscription_of(job), event)]
 
