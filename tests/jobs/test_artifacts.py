@@ -132,3 +132,38 @@ def test_names_that_become_one_and_files_that_are_too_large_are_told(blobs: Blob
     for number in range(40):
         (output / f"\\{number}").write_text("x")
     assert keep(blobs, tmp_path)[1][-1].endswith("more output files are not kept")
+
+
+def test_a_tree_without_end_is_left_after_so_many_names(
+    blobs: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it is made of: empty folders, and files that cannot be kept, are not kept in mind either."""
+    monkeypatch.setattr(keeping, "MAX_SCANNED", 50)
+    for branch in "ab":
+        for number in range(40):
+            (tmp_path / "output" / branch / f"{number:02}").mkdir(parents=True)
+            (tmp_path / "output" / branch / f"{number:02}" / "file").write_text("x")
+    (tmp_path / "output" / "z").write_text("x")
+    kept, said = keep(blobs, tmp_path)
+    assert kept == [*(f"a/{number:02}/file" for number in range(7)), "z"]
+    assert said[-1].endswith("it holds more than 50 files and folders")
+
+
+def test_a_file_that_grows_while_it_is_read_is_not_kept(
+    blobs: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "output").mkdir()
+    file = tmp_path / "output" / "file"
+    file.write_bytes(b"x" * 100)
+    fstat = os.fstat
+
+    def grow(descriptor: int) -> os.stat_result:
+        found = fstat(descriptor)
+        with file.open("ab") as end:
+            end.truncate(1 << 20)
+        return found
+
+    monkeypatch.setattr(keeping.os, "fstat", grow)
+    kept, said = keep(blobs, tmp_path, total_bytes=1000)
+    assert kept == []
+    assert "grows while it is read" in said[0]

@@ -20,7 +20,7 @@ from modelyard.operations.work import OperationFailed
 from tests.jobs.builders import Workshop, path_of
 from tests.waiting import wait_until
 
-CROWD_S = 3.0
+CROWD_S = 2.0
 LOOPS = {"notification jobs", "job runs", "job schedules"}
 EVERY_MINUTE = {"minute": ["*"], "hour": ["*"], "dayOfMonth": ["*"], "month": ["*"], "dayOfWeek": ["*"]}
 

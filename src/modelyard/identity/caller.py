@@ -96,13 +96,14 @@ def find_active_caller(session: Session, user_id: str) -> Caller | None:
 
 
 def caller_of(session: Session, user: User, *, token_id: str | None = None, scope: str = FULL_SCOPE) -> Caller:
-    """``user`` as a caller, with the groups and the organization that they belong to."""
+    """``user`` as a caller, with the groups and the organization that they belong to. A lent token administers
+    nothing, whoever it acts for."""
     groups = session.scalars(select(GroupMember.group_id).where(GroupMember.user_id == user.id)).all()
     return Caller(
         user_id=user.id,
         username=user.username,
         organization_id=user.organization_id,
-        is_admin=user.is_admin,
+        is_admin=user.is_admin and scope == FULL_SCOPE,
         subject_ids=(user.id, user.organization_id, *groups),
         token_id=token_id,
         scope=scope,

@@ -1,7 +1,7 @@
 """Notification jobs: an event that one listens to starts a run of it, once, with the event in its hands."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 from sqlalchemy import select
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 CONSUMER = "notification jobs"
 EVENT_PARAMETER = "EVENT"
+BATCH = 10
 
 
 class Dispatcher:
@@ -45,12 +46,14 @@ class Dispatcher:
         self._references = parts.get(References)
 
     def dispatch(self) -> None:
-        """Tells of all events that were not told yet, each in a transaction of its own."""
+        """Tells of all events that were not told yet."""
         while self._has_unseen():
             with self._database.write() as session:
-                for event in claim_unseen(session, CONSUMER, limit=1):
-                    for job in _listeners(session, event):
-                        self._tell(session, job, event)
+                events = claim_unseen(session, CONSUMER, BATCH)
+                told = [(event, job) for event in events for job in _listeners(session, event)]
+                _lock(session, {job.id for _, job in told})
+                for event, job in told:
+                    self._tell(session, job, event)
 
     def _has_unseen(self) -> bool:
         with self._database.read() as session:
@@ -58,7 +61,7 @@ class Dispatcher:
 
     def _tell(self, session: Session, job: CustomJob, event: Event) -> None:
         caller = find_active_caller(session, job.created_by_id)
-        if caller is None or not _may_hear(session, caller, job, event):
+        if job.deleted_at is not None or caller is None or not _may_hear(session, caller, job, event):
             return
         try:
             with session.begin_nested():
@@ -79,9 +82,8 @@ class Dispatcher:
 
 
 def _listeners(session: Session, event: Event) -> Sequence[CustomJob]:
-    """The notification jobs of the event's organization that listen to it, locked; before anything else is, and in one
-    order, so that nobody waits in a circle. A failed one of them tells nobody: two that fail would start each other for
-    ever."""
+    """The notification jobs of the event's organization that listen to it. A failed one of them tells nobody: two that
+    fail would start each other for ever."""
     if event.custom_job_id is not UNSET:
         failed = session.get(CustomJob, event.custom_job_id)
         if failed is None or failed.job_type == NOTIFICATION:
@@ -94,9 +96,15 @@ def _listeners(session: Session, event: Event) -> Sequence[CustomJob]:
             CustomJob.deleted_at.is_(None),
         )
         .order_by(CustomJob.id)
-        .with_for_update()
     )
     return [job for job in jobs if listens(subscription_of(job), event)]
+
+
+def _lock(session: Session, job_ids: Collection[str]) -> None:
+    """Locks all jobs that are told something before the first run is put in line: whoever else starts a run locks its
+    job and then the queue, so a job locked behind the queue would have both wait for each other."""
+    statement = select(CustomJob).where(CustomJob.id.in_(job_ids)).order_by(CustomJob.id).with_for_update()
+    session.execute(statement.execution_options(populate_existing=True)).all()
 
 
 def subscription_of(job: CustomJob) -> Subscription:

@@ -6,6 +6,7 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from modelyard.workspaces.service import NewFile
 
 MAX_DEPTH = 32
 MAX_SCANNED = 20_000
+"""Of one output folder with all below it: empty folders, and files that cannot be kept, cost time as well."""
 MAX_SAID = 20
 
 
@@ -69,15 +71,34 @@ def keep_artifacts(blobs: BlobStore, work: Path, limits: Limits, say: Callable[[
         root = os.open(work / OUTPUT_FOLDER, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return []
-    collection = _Collection(blobs, limits)
+    collection, budget = _Collection(blobs, limits), _Budget(MAX_SCANNED)
     try:
-        for path, folder_fd, name in _walk(root, "", 0):
+        for path, folder_fd, name in _walk(root, "", 0, budget):
             collection.take(path, folder_fd, name)
     finally:
         os.close(root)
     for text in collection.told():
         say(text)
+    if budget.is_exceeded:
+        say(f"the output folder was not looked through to its end: it holds more than {MAX_SCANNED} files and folders")
     return list(collection.kept.values())
+
+
+@dataclass
+class _Budget:
+    """How many more names are looked at."""
+
+    left: int
+    is_exceeded: bool = False
+
+    def names(self, folder_fd: int) -> list[str]:
+        """The names in an open folder, sorted, as far as they are looked at."""
+        with os.scandir(folder_fd) as found:
+            names = [entry.name for entry in islice(found, self.left + 1)]
+        self.is_exceeded |= len(names) > self.left
+        names = sorted(names[: self.left])
+        self.left -= len(names)
+        return names
 
 
 @dataclass
@@ -90,7 +111,8 @@ class _Collection:
     _folders: set[str] = field(default_factory=set)
     _size_bytes: int = 0
     _skipped: int = 0
-    _faults: list[str] = field(default_factory=list)
+    _faults: int = 0
+    _first_faults: list[str] = field(default_factory=list)
 
     def take(self, path: str, folder_fd: int, name: str) -> None:
         if len(self.kept) >= self.limits.files:
@@ -104,25 +126,25 @@ class _Collection:
             blob = _store(self.blobs, folder_fd, name, self.limits.total_bytes - self._size_bytes)
         except (OSError, ValueError) as error:
             why = error.strerror or type(error).__name__ if isinstance(error, OSError) else str(error)
-            self._faults.append(f"output file {shown(path)} is not kept: {why}")
+            self._faults += 1
+            if self._faults <= MAX_SAID:
+                self._first_faults.append(f"output file {shown(path)} is not kept: {why}")
             return
         self._folders |= folders
         self._size_bytes += blob.size_bytes
         self.kept[checked] = NewFile(checked, blob.digest, blob.size_bytes, source="run")
 
     def told(self) -> Iterator[str]:
-        yield from self._faults[:MAX_SAID]
-        if len(self._faults) > MAX_SAID:
-            yield f"{len(self._faults) - MAX_SAID} more output files are not kept"
+        yield from self._first_faults
+        if self._faults > MAX_SAID:
+            yield f"{self._faults - MAX_SAID} more output files are not kept"
         if self._skipped:
             yield f"of the output folder the first {self.limits.files} files are kept, {self._skipped} more are not"
 
 
-def _walk(folder_fd: int, prefix: str, depth: int) -> Iterator[tuple[str, int, str]]:
+def _walk(folder_fd: int, prefix: str, depth: int, budget: _Budget) -> Iterator[tuple[str, int, str]]:
     """Files below an open folder: their path, the open folder they are in, and their name. By name, depth first."""
-    with os.scandir(folder_fd) as found:
-        entries = sorted(entry.name for _, entry in zip(range(MAX_SCANNED), found, strict=False))
-    for name in entries:
+    for name in budget.names(folder_fd):
         try:
             mode = os.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_mode
             if stat.S_ISREG(mode):
@@ -131,7 +153,7 @@ def _walk(folder_fd: int, prefix: str, depth: int) -> Iterator[tuple[str, int, s
                 flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
                 below = os.open(name, flags, dir_fd=folder_fd)
                 try:
-                    yield from _walk(below, f"{prefix}{name}/", depth + 1)
+                    yield from _walk(below, f"{prefix}{name}/", depth + 1, budget)
                 finally:
                     os.close(below)
         except OSError:
@@ -148,6 +170,10 @@ def _store(blobs: BlobStore, folder_fd: int, name: str, left_bytes: int) -> Blob
         if about.st_size > left_bytes:
             raise ValueError(f"it has {about.st_size} bytes, and only {left_bytes} more are kept of one run")
         with blobs.writer() as writer:
+            size = 0
             while chunk := file.read(CHUNK_BYTES):
+                size += len(chunk)
+                if size > left_bytes:
+                    raise ValueError(f"it grows while it is read, and only {left_bytes} bytes more are kept of one run")
                 writer.write(chunk)
             return writer.finish()

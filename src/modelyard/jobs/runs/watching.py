@@ -43,7 +43,7 @@ class Watch:
         ]
         if over:
             with self._database.write() as session:
-                for _, operation_id in over:
+                for operation_id in sorted(operation_id for _, operation_id in over):  # others lock them in this order
                     operations.wake(session, operation_id)
             still = {workload_id for workload_id, _ in executing}
             self._woken = {one: at for one, at in self._woken.items() if one in still}
