@@ -15,7 +15,7 @@ def a_workshop(an_installation: Callable[..., Installation], shared_images: dict
     """Makes installations with these settings, whose images are shared with other tests."""
 
     def make(**settings: Any) -> Workshop:
-        installation = an_installation(**shared_images, **settings)
+        installation = an_installation(**(shared_images | settings))
         return Workshop(installation.api, plain_environment(installation.api), installation=installation)
 
     return make

@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from modelyard.compute.executor import Executor, State
+from modelyard.compute.executor import Executor
 from modelyard.compute.logs import STAMP_BYTES, LogFile, dropped_notice, without_times
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import Permission
@@ -142,14 +142,14 @@ class _Reader:
                 yield block if self._times else without_times(block)
                 if self._attempts_read >= len(sources.kept) and self._offset >= end:
                     break  # what it writes while it is read is for the next time
-            if not self._is_gone(sources):
+            if not self._has_moved(sources):
                 return
 
     def tail(self, lines: int) -> list[str]:
         """The newest lines, oldest first; what comes after them is what ``new_lines`` reads next."""
         sources = self.look()
         found = self._tail(sources, lines)
-        if self._is_gone(sources):
+        if self._has_moved(sources):
             found = self._tail(self.look(), lines)
         return found
 
@@ -174,6 +174,8 @@ class _Reader:
         if sources.workload_id is None:
             return b""
         part = self._executor.logs(sources.workload_id).part(self._offset, BLOCK_BYTES)
+        if self._has_moved(sources):
+            return b""  # it may have been read while it was deleted
         self._offset = max(self._offset, part.next_offset)
         return part.data
 
@@ -191,9 +193,9 @@ class _Reader:
         """Whether the attempt under way is over, so that there is something new to look at."""
         return sources.workload_id is not None and not self._executor.observe(sources.workload_id).is_alive
 
-    def _is_gone(self, sources: Sources) -> bool:
-        """Whether what the attempt under way wrote has been moved away, perhaps before it was read."""
-        return sources.workload_id is not None and self._executor.observe(sources.workload_id).state is State.ABSENT
+    def _has_moved(self, sources: Sources) -> bool:
+        """Whether what the attempt under way wrote was moved into a blob after this look."""
+        return self.has_ended(sources) and self.look().workload_id != sources.workload_id
 
     def _live_size(self, sources: Sources) -> int:
         return 0 if sources.workload_id is None else self._executor.logs(sources.workload_id).size
