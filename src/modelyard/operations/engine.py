@@ -23,6 +23,8 @@ IDLE_POLL_S = 1.0
 LOOK_S = 0.5
 STOP_GRACE_S = 5.0
 PAUSE_AFTER_ERROR_S = 1.0
+PACE_S = 0.01
+"""From one look at the database to the next, so that a burst of commits is one look."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,14 @@ class Engine:
         loops = [_start(self._drive, loop, name=loop.name) for loop in self._loops]
         with self._heartbeat():
             while not self._stopping.is_set():
+                looked_at = time.monotonic()
                 try:
                     pause_s = self._start_due()
                 except Exception:
                     log.exception("operations could not be claimed")
                     pause_s = PAUSE_AFTER_ERROR_S
                 self._wakeup.wait(pause_s, self._stopping)
+                self._keep_pace(looked_at)
             self._leave(loops)
         self._wakeup.close()
 
@@ -224,16 +228,23 @@ class Engine:
     def _drive(self, loop: Loop) -> None:
         wakeup = Wakeup(self._database)
         while not self._stopping.is_set():
+            looked_at = time.monotonic()
             try:
                 pause_s = loop.run() or loop.period_s
                 if loop.on_commit:
                     wakeup.wait(pause_s, self._stopping)
+                    self._keep_pace(looked_at)
                 else:
                     self._stopping.wait(pause_s)
             except Exception:
                 log.exception("loop %s", loop.name)
                 self._stopping.wait(PAUSE_AFTER_ERROR_S)
         wakeup.close()
+
+    def _keep_pace(self, looked_at: float) -> None:
+        left_s = looked_at + PACE_S - time.monotonic()
+        if left_s > 0:
+            self._stopping.wait(left_s)
 
 
 def _put_right(work: Work, callback: Callable[..., None] | None, *arguments: object) -> None:
