@@ -226,6 +226,7 @@ def test_a_cancel_ends_the_retries(workshop: Workshop, monkeypatch: pytest.Monke
     shown = workshop.read(run)
     assert (shown["status"], shown["phase"], shown["attempt"]) == ("running", "preparing", 1)
     assert shown["waitingFor"] == "attempt 2 to begin"
+    assert tokens(workshop) == 0, "a token ends with its attempt"
     changed = workshop.api.patch(path_of(run), json={"runtimeParameterValues": []})
     assert changed.status_code == 422, "it has begun"
     assert workshop.cancel(run).status_code == 204

@@ -173,6 +173,7 @@ def _conclude(work: Work, run: CustomJobRun, seen: Observation) -> None:
         if retries:
             row.phase, row.reason = Phase.PREPARING.value, outcome.reason
             row.retry_at = datetime.now(UTC) + timedelta(seconds=pause_s)
+            return_tokens(session, row.id)  # the next attempt gets one of its own
         else:
             if artifacts:
                 row.artifacts_workspace_id = workspaces.create(session, artifacts, max_files=settings.max_artifacts).id
