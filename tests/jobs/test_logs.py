@@ -31,7 +31,7 @@ STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z ")
 def test_a_log_is_what_was_written(workshop: Workshop) -> None:
     run = workshop.run(workshop.a_job(ODD))
     answer = workshop.api.get(f"{path_of(run)}logs/")
-    assert answer.headers["Content-Type"].startswith("text/plain")
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
     assert f"{run['id']}.log" in answer.headers["Content-Disposition"]
     lines = answer.content.decode().split("\n")
     assert lines[:4] == ["grüß", "bad \ufffd\ufffd bytes", "nul \0 byte", "10%\r50%\r100%"]

@@ -67,7 +67,7 @@ def read_build_log(session: Session, caller: Caller, model_id: str, version_id: 
     _, version = find_version(session, caller, version_id, Permission.VIEW, model_id=model_id)
     in_progress = read_bool(query.in_progress, "inProgress")
     log = builds.read_build_log(session, SUBJECT, version_id, in_progress=in_progress)
-    return Download(log, f"build-{version.label}.log", "text/plain; charset=utf-8")
+    return Download(log, f"build-{version.label}.log", "text/plain")
 
 
 def view(version: CustomModelVersion, build: Build, request: RequestInfo) -> DependencyBuildResponse:

@@ -76,8 +76,8 @@ def read_log(
         return Download(follower.events(query.tail), name, "text/event-stream", headers)
     if query.tail is not None:
         text = "".join(f"{line}\n" for line in reader.tail(query.tail))
-        return Download(text, name, "text/plain; charset=utf-8")
-    return Download(reader.so_far(), name, "text/plain; charset=utf-8")
+        return Download(text, name, "text/plain")
+    return Download(reader.so_far(), name, "text/plain")
 
 
 def sources_of(session: Session, run: CustomJobRun) -> Sources:

@@ -64,7 +64,7 @@ def download_log(
 ) -> Download:
     """Download the log of a test, as far as it goes."""
     text = service.read_log(session, caller, blobs, executor, custom_model_test_id)
-    return Download(text, f"testing-{custom_model_test_id}.log", "text/plain; charset=utf-8")
+    return Download(text, f"testing-{custom_model_test_id}.log", "text/plain")
 
 
 @endpoint(
