@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from modelyard.compute.logs import without_times
 from modelyard.jobs.runs import keeping
-from modelyard.jobs.runs.keeping import Limits, keep_artifacts
+from modelyard.jobs.runs.keeping import Limits, keep_artifacts, keep_log
 from modelyard.storage.blobs import BlobStore
 from tests.jobs.builders import Workshop, path_of
 
@@ -167,3 +168,11 @@ def test_a_file_that_grows_while_it_is_read_is_not_kept(
     kept, said = keep(blobs, tmp_path, total_bytes=1000)
     assert kept == []
     assert "grows while it is read" in said[0]
+
+
+def test_a_reason_of_several_lines_keeps_the_form_of_a_log(shelf: Workshop) -> None:
+    """Readers take the time off each line."""
+    blobs = shelf.installation.application.parts.get(BlobStore)  # type: ignore[type-abstract]
+    log = keep_log(blobs, None, "it failed:\nfor two reasons, each of them longer than a time")
+    digest = log.finish()["digest"]
+    assert without_times(blobs.read(digest)) == b"[modelyard] it failed:\nfor two reasons, each of them longer than a time\n"

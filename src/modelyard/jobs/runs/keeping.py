@@ -45,8 +45,10 @@ class KeptLog:
     def say(self, text: str) -> None:
         self.write(f"[modelyard] {text}")
 
-    def write(self, line: str) -> None:
-        self._writer.write(f"{to_wire(datetime.now(UTC))} {line}\n".encode())
+    def write(self, text: str) -> None:
+        """Each line of the text, with the time."""
+        for line in text.splitlines():
+            self._writer.write(f"{to_wire(datetime.now(UTC))} {line}\n".encode())
 
     def finish(self) -> dict[str, Any]:
         """The columns of a ``RunLog``."""

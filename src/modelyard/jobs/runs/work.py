@@ -97,8 +97,7 @@ def _launch(work: Work, run: CustomJobRun) -> None:
     try:
         image = ensure_image(work, spec, work.say, output.append)
     except OperationFailed as error:
-        text = "".join(output) + f"[modelyard] {error.message}\n"
-        _fail_before_start(work, run, error.message, text)
+        _fail_before_start(work, run, error.message, "".join(output))
         return
     code = checkouts.path(files)
     try:
@@ -106,7 +105,7 @@ def _launch(work: Work, run: CustomJobRun) -> None:
             ids = credential_ids(parameters_of(run))
             opened = open_variables(session, work.parts.get(SecretBox), run.created_by_id, ids)
     except Conflict as error:
-        _fail_before_start(work, run, error.message, f"[modelyard] {error.message}\n")
+        _fail_before_start(work, run, error.message)
         return
     with work.unit() as session:
         row = _locked(session, run.id)
@@ -183,11 +182,12 @@ def _conclude(work: Work, run: CustomJobRun, seen: Observation) -> None:
         raise Waiting(pause_s)
 
 
-def _fail_before_start(work: Work, run: CustomJobRun, reason: str, log_text: str) -> None:
+def _fail_before_start(work: Work, run: CustomJobRun, reason: str, output: str = "") -> None:
+    """Ends a run whose program cannot be started; ``output`` is what the build of its image said."""
     blobs = work.parts.get(BlobStore)  # type: ignore[type-abstract]
     log = keep_log(blobs, None, None)
-    for line in log_text.splitlines():
-        log.write(line)
+    log.write(output)
+    log.say(reason)
     kept = log.finish()
     with work.unit() as session:
         row = _locked(session, run.id)
