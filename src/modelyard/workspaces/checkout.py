@@ -52,13 +52,14 @@ class Checkouts:
     def _write(self, staging: Path, file: StoredFile) -> None:
         target = staging / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
-        mode = 0o755 if file.path.endswith(EXECUTABLE_SUFFIXES) or self._is_program(file) else 0o644
+        mode = 0o755 if file.path.endswith(EXECUTABLE_SUFFIXES) or is_program(self._blobs, file) else 0o644
         with target.open("wb") as out:
             for chunk in self._blobs.iter_chunks(file.digest):
                 out.write(chunk)
         target.chmod(mode)
 
-    def _is_program(self, file: StoredFile) -> bool:
-        with self._blobs.open(file.digest) as content:
-            start = content.read(4)
-        return start.startswith(b"#!") or start == b"\x7fELF"
+
+def is_program(blobs: BlobStore, file: StoredFile) -> bool:
+    """Whether a file says itself how it is executed: it names its interpreter, or is a binary."""
+    with blobs.open(file.digest) as content:
+        return content.read(4).startswith((b"#!", b"\x7fELF"))

@@ -2,6 +2,7 @@
 
 from modelyard.kernel.errors import invalid
 from modelyard.storage.blobs import BlobStore
+from modelyard.workspaces.checkout import is_program
 from modelyard.workspaces.service import StoredFile
 
 OUTPUT_FOLDER = "output"
@@ -21,11 +22,7 @@ which links to each of the files: what they name is found, and what they write h
 
 def require_program(blobs: BlobStore, file: StoredFile) -> None:
     """Raises ``Invalid`` for a file that nothing here can execute."""
-    if file.path.endswith((".sh", ".py")):
-        return
-    with blobs.open(file.digest) as content:
-        start = content.read(4)
-    if not start.startswith((b"#!", b"\x7fELF")):
+    if not file.path.endswith((".sh", ".py")) and not is_program(blobs, file):
         raise invalid(
             entryPoint=f"{file.path} cannot be executed: it needs to end in .sh or .py, or to begin with '#!'"
         )
@@ -33,10 +30,8 @@ def require_program(blobs: BlobStore, file: StoredFile) -> None:
 
 def command(blobs: BlobStore, file: StoredFile) -> tuple[str, ...]:
     """The command of the run's workload. A program that names its interpreter is started by that."""
-    with blobs.open(file.digest) as content:
-        start = content.read(4)
     place = "{code}/" + file.path
-    if start.startswith((b"#!", b"\x7fELF")):
+    if is_program(blobs, file):
         program: tuple[str, ...] = (place,)
     elif file.path.endswith(".py"):
         program = ("{image}/bin/python", place)
