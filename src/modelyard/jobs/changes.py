@@ -30,8 +30,7 @@ from modelyard.workspaces.runtime_parameters import (
     Value,
     check_values,
     merge,
-    read_current_values,
-    read_values,
+    read_wanted,
     without_empty,
 )
 from modelyard.workspaces.service import StoredFile
@@ -156,24 +155,13 @@ def set_parameters(job: CustomJob, body: JobSettings, reference_fault: Reference
     """
     with problems.collecting():
         definitions = definitions_of(job)
-        field, wanted, replaces = _wanted_values(body)
+        field, wanted, replaces = read_wanted(_sent(body.runtime_parameter_values), _sent(body.runtime_parameters))
         check_defined(definitions, wanted, field)
         known = {definition.field_name for definition in definitions}
         before = [] if replaces else [value for value in values_of(job) if value.field_name in known]
         if changes(body).keys() - HARMLESS:
             check_values(definitions, wanted, field, reference_fault, inherited=before)
         job.parameter_values = stored(merge(before, wanted))
-
-
-def _wanted_values(body: JobSettings) -> tuple[str, list[Value], bool]:
-    """The name of the field that was sent, its values, and whether they take the place of all others (A.7)."""
-    old, new = _sent(body.runtime_parameter_values), _sent(body.runtime_parameters)
-    if old is not None and new is not None:
-        text = "cannot be combined with runtimeParameterValues; send one of the two"
-        raise Invalid(f"runtimeParameters: {text}", {"runtimeParameters": text})
-    if new is not None:
-        return "runtimeParameters", read_current_values(new), True
-    return "runtimeParameterValues", read_values(old) if old is not None else [], False
 
 
 def check_defined(definitions: Sequence[Definition], values: Sequence[Value], field: str) -> None:

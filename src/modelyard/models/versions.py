@@ -20,7 +20,7 @@ from modelyard.kernel.paging import Page, page
 from modelyard.kernel.problems import Problems
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.settings import Settings
-from modelyard.kernel.wire import UNSET, changes, read_bool
+from modelyard.kernel.wire import UNSET, UnsetType, changes, read_bool
 from modelyard.models.code_files import METADATA_FILE, REQUIREMENTS_FILE, read_dependencies
 from modelyard.models.rules import resource_errors
 from modelyard.models.service import find_model, find_version
@@ -45,8 +45,7 @@ from modelyard.workspaces.runtime_parameters import (
     Value,
     check_values,
     merge,
-    read_current_values,
-    read_values,
+    read_wanted,
 )
 from modelyard.workspaces.service import NewFile, StoredFile
 from modelyard.workspaces.tables import Workspace
@@ -309,20 +308,11 @@ def _set_parameters(
     """
     definitions = msgspec.convert(version.parameter_definitions or [], list[Definition])
     values = msgspec.convert(base.parameter_values, list[Value]) if base else []
-    field = "runtimeParameterValues"
-    if body.runtime_parameters is not UNSET and body.runtime_parameters is not None:
-        if body.runtime_parameter_values:
-            text = "cannot be combined with runtimeParameterValues; send one of the two"
-            raise Invalid(f"runtimeParameters: {text}", {"runtimeParameters": text})
-        field = "runtimeParameters"
-        wanted = read_current_values(body.runtime_parameters)
-        values = []
-    elif body.runtime_parameter_values is not UNSET and body.runtime_parameter_values:
-        wanted = read_values(body.runtime_parameter_values)
-    else:
-        wanted = []
-    check_values(definitions, wanted, field, reference_fault, inherited=values)
-    version.parameter_values = _stored(merge(values, wanted))
+    parameters = None if isinstance(body.runtime_parameters, UnsetType) else body.runtime_parameters
+    wanted = read_wanted(body.runtime_parameter_values or None, parameters)
+    values = [] if wanted.replaces else values
+    check_values(definitions, wanted.values, wanted.field, reference_fault, inherited=values)
+    version.parameter_values = _stored(merge(values, wanted.values))
 
 
 def _stored(values: list[Value]) -> list[dict[str, Any]]:

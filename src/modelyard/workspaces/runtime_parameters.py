@@ -7,7 +7,7 @@ hold for models, jobs and applications (supporting-endpoints A.7 and C.7).
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -216,6 +216,24 @@ def read_current_values(text: str, field: str = "runtimeParameters") -> list[Val
         _coerced(Value(field_name=value.field_name, type=value.type, value=value.current_value))
         for value in _decoded(text, CurrentValues, field)
     ]
+
+
+class Wanted(NamedTuple):
+    """What a client sent: under which ``field``, and whether it takes the place of all values that were set."""
+
+    field: str
+    values: list[Value]
+    replaces: bool
+
+
+def read_wanted(values_text: str | None, parameters_text: str | None) -> Wanted:
+    """The v1 form, which is merged into what is set, or the v2 form, which takes its place (A.7); never both."""
+    if parameters_text is None:
+        values = read_values(values_text) if values_text else []
+        return Wanted("runtimeParameterValues", values, replaces=False)
+    if values_text:
+        raise invalid(runtimeParameters="cannot be combined with runtimeParameterValues; send one of the two")
+    return Wanted("runtimeParameters", read_current_values(parameters_text), replaces=True)
 
 
 def _decoded(text: str, type_: Any, field: str) -> Any:
