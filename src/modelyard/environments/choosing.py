@@ -52,7 +52,7 @@ def choose(
             text = f"at least one of {names.environment} and {names.version} is required"
             raise Invalid(f"{names.environment}: {text}", {names.environment: text, names.version: text})
         return current
-    with _named(names):
+    with named(names):
         if environment_id is None and version_id is not None:
             environment_id = _environment_of(session, caller, version_id)
         if version_id is None and current.environment_id == environment_id:
@@ -63,7 +63,7 @@ def choose(
 
 
 @contextmanager
-def _named(names: Names) -> Iterator[None]:
+def named(names: Names) -> Iterator[None]:
     """Errors of the block under the names that the request uses."""
     try:
         yield

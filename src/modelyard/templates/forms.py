@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from modelyard.compute.bundles import usable_bundle
 from modelyard.environments import service as environments
+from modelyard.environments.choosing import Names, named
 from modelyard.environments.tables import EnvironmentVersion
 from modelyard.identity.caller import Caller
 from modelyard.kernel.errors import Invalid
@@ -35,6 +36,7 @@ MAX_NAME_LENGTH = 255
 LIMITS = ArchiveLimits(members=MAX_FILES, total_bytes=100 << 20)
 TEMPLATE_TYPES: tuple[str, ...] = get_args(TemplateType)
 JOB_TYPES: tuple[str, ...] = get_args(JobType)
+NAMES = Names("defaultEnvironment.environmentId", "defaultEnvironment.environmentVersionId")
 BUNDLE_USES = {
     "customJob": "customJob",
     "customMetric": "customJob",
@@ -92,17 +94,10 @@ class FormReader:
         if not isinstance(text, str):
             return UNSET
         wish = _read_object(text, DefaultEnvironmentWish, "defaultEnvironment")
-        try:
+        with named(NAMES):
             return environments.find_version(
                 self._session, self._caller, wish.environment_id, wish.environment_version_id
             )
-        except Invalid as error:
-            names = {
-                "baseEnvironmentId": "defaultEnvironment.environmentId",
-                "baseEnvironmentVersionId": "defaultEnvironment.environmentVersionId",
-            }
-            errors = {names.get(field, field): told for field, told in error.errors.items()}
-            raise Invalid("; ".join(f"{field}: {told}" for field, told in errors.items()), errors) from None
 
     def _files(self, form: FormInput[Blob], *, is_required: bool) -> list[NewFile] | None:
         sent = form.form.files_of("file")

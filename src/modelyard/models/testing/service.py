@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from modelyard.compute.executor import Executor
 from modelyard.datasets import service as datasets
 from modelyard.environments import service as environments
+from modelyard.environments.choosing import Names, named
 from modelyard.environments.tables import Environment, EnvironmentVersion
 from modelyard.identity import audit
 from modelyard.identity.caller import Caller
@@ -371,12 +372,10 @@ def _environment(
         if version_id is None:
             version_id, asking = version.base_environment_version_id, None
     try:
-        return environments.find_version(session, asking, environment_id, version_id), {}
+        with named(Names()):
+            return environments.find_version(session, asking, environment_id, version_id), {}
     except Invalid as error:
-        return None, {
-            {"baseEnvironmentId": "environmentId", "baseEnvironmentVersionId": "environmentVersionId"}.get(k, k): text
-            for k, text in error.errors.items()
-        }
+        return None, error.errors
 
 
 def _dataset(session: Session, caller: Caller, dataset_id: Any, version_id: Any) -> Any:
