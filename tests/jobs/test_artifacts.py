@@ -175,4 +175,7 @@ def test_a_reason_of_several_lines_keeps_the_form_of_a_log(shelf: Workshop) -> N
     blobs = shelf.installation.application.parts.get(BlobStore)  # type: ignore[type-abstract]
     log = keep_log(blobs, None, "it failed:\nfor two reasons, each of them longer than a time")
     digest = log.finish()["digest"]
-    assert without_times(blobs.read(digest)) == b"[modelyard] it failed:\nfor two reasons, each of them longer than a time\n"
+    assert (
+        without_times(blobs.read(digest))
+        == b"[modelyard] it failed:\nfor two reasons, each of them longer than a time\n"
+    )
