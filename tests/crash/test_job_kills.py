@@ -3,6 +3,9 @@
 import contextlib
 import os
 import signal
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.jobs.builders import Yard, path_of, plain_environment
+from tests.jobs.builders import Yard, made, path_of, plain_environment
 from tests.servers import Server, a_server
 from tests.waiting import wait_until
 
@@ -25,6 +28,9 @@ for number in range(150):
     time.sleep(0.02)
 open(os.environ["MODELYARD_OUTPUT_DIR"] + "/count", "a").write("x")
 """
+
+
+YEARLY = {"minute": [0], "hour": [0], "dayOfMonth": [1], "month": [1], "dayOfWeek": ["*"]}
 
 
 class Killable(Yard):
@@ -113,3 +119,65 @@ def test_the_whole_server_killed_finds_its_runs_again(server: Server) -> None:
     assert ended["waiting"]["status"] == "succeeded"
     workloads = server.data_dir / "workloads"
     wait_until(lambda: not [one for one in workloads.iterdir() if not one.name.startswith(".")], 20, "their folders")
+
+
+def test_everything_killed_at_once_supervisors_included(server: Server) -> None:
+    """Last in this file: it looks whether anything is left of all that ran."""
+    yard = Killable(server.api, plain_environment(server.api))
+    steady, quick = yard.a_job(STEADY), yard.a_job("print('ran')\n")
+    retried = yard.start(yard.a_job("print('ran')\nraise SystemExit(1)\n", maxRetries=1))
+    yard.await_log(retried, "the next begins")
+    executing, *queued = yard.start(steady), *(yard.start(quick) for _ in range(3))
+    canceled = yard.start(steady)
+    schedule = made(
+        yard.api.post(f"/customJobs/{quick['id']}/schedules/", json={"schedule": YEARLY, "catchUp": "once"})
+    )
+    yard.await_log(executing, "line 10\n")
+    assert yard.cancel(canceled).status_code == 204
+    kill_everything(server)
+    with sqlite3.connect(server.data_dir / "modelyard.db") as database:
+        database.execute("UPDATE custom_job_schedules SET next_due_at = '2026-01-01 00:00:00.000000'")
+    server.start()
+    assert yard.ended(executing)["status"] == "interrupted"
+    assert yard.log(executing).count("ran ") == 1
+    assert "supervisor was killed" in yard.log(executing)
+    assert (yard.ended(retried)["status"], yard.log(retried).count("ran\n")) == ("failed", 2)
+    assert yard.ended(canceled)["status"] == "canceled"
+    for run in queued:
+        assert (yard.ended(run)["status"], yard.log(run)) == ("succeeded", "ran\n")
+    path = f"/customJobs/{quick['id']}/runs/?scheduledJobId={schedule['id']}"
+    caught_up = wait_until(lambda: yard.api.get(path).json()["data"], 20, "what was missed")[-1]
+    assert caught_up["description"] == "Due at 2026-01-01T00:00:00.000000Z"
+    assert yard.ended(caught_up)["status"] == "succeeded"
+    assert_nothing_is_left(server)
+
+
+def kill_everything(server: Server) -> None:
+    """The server and all that it started, at once."""
+    found = [process for process in psutil.process_iter() if str(server.data_dir) in words_of(process)]
+    for process in found:
+        process.kill()
+    psutil.wait_procs(found, 20)
+    assert server.process is not None
+    server.process.wait()
+
+
+def words_of(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.Error):
+        return " ".join(process.cmdline())
+    return ""
+
+
+def assert_nothing_is_left(server: Server) -> None:
+    command = [sys.executable, "-m", "modelyard.cli.main", "gc", "--data-dir", str(server.data_dir), "--min-age", "0"]
+    collected = subprocess.run([*command, "--json"], env=server.environment, capture_output=True, check=False)
+    assert collected.returncode == 0, collected.stderr
+    assert [one.name for one in (server.data_dir / "workloads").iterdir() if not one.name.startswith(".")] == []
+    assert list((server.data_dir / "blobs" / ".incoming").iterdir()) == []
+    assert not [
+        process
+        for process in psutil.process_iter()
+        if "supervisor/" in words_of(process) and str(server.data_dir) in words_of(process)
+    ]
+    with sqlite3.connect(server.data_dir / "modelyard.db") as database:
+        assert database.execute("SELECT count(*) FROM api_tokens WHERE holder_id IS NOT NULL").fetchone() == (0,)

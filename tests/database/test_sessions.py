@@ -82,6 +82,15 @@ def test_what_fails_leaves_nothing(database: Database) -> None:
         assert session.scalars(select(Organization.name)).all() == ["whole"]
 
 
+def test_an_error_tells_no_values(database: Database) -> None:
+    """Its text is logged, and shown as the reason of what failed; a value may be a user's own."""
+    statement = text("INSERT INTO organizations (id, name) VALUES (:id, :name)")
+    with pytest.raises(DBAPIError) as raised, database.write() as session:
+        session.execute(statement, {"id": "0" * 24, "name": "confidential"})
+    assert "organizations" in str(raised.value)
+    assert "[parameters" not in str(raised.value)
+
+
 def test_rows_that_are_referred_to_stay(database: Database) -> None:
     with database.write() as session:
         session.add(an_organization("ours"))

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 CONSUMER = "notification jobs"
 EVENT_PARAMETER = "EVENT"
 BATCH = 10
+LOCKED_AT_ONCE = 1000
 
 
 class Dispatcher:
@@ -103,8 +104,11 @@ def _listeners(session: Session, event: Event) -> Sequence[CustomJob]:
 def _lock(session: Session, job_ids: Collection[str]) -> None:
     """Locks all jobs that are told something before the first run is put in line: whoever else starts a run locks its
     job and then the queue, so a job locked behind the queue would have both wait for each other."""
-    statement = select(CustomJob).where(CustomJob.id.in_(job_ids)).order_by(CustomJob.id).with_for_update()
-    session.execute(statement.execution_options(populate_existing=True)).all()
+    ids = sorted(job_ids)
+    for begin in range(0, len(ids), LOCKED_AT_ONCE):
+        these = CustomJob.id.in_(ids[begin : begin + LOCKED_AT_ONCE])
+        statement = select(CustomJob).where(these).order_by(CustomJob.id).with_for_update()
+        session.execute(statement.execution_options(populate_existing=True)).all()
 
 
 def subscription_of(job: CustomJob) -> Subscription:

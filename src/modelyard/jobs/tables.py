@@ -84,7 +84,7 @@ class CustomJobRun(Base):
         Index("ix_custom_job_runs_job", "job_id", "id"),
         Index("ix_custom_job_runs_schedule", "schedule_id", "id"),
         Index("ix_custom_job_runs_workspace", "workspace_id"),
-        Index("ix_custom_job_runs_queue", "organization_id", "phase", "id", **OF_OPEN_RUNS),
+        Index("ix_custom_job_runs_queue", "phase", "organization_id", "id", **OF_OPEN_RUNS),
         Index("ix_custom_job_runs_open", "job_id", "id", **OF_OPEN_RUNS),
     )
 

@@ -87,6 +87,7 @@ class Database:
             options["connect_args"] = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
         else:
             options["pool_pre_ping"] = True
+        options["hide_parameters"] = True  # an error's text is logged and shown, and values are the users'
         self.engine: Engine = create_engine(url, pool_size=pool_size, max_overflow=pool_size, **options)
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)

@@ -911,7 +911,7 @@ def upgrade() -> None:
         )
         batch_op.create_index(
             "ix_custom_job_runs_queue",
-            ["organization_id", "phase", "id"],
+            ["phase", "organization_id", "id"],
             unique=False,
             sqlite_where=sa.text("ended_at IS NULL"),
             postgresql_where=sa.text("ended_at IS NULL"),
