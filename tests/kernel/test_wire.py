@@ -1,6 +1,6 @@
 """Reading input into wire types."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pytest
 from msgspec import Meta
@@ -78,3 +78,19 @@ def test_a_deferred_body_is_refused_with_what_the_service_knows() -> None:
 def test_a_secret_value_is_never_told() -> None:
     for wrong in (b'["hush"]', b'{"hush": "hush"}', b'"hush-hush"'):
         assert "hush" not in str(decode(Safe, b'{"label": "mine", "code": ' + wrong + b"}").faults)
+
+
+class Basket(Body):
+    size: Literal["small", "large"] | UnsetType = UNSET
+
+
+class Cart(Body):
+    basket: Basket
+    wheels: list[Literal[2, 4]]
+
+
+def test_a_wrong_word_is_answered_with_those_that_are_allowed() -> None:
+    with pytest.raises(Invalid) as raised:
+        convert(Cart, {"basket": {"size": "Small"}, "wheels": [3]})
+    assert "; allowed are small, large; got " in raised.value.errors["basket"]
+    assert "; allowed are 2, 4; got [3]" in raised.value.errors["wheels"]

@@ -1,7 +1,7 @@
 """Wire types: the bases of every request and response schema, and how input is read into them."""
 
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -165,9 +165,26 @@ def _faults(info: FieldInfo, values: Mapping[str, Any], *, strict: bool) -> Sequ
     try:
         msgspec.convert(values[name], type=info.type, strict=strict)
     except msgspec.ValidationError as error:
-        text = _lower_first(str(error))
+        text = _lower_first(str(error)) + _allowed(info.type, str(error))
         return [(name, text if _is_secret(info.type) else f"{text}; got {_shown(values[name])}")]
     return []
+
+
+def _allowed(hint: Any, fault: str) -> str:
+    """What may stand where none of a set of words does, if the type knows one such set only."""
+    sets = set(_word_sets(hint)) if fault.startswith("Invalid enum value") else set()
+    return f"; allowed are {', '.join(map(str, sets.pop()))}" if len(sets) == 1 else ""
+
+
+def _word_sets(hint: Any) -> Iterator[tuple[Any, ...]]:
+    if typing.get_origin(hint) is Literal:
+        yield typing.get_args(hint)
+    elif isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        for info in fields(hint):
+            yield from _word_sets(info.type)
+    else:
+        for part in typing.get_args(hint):
+            yield from _word_sets(part)
 
 
 def _is_secret(hint: Any) -> bool:
