@@ -23,6 +23,7 @@ STORIES = (
     "docs/custom-metrics.md",
     "docs/events.md",
     "docs/jobs.md",
+    "docs/repositories.md",
     "docs/templates.md",
     "docs/schedules.md",
 )
