@@ -77,7 +77,8 @@ def update(
     """Change a repository."""
     api = connect()
     sent = {"name": name, "location": location, "sourceType": type_}
-    body: Json = {key: value for key, value in sent.items() if value is not None} | _optional(api, credential, description)
+    body = _optional(api, credential, description)
+    body |= {key: value for key, value in sent.items() if value is not None}
     if no_credential:
         body["credentialId"] = None
     if not body:
