@@ -11,6 +11,13 @@ from tests.conftest import Installation
 from tests.credentials.builders import a_credential, share
 from tests.repositories.builders import a_remote
 
+
+@pytest.fixture
+def installation(an_installation: Callable[..., Installation]) -> Installation:
+    """One that allows no private host."""
+    return an_installation()
+
+
 GITHUB = "https://github.com/team/churn"
 
 

@@ -166,7 +166,7 @@ class Git:
             time.sleep(LOOK_S if now - started < 2 else LOOK_LATER_S)
 
     def _command(self, words: Sequence[str]) -> list[str]:
-        file_blocks = max(self.leash.max_bytes + MAX_LISTING_BYTES, MAX_LISTING_BYTES) // 512
+        file_blocks = (self.leash.max_bytes + 2 * MAX_LISTING_BYTES) // 512
         seconds = int(self.leash.timeout_s) + 1
         limits = [str(file_blocks), str(MEMORY_BYTES // 1024), str(seconds)]
         return ["/bin/sh", "-c", _LIMITED, "sh", *limits, "timeout", "--kill-after=5", str(seconds), "git", *words]
