@@ -29,7 +29,8 @@ def a_key() -> Ed25519PrivateKey:
 
 def private(key: Ed25519PrivateKey, phrase: str | None = None) -> str:
     lock = serialization.BestAvailableEncryption(phrase.encode()) if phrase else serialization.NoEncryption()
-    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, lock).decode()
+    form = serialization.PrivateFormat.PKCS8 if phrase else serialization.PrivateFormat.OpenSSH
+    return key.private_bytes(serialization.Encoding.PEM, form, lock).decode()
 
 
 def public(key: Ed25519PrivateKey) -> str:

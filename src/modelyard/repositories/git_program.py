@@ -26,6 +26,8 @@ MEMORY_BYTES: Final = 4 << 30
 MAX_LISTING_BYTES: Final = 64 << 20
 SHOWN_CHARACTERS: Final = 400
 _LIMITED: Final = 'ulimit -c 0; ulimit -f "$1"; ulimit -v "$2"; ulimit -t "$3"; shift 3; exec "$@"'
+_TELLING: Final = ("fatal:", "error:", "ERROR", "remote: ERROR")
+_TOLD_BY_SSH: Final = ("Permission denied", "Host key verification failed", "Connection refused", "timed out")
 _SETTINGS: Final = {
     "core.hooksPath": "/dev/null",
     "core.fsmonitor": "false",
@@ -217,12 +219,17 @@ class Git:
         options = [
             *_SSH,
             f"HostName={self.addresses[0]}",
-            f"HostKeyAlias={self.location.host}",
+            f"HostKeyAlias={self._host_key_name()}",
             f'UserKnownHostsFile="{self.known_hosts}"',
             f"IdentityFile={self.key or 'none'}",
         ]
         words = ["ssh", "-F", "none", *(word for option in options for word in ("-o", option))]
         return {"GIT_SSH_COMMAND": shlex.join(words), "GIT_SSH_VARIANT": "ssh"}
+
+    def _host_key_name(self) -> str:
+        """What the host's key is remembered by, as ssh itself would."""
+        host, port = self.location.host, self.location.port
+        return host if port == 22 else f"[{host}]:{port}"
 
     def _told(self, errors: bytes, code: int) -> str:
         """What git said, in one line and without secrets: what the server sends is in there."""
@@ -230,8 +237,10 @@ class Git:
         for secret in self.secrets:
             text = text.replace(secret, "***")
         lines = [re.sub(r"[^\x20-\x7e]+", " ", line).strip() for line in text.splitlines()]
-        wanted = [line for line in lines if line.startswith(("fatal:", "error:", "ERROR", "remote: ERROR"))] or lines
-        said = "; ".join(dict.fromkeys(line.removeprefix("fatal: ") for line in wanted if line))[:SHOWN_CHARACTERS]
+        wanted = [line for line in lines if line.startswith(_TELLING) or any(text in line for text in _TOLD_BY_SSH)]
+        said = "; ".join(dict.fromkeys(line.removeprefix("fatal: ") for line in wanted or lines if line))[
+            :SHOWN_CHARACTERS
+        ]
         if code < 0 or code in {124, 137, 152, 153}:
             said = f"{said} (git was stopped at a limit: time, memory, or {self.leash.max_bytes} bytes)".strip()
         return said or f"git ended with {code}"

@@ -63,8 +63,10 @@ def fetch(git: Git, commit: Commit, wanted: Sequence[str], limits: Limits) -> tu
         paths = [shown(one.repository_path) for one in found if one.key not in sizes]
         raise PullError(f"These files have more than the {limits.bytes} bytes that are allowed: {one_text(paths)}.")
     if missing:
-        _run(git, *_FETCH, "--stdin", "origin", given="".join(f"{one}\n" for one in missing).encode())
+        _fetch_blobs(git, commit, missing, limits)
         sizes = _sizes(git)
+    if large := [shown(one.repository_path) for one in found if one.key not in sizes]:
+        raise PullError(f"These files have more than the {limits.bytes} bytes that are allowed: {one_text(large)}.")
     sized = ((one.repository_path, one.key, sizes[one.key]) for one in found)
     return sha, sort_out(sized, wanted, limits)
 
@@ -143,6 +145,17 @@ def _fetch_commit(git: Git, commit: Commit, filter_: str) -> str:
         raise _no_commit(commit) from None
     _run(git, *_FETCH[:-1], f"--filter={filter_}", "--depth=1", "--refetch", "origin", sha)
     return sha
+
+
+def _fetch_blobs(git: Git, commit: Commit, keys: Sequence[str], limits: Limits) -> None:
+    """Fetches just these files or, where the server gives commits only (git's protocol 0, over ssh), all of them."""
+    try:
+        _run(git, *_FETCH, "--stdin", "origin", given="".join(f"{one}\n" for one in keys).encode())
+    except PullError as error:
+        if "unadvertised object" not in error.message:
+            raise
+        whole = f"--filter=blob:limit={limits.bytes + 1}"
+        _run(git, *_FETCH[:-1], whole, "--depth=1", "--refetch", "origin", commit.target)
 
 
 def _no_commit(commit: Commit) -> PullError:

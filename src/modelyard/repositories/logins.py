@@ -77,7 +77,7 @@ def _plain_key(credential: OpenCredential) -> bytes:
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise LoginError(
             f"The private key of the credential {credential.name!r} cannot be read ({type(error).__name__}); "
-            "it must be a key in PEM or OpenSSH form, with its passphrase if it has one."
+            "it must be a key in PEM form, with its passphrase if it has one, or in OpenSSH form without one."
         ) from None
 
 
