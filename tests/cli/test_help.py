@@ -72,6 +72,7 @@ Commands:
   download  Download the files of a version as a zip.
   delete    Delete a model and its versions; not one that is deployed.
   push      Push a folder as the next version of a model.
+  pull      Make a version of files from a remote repository.
   build     Build what requirements.txt asks for, and follow the log.
   test      Test a version in the sandbox, and watch its checks.
   log       Print the log of the dependency build, or the latest test.

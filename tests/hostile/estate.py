@@ -132,7 +132,8 @@ def _add_repository(estate: Estate) -> None:
         "sourceType": "git",
         "credentialId": estate.ids["credentialId"],
     }
-    estate.ids["remoteRepositoryId"] = _made(estate.api.post("/remoteRepositories/", json=body))["id"]
+    made = _made(estate.api.post("/remoteRepositories/", json=body))
+    estate.ids |= {"remoteRepositoryId": made["id"], "repositoryId": made["id"]}
 
 
 def _add_dataset(estate: Estate, installation: Installation) -> None:
