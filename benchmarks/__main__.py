@@ -7,13 +7,14 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import builds, csv_scoring, jobs, lists, serving, startup, versions
+from benchmarks import builds, csv_scoring, jobs, lists, pulls, serving, startup, versions
 from benchmarks.figures import Result, Skipped, save, show
 
 BENCHMARKS: dict[str, Callable[[], list[Result]]] = {
     "startup": startup.measure,
     "lists": lists.measure,
     "versions": versions.measure,
+    "pulls": pulls.measure,
     "builds": builds.measure,
     "csv": csv_scoring.measure,
     "jobs": jobs.measure,

@@ -57,6 +57,7 @@ from modelyard.kernel.routing import Endpoint, endpoints_of
 from modelyard.kernel.secret_box import SecretBox, open_secret_box
 from modelyard.kernel.settings import Settings
 from modelyard.models import build_routes as model_build_routes
+from modelyard.models import from_repository as model_from_repository
 from modelyard.models import routes as model_routes
 from modelyard.models import version_routes as model_version_routes
 from modelyard.models.serving import folders
@@ -73,6 +74,7 @@ from modelyard.operations.work import Handler
 from modelyard.registry import packages
 from modelyard.registry import routes as registry_routes
 from modelyard.registry import work as registry_work
+from modelyard.repositories import routes as repository_routes
 from modelyard.storage.blobs import Blob, BlobStore
 from modelyard.storage.locations import open_blob_store
 from modelyard.templates import routes as template_routes
@@ -89,6 +91,7 @@ ROUTES: tuple[ModuleType, ...] = (
     dataset_routes,
     bundle_routes,
     credential_routes,
+    repository_routes,
     environment_routes,
     model_routes,
     model_version_routes,
@@ -165,6 +168,7 @@ def handlers() -> list[Handler]:
     return [
         *dataset_work.handlers(),
         *environment_work.handlers(),
+        *model_from_repository.handlers(),
         *model_test_work.handlers(),
         *job_run_work.handlers(),
         *registry_work.handlers(),

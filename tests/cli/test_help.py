@@ -26,6 +26,7 @@ From a folder to predictions:
   dataset     Datasets: tables to test and score with.
   model       Custom models: push, build, test and share them.
   credential  Credentials: what code needs for other systems.
+  repository  Remote repositories: Git and S3 to pull files from.
   registry    Registered models and their versions.
   deploy      Deploy a model and wait until it answers.
   deployment  Deployments: look at, replace, stop and start them.
@@ -71,6 +72,7 @@ Commands:
   download  Download the files of a version as a zip.
   delete    Delete a model and its versions; not one that is deployed.
   push      Push a folder as the next version of a model.
+  pull      Make a version of files from a remote repository.
   build     Build what requirements.txt asks for, and follow the log.
   test      Test a version in the sandbox, and watch its checks.
   log       Print the log of the dependency build, or the latest test.
@@ -173,7 +175,7 @@ def test_completion(alone: Terminal) -> None:
     alone.variables |= {"_MODELYARD_COMPLETE": "complete_bash", "COMP_WORDS": "modelyard mod", "COMP_CWORD": "1"}
     assert alone().out.split() == ["model"]
     alone.variables |= {"COMP_WORDS": "modelyard model pu", "COMP_CWORD": "2"}
-    assert alone().out.split() == ["push"]
+    assert alone().out.split() == ["push", "pull"]
 
 
 def test_it_runs_as_a_module(tmp_path: Path) -> None:

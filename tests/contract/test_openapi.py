@@ -17,7 +17,6 @@ NOT_BUILT_YET = (
     "/customTasks/",
     "/customModels/predictionExplanationsInitialization/",
     "/customModels/{customModelId}/trainingData/",
-    "/customModels/{customModelId}/versions/fromRepository/",
     "/customModels/{customModelId}/versions/withTrainingData/",
     "/customModels/{customModelId}/versions/{customModelVersionId}/conversions/",
     "/customModels/{customModelId}/versions/{customModelVersionId}/featureImpact/",

@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from modelyard.storage.web_fetch import FetchError, fetch, is_public, parse_url
+from modelyard.storage.public_hosts import is_public
+from modelyard.storage.web_fetch import FetchError, fetch, parse_url
 from tests.conftest import Installation
 
 CSV = b"a,b\n1,x\n2,y\n"
@@ -102,6 +103,9 @@ def test_what_cannot_be_fetched_says_why(installation: Installation, site: str, 
     [
         "http://localhost/x.csv",
         "http://127.0.0.1:8000/api/v2/",
+        "http://127.1/",
+        "http://2130706433/",
+        "http://localhost./x.csv",
         "http://[::1]/",
         "http://[::ffff:10.0.0.1]/",
         "http://169.254.169.254/latest/meta-data/",

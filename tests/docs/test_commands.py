@@ -24,6 +24,7 @@ STORIES = (
     "docs/events.md",
     "docs/jobs.md",
     "docs/notifications.md",
+    "docs/repositories.md",
     "docs/templates.md",
     "docs/schedules.md",
 )

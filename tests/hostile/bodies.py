@@ -9,6 +9,8 @@ from modelyard.kernel.routing import Endpoint
 
 FILES = (("file", ("custom.py", b"x = 1")), ("filePath", (None, b"custom.py")))
 CSV_FILE = (("file", ("table.csv", b"a,b\n1,2\n")),)
+FORMS = {"location": "https://git.example.com/taken-over.git"}
+"""Texts that must have a form of their own."""
 CHANGES = ("name", "label", "description")
 
 
@@ -64,7 +66,11 @@ def _fields_of(type_: type) -> dict[str, Any]:
     """The required fields, and where there are none, one that changes something."""
     info = inspect.type_info(type_)
     assert isinstance(info, inspect.StructType)
-    required = {field.encode_name: _sample(field.type) for field in info.fields if field.required}
+    required = {
+        field.encode_name: FORMS.get(field.encode_name) or _sample(field.type)
+        for field in info.fields
+        if field.required
+    }
     if required:
         return required
     optional = {field.encode_name: field for field in info.fields}

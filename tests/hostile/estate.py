@@ -86,6 +86,7 @@ def an_estate(installation: Installation, name: str, organization: str) -> Estat
     estate = Estate(api, mark)
     _add_account(estate, api.as_(ADMIN_TOKEN))
     _add_credential(estate)
+    _add_repository(estate)
     _add_dataset(estate, installation)
     _add_environment(estate, installation)
     _add_model(estate)
@@ -121,6 +122,18 @@ def _add_account(estate: Estate, admin: Api) -> None:
 def _add_credential(estate: Estate) -> None:
     body = {"name": estate.mark, "credentialType": "basic", "user": estate.mark, "password": estate.mark}
     estate.ids["credentialId"] = _made(estate.api.post("/credentials/", json=body))["credentialId"]
+
+
+def _add_repository(estate: Estate) -> None:
+    body = {
+        "name": estate.mark,
+        "description": estate.mark,
+        "location": f"https://git.example.com/{estate.mark}.git",
+        "sourceType": "git",
+        "credentialId": estate.ids["credentialId"],
+    }
+    made = _made(estate.api.post("/remoteRepositories/", json=body))
+    estate.ids |= {"remoteRepositoryId": made["id"], "repositoryId": made["id"]}
 
 
 def _add_dataset(estate: Estate, installation: Installation) -> None:

@@ -22,6 +22,7 @@ COMMANDS: dict[str, Entry] = {
     "dataset": Entry("modelyard.cli.datasets:app", "Datasets: tables to test and score with.", STORY),
     "model": Entry("modelyard.cli.models:app", "Custom models: push, build, test and share them.", STORY),
     "credential": Entry("modelyard.cli.credentials:app", "Credentials: what code needs for other systems.", STORY),
+    "repository": Entry("modelyard.cli.repositories:app", "Remote repositories: Git and S3 to pull files from.", STORY),
     "registry": Entry("modelyard.cli.registry:app", "Registered models and their versions.", STORY),
     "deploy": Entry("modelyard.cli.deploy:deploy", "Deploy a model and wait until it answers.", STORY),
     "deployment": Entry("modelyard.cli.deployments:app", "Deployments: look at, replace, stop and start them.", STORY),

@@ -30,6 +30,7 @@ class Kind:
 ENVIRONMENT = Kind("environment", "/executionEnvironments/", "searchFor", command="env list", by_part=True)
 DATASET = Kind("dataset", "/datasets/", "searchFor", id="datasetId", command="dataset list")
 CREDENTIAL = Kind("credential", "/credentials/", "search", id="credentialId", command="credential list")
+REPOSITORY = Kind("repository", "/remoteRepositories/", "searchFor", command="repository list")
 MODEL = Kind("model", "/customModels/", "searchFor", command="model list")
 JOB = Kind("job", "/customJobs/", "search", command="job list")
 REGISTERED_MODEL = Kind("registered model", "/registeredModels/", "search", command="registry list")

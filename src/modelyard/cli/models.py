@@ -13,6 +13,7 @@ from modelyard.cli.groups import AsJson, Yes, confirm, group
 from modelyard.cli.lookup import MODEL, find, find_model_version
 from modelyard.cli.model_checks import build, log, run_test
 from modelyard.cli.push import push
+from modelyard.cli.repositories import pull
 from modelyard.cli.screen import Column, done, plural, print_details, print_list, show_time
 from modelyard.cli.sharing import share_command
 
@@ -165,6 +166,7 @@ def delete(model: Model, yes: Yes = False, as_json: AsJson = False) -> None:
 
 
 app.command("push")(push)
+app.command("pull")(pull)
 app.command("build")(build)
 app.command("test")(run_test)
 app.command("log")(log)

@@ -23,6 +23,11 @@ class Problems:
         for field, text in errors.items():
             self.add(field, text)
 
+    @property
+    def errors(self) -> dict[str, str]:
+        """What is wrong so far, by field."""
+        return dict(self._errors)
+
     @contextmanager
     def collecting(self) -> Iterator[None]:
         """Notes an ``Invalid`` that is raised inside, and goes on after the block."""

@@ -78,6 +78,9 @@ class Settings(BaseSettings):
     max_files_per_version: int = 1000
     max_prediction_bytes: int = 50 * MIB
     max_dataset_bytes: int = 10 * GIB
+    max_pull_bytes: int = 2 * GIB
+    """What one pull from a repository may bring, all files together and so each."""
+    pull_timeout_s: float = 600
     model_start_timeout_s: float = 600
     model_stuck_timeout_s: float = 30
     """A replica that is held up by a request over its time limit for longer than this is started anew."""

@@ -5,17 +5,19 @@ from sqlalchemy.orm import Session
 from modelyard.identity.caller import Caller
 from modelyard.kernel.form_input import FormInput
 from modelyard.kernel.paging import Page
-from modelyard.kernel.routing import PAGING, Download, RequestInfo, endpoint
+from modelyard.kernel.routing import PAGING, Answer, Download, RequestInfo, endpoint
 from modelyard.kernel.settings import Settings
-from modelyard.models import downloads, versions
+from modelyard.models import downloads, from_repository, versions
 from modelyard.models.schemas import DownloadQuery
 from modelyard.models.version_schemas import (
     CustomModelVersionCreate,
     CustomModelVersionCreateFromLatest,
+    CustomModelVersionCreateFromRepository,
     CustomModelVersionListQuery,
     CustomModelVersionMetadataUpdate,
     CustomModelVersionResponse,
 )
+from modelyard.operations.service import accepted
 from modelyard.storage.blobs import Blob, BlobStore
 from modelyard.workspaces.references import References
 
@@ -65,6 +67,34 @@ def derive_version(
 ) -> CustomModelVersionResponse:
     """Create a version on top of the latest one, with files added, replaced or deleted."""
     return versions.derive_version(session, caller, settings, blobs, references, custom_model_id, form)
+
+
+@endpoint("POST", PATH + "fromRepository/", status=202, errors=(403, 404, 422), tag=TAG, location=True)
+def create_version_from_repository(
+    session: Session,
+    caller: Caller,
+    custom_model_id: str,
+    body: CustomModelVersionCreateFromRepository,
+    settings: Settings,
+    request: RequestInfo,
+) -> Answer:
+    """Create a version from the files of a remote repository alone."""
+    operation = from_repository.start_pull(session, caller, settings, custom_model_id, body, on_latest=False)
+    return accepted(request, operation)
+
+
+@endpoint("PATCH", PATH + "fromRepository/", status=202, errors=(403, 404, 422), tag=TAG, location=True)
+def derive_version_from_repository(
+    session: Session,
+    caller: Caller,
+    custom_model_id: str,
+    body: CustomModelVersionCreateFromRepository,
+    settings: Settings,
+    request: RequestInfo,
+) -> Answer:
+    """Create a version on top of the latest one, with files of a remote repository added or replaced."""
+    operation = from_repository.start_pull(session, caller, settings, custom_model_id, body, on_latest=True)
+    return accepted(request, operation)
 
 
 @endpoint("GET", PATH + "{customModelVersionId}/", errors=(404,), tag=TAG)

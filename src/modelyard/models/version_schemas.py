@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, UnsetType
 
 from modelyard.kernel.paging import Limit1000, Offset
-from modelyard.kernel.wire import Body, BoolText, Moment, Query, Schema, Uri
+from modelyard.kernel.wire import Body, BoolText, DeferredBody, Moment, Query, Schema, Uri
+from modelyard.repositories.schemas import SourcePath
 from modelyard.workspaces.items import WorkspaceItemResponse
 from modelyard.workspaces.runtime_parameters import RuntimeParameterUnified
 
@@ -54,6 +55,19 @@ class CustomModelVersionCreateFromLatest(CustomModelVersionCreate):
     """The form of a version on top of the latest one."""
 
     files_to_delete: str | list[str] | UnsetType = UNSET
+
+
+class CustomModelVersionCreateFromRepository(DeferredBody):
+    """Of the ``fromRepository`` operations. ``keep_training_holdout_data`` has nothing to keep yet."""
+
+    repository_id: str
+    base_environment_id: str | UnsetType = UNSET
+    is_major_update: bool | UnsetType = UNSET
+    keep_training_holdout_data: bool = True
+    ref: str | UnsetType = UNSET
+    required_metadata: dict[str, Annotated[str, Meta(max_length=100)]] | UnsetType = UNSET
+    required_metadata_values: list[RequiredMetadataValue] | UnsetType = UNSET
+    source_path: SourcePath = UNSET
 
 
 class CustomModelVersionMetadataUpdate(Body):

@@ -1,7 +1,8 @@
 """Versions of a custom model: made from scratch or on top of the latest, read, listed, described (seed 001)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -75,7 +76,7 @@ def create_version(
     """A version from scratch: only the uploaded files, and only the settings that were sent."""
     model = find_model(session, caller, model_id, Permission.EDIT, lock=True, hide_forbidden=True)
     body = read_version_form(form, CustomModelVersionCreate)
-    return _make(session, caller, settings, blobs, references, model, form, body, None)
+    return _make(session, caller, settings, blobs, references, model, partial(uploaded_files, form), body, None)
 
 
 def derive_version(
@@ -95,7 +96,33 @@ def derive_version(
     model = find_model(session, caller, model_id, Permission.EDIT, lock=True, hide_forbidden=True)
     body = read_version_form(form, CustomModelVersionCreateFromLatest, is_major_by_default="false")
     latest = _latest(session, model)
-    return _make(session, caller, settings, blobs, references, model, form, body, latest)
+    return _make(session, caller, settings, blobs, references, model, partial(uploaded_files, form), body, latest)
+
+
+def make_version(
+    session: Session,
+    caller: Caller,
+    settings: Settings,
+    blobs: BlobStore,
+    references: References,
+    model_id: str,
+    body: CustomModelVersionCreate,
+    files: Sequence[NewFile],
+) -> CustomModelVersionResponse:
+    """A version of files that are stored already: on top of the latest one where ``body`` is of that kind."""
+    model = find_model(session, caller, model_id, Permission.EDIT, lock=True, hide_forbidden=True)
+    base = _latest(session, model) if isinstance(body, CustomModelVersionCreateFromLatest) else None
+    return _make(session, caller, settings, blobs, references, model, lambda: files, body, base)
+
+
+def check_version(session: Session, caller: Caller, model_id: str, body: CustomModelVersionCreate) -> dict[str, str]:
+    """What is wrong with ``body`` as far as it can be told before the files are there."""
+    model = find_model(session, caller, model_id, Permission.EDIT, hide_forbidden=True)
+    problems = Problems()
+    _set_environment(session, caller, CustomModelVersion(), body, _latest(session, model), problems)
+    with problems.collecting():
+        required_metadata_of(body)
+    return problems.errors
 
 
 def list_versions(
@@ -151,7 +178,7 @@ def _make(
     blobs: BlobStore,
     references: References,
     model: CustomModel,
-    form: FormInput[Blob],
+    read_files: Callable[[], Sequence[NewFile]],
     body: CustomModelVersionCreate,
     base: CustomModelVersion | None,
 ) -> CustomModelVersionResponse:
@@ -177,7 +204,7 @@ def _make(
     _set_commit(version, None if body.git_model_version is UNSET else body.git_model_version)
     files: list[StoredFile] = []
     with problems.collecting():
-        uploaded = uploaded_files(form)
+        uploaded = read_files()
         workspace, files = _workspace(session, settings, body, base, uploaded)
         version.workspace_id = workspace.id
         _read_code_files(version, blobs, base, files, {file.path for file in uploaded}, problems)

@@ -5,7 +5,6 @@ to the very address that was checked. Proxies of the environment are not used: t
 """
 
 import http.client
-import ipaddress
 import socket
 import ssl
 import time
@@ -14,22 +13,15 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote, urljoin, urlsplit
 
+from modelyard.storage.public_hosts import FetchError, check_host, public_addresses
+
+__all__ = ["FetchError", "Target", "Whereabouts", "fetch", "locate", "parse_url"]
+
 CHUNK_BYTES: Final = 1 << 20
 MAX_REDIRECTS: Final = 5
 TIMEOUT_S: Final = 30.0
 TOTAL_TIMEOUT_S: Final = 3600.0
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-
-class FetchError(Exception):
-    """The file cannot be had; ``message`` says why, to whoever gave the URL."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
 
 
 @dataclass(frozen=True)
@@ -57,10 +49,7 @@ def parse_url(url: str, allowed_private_hosts: Collection[str] = ()) -> Target:
         raise FetchError(f"'{url}' must be an http:// or https:// URL, without blanks.")
     if parts.username is not None or parts.password is not None:
         raise FetchError("The URL must not hold a user name or password.")
-    if host not in allowed_private_hosts:
-        literal = _address(host)
-        if host == "localhost" or host.endswith(".localhost") or (literal is not None and not is_public(literal)):
-            raise _private(host)
+    check_host(host, allowed_private_hosts)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Target(parts.scheme, host, port or {"http": 80, "https": 443}[parts.scheme], path, url)
 
@@ -98,14 +87,33 @@ def fetch(
     raise FetchError(f"'{url}' redirects more than {MAX_REDIRECTS} times.")
 
 
-def is_public(address: Address) -> bool:
-    """Whether an address is one of the public internet, also when it only wraps another one."""
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return is_public(address.ipv4_mapped)
-        if address.sixtofour is not None or address.teredo is not None or address in _NAT64:
-            return False
-    return address.is_global and not address.is_multicast
+@dataclass(frozen=True)
+class Whereabouts:
+    """Where a URL leads after its redirects, and what is answered there. Header names are in lower case."""
+
+    url: str
+    status: int
+    headers: dict[str, str]
+
+
+def locate(url: str, *, method: str = "GET", allowed_private_hosts: Collection[str] = ()) -> Whereabouts:
+    """Follows the redirects of ``url``, each checked, and reads no content. Raises ``FetchError``."""
+    target = parse_url(url, allowed_private_hosts)
+    for _ in range(MAX_REDIRECTS + 1):
+        connection = _connect(target, allowed_private_hosts)
+        try:
+            connection.request(method, target.path, headers={"User-Agent": "git/modelyard", "Accept": "*/*"})
+            response = connection.getresponse()
+            if response.status in REDIRECTS:
+                target = parse_url(urljoin(target.url, response.headers.get("Location", "")), allowed_private_hosts)
+                continue
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            return Whereabouts(target.url, response.status, headers)
+        except (OSError, http.client.HTTPException) as error:
+            raise FetchError(f"{target.host} cannot be asked: {error or type(error).__name__}.") from error
+        finally:
+            connection.close()
+    raise FetchError(f"'{url}' redirects more than {MAX_REDIRECTS} times.")
 
 
 def _copy(
@@ -129,14 +137,7 @@ def _copy(
 
 
 def _connect(target: Target, allowed_private_hosts: Collection[str]) -> http.client.HTTPConnection:
-    try:
-        found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise FetchError(f"The host {target.host} cannot be found: {error}.") from error
-    addresses = [str(entry[4][0]) for entry in found]
-    if target.host not in allowed_private_hosts and not all(_is_public_text(address) for address in addresses):
-        raise _private(target.host)
-    plain = _first_connection(target, addresses)
+    plain = _first_connection(target, public_addresses(target.host, target.port, allowed_private_hosts))
     if target.scheme == "http":
         connection = http.client.HTTPConnection(target.host, target.port, timeout=TIMEOUT_S)
         connection.sock = plain
@@ -159,21 +160,3 @@ def _first_connection(target: Target, addresses: list[str]) -> socket.socket:
         except OSError as error:
             reason = error
     raise FetchError(f"{target.host} cannot be reached: {reason}.") from reason
-
-
-def _is_public_text(text: str) -> bool:
-    address = _address(text)
-    return address is not None and is_public(address)
-
-
-def _address(host: str) -> Address | None:
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        return None
-
-
-def _private(host: str) -> FetchError:
-    return FetchError(
-        f"The host {host} is private; only public hosts are fetched from, and those that allowed_private_hosts names."
-    )

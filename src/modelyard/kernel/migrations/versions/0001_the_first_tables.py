@@ -318,6 +318,24 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_registered_models_automatic_for"), ["automatic_for"], unique=False)
 
     op.create_table(
+        "remote_repositories",
+        sa.Column("id", sa.String(length=24), nullable=False),
+        sa.Column("created_by_id", sa.String(length=24), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("description", sa.Text(), nullable=True),
+        sa.Column("search_text", sa.Text(), nullable=False),
+        sa.Column("location", sa.String(length=1024), nullable=False),
+        sa.Column("source_type", sa.String(length=32), nullable=False),
+        sa.Column("credential_id", sa.String(length=24), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_remote_repositories")),
+    )
+    with op.batch_alter_table("remote_repositories", schema=None) as batch_op:
+        batch_op.create_index("ix_remote_repositories_created", ["created_at", "id"], unique=False)
+        batch_op.create_index("ix_remote_repositories_name", ["name", "id"], unique=False)
+
+    op.create_table(
         "services",
         sa.Column("id", sa.String(length=24), nullable=False),
         sa.Column("kind", sa.String(length=32), nullable=False),
@@ -1239,6 +1257,11 @@ def downgrade() -> None:
         batch_op.drop_index("ix_services_wanted")
 
     op.drop_table("services")
+    with op.batch_alter_table("remote_repositories", schema=None) as batch_op:
+        batch_op.drop_index("ix_remote_repositories_name")
+        batch_op.drop_index("ix_remote_repositories_created")
+
+    op.drop_table("remote_repositories")
     with op.batch_alter_table("registered_models", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_registered_models_automatic_for"))
 

@@ -1,0 +1,1 @@
+"""Remote repositories: where code is kept elsewhere, and pulling files from there."""

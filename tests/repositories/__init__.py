@@ -1,0 +1,1 @@
+"""Remote repositories and pulling from them."""
