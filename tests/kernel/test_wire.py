@@ -5,9 +5,10 @@ from typing import Annotated, Literal
 import pytest
 from msgspec import Meta
 
-from modelyard.kernel.errors import BadRequest, Invalid
+from modelyard.kernel.errors import BadRequest, Conflict, Invalid, NotFound, Unread
 from modelyard.kernel.form_input import from_json
-from modelyard.kernel.wire import SECRET, UNSET, Body, DeferredBody, UnsetType, changes, convert, decode
+from modelyard.kernel.problems import Problems, refusing
+from modelyard.kernel.wire import SECRET, UNSET, Body, UnsetType, changes, convert, decode
 
 
 class Fruit(Body):
@@ -51,33 +52,79 @@ def test_text_becomes_numbers_in_forms_only() -> None:
 
 
 def test_nul_characters_are_refused_wherever_they_are() -> None:
-    for read in (lambda c: decode(Fruit, c), from_json):
-        with pytest.raises(Invalid) as raised:
-            read(b'{"name": "a\\u0000b", "weightGrams": 3}')
-        assert set(raised.value.errors) == {"name"}
+    content = b'{"name": "a\\u0000b", "weightGrams": "heavy"}'
+    with pytest.raises(Invalid) as raised:
+        decode(Fruit, content)
+    assert set(raised.value.errors) == {"name", "weightGrams"}
+    form = from_json(content)
+    assert set(form.faults) == {"name"}
+    assert set(form.read(Fruit).faults) == {"name", "weightGrams"}
     with pytest.raises(Invalid):
         convert(Fruit, {"name": "a\0", "weightGrams": "1"}, strict=False)
 
 
-class Safe(DeferredBody):
+class Safe(Body):
     label: Annotated[str, Meta(min_length=1)]
     code: Annotated[str, Meta(max_length=5, extra_json_schema=SECRET)] | UnsetType | None = UNSET
 
 
-def test_a_deferred_body_is_refused_with_what_the_service_knows() -> None:
-    body = decode(Safe, b'{"code": "123456"}')
-    assert body.faults == {"label": "is required", "code": "expected `str` of length <= 5"}
+def test_what_cannot_be_read_counts_as_not_sent() -> None:
+    faults: dict[str, str] = {}
+    body = decode(Safe, b'{"code": "123456"}', faults)
+    assert faults == body.faults == {"label": "is required", "code": "expected `str` of length <= 5"}
+    assert body.code is UNSET
+    assert changes(body) == {}
+    assert body.unread == {"label", "code"}
+    with pytest.raises(Unread):
+        assert body.label
+    assert not hasattr(body, "no_field")
+    right = decode(Safe, b'{"label": "mine", "code": null}', faults := {})
+    assert (right.label, right.code, right.faults, right.unread, faults) == ("mine", None, {}, frozenset(), {})
+
+
+def test_a_rule_that_needs_what_was_not_read_is_skipped_and_not_forgotten() -> None:
+    body = decode(Safe, b"{}", {})
+    problems = Problems()
+    with problems.collecting():
+        assert body.label
+    with pytest.raises(Unread):
+        problems.raise_all()
+    problems.add("code", "is no code")
     with pytest.raises(Invalid) as raised:
-        body.refuse({"code": "is no code", "other": "is not known"})
-    assert raised.value.errors == body.faults | {"other": "is not known"}
-    right = decode(Safe, b'{"label": "mine", "code": null}')
-    right.refuse({})
-    assert (right.label, right.code, right.faults) == ("mine", None, {})
+        problems.raise_all()
+    assert raised.value.errors == {"code": "is no code"}
+
+
+def test_faults_are_told_with_what_the_rules_refuse() -> None:
+    faults = {"label": "is required"}
+    for error in (Unread("label"), Conflict("taken"), Invalid("x", {"label": "must not be blank"})):
+        with pytest.raises(Invalid) as raised, refusing(faults):
+            raise error
+        assert raised.value.errors == faults
+    with pytest.raises(Invalid), refusing(faults):
+        pass
+    with pytest.raises(Invalid, match="label: is required; code: is no code") as raised, refusing(faults):
+        raise Invalid("code: is no code", {"code": "is no code"}, extra={"link": "there"})
+    assert raised.value.extra == {"link": "there"}
+    with pytest.raises(Invalid, match="label: is required; a test runs"), refusing(faults):
+        raise Invalid("a test runs")
+    with pytest.raises(NotFound), refusing(faults):
+        raise NotFound("there is none")
+    with pytest.raises(Conflict), refusing({}):
+        raise Conflict("taken")
+
+
+def test_what_breaks_for_want_of_a_field_is_its_fault() -> None:
+    with pytest.raises(Invalid) as raised, refusing({"label": "is required"}):
+        raise TypeError("None is no text")
+    assert raised.value.errors == {"label": "is required"}
+    with pytest.raises(TypeError), refusing({}):
+        raise TypeError("a mistake of ours")
 
 
 def test_a_secret_value_is_never_told() -> None:
     for wrong in (b'["hush"]', b'{"hush": "hush"}', b'"hush-hush"'):
-        assert "hush" not in str(decode(Safe, b'{"label": "mine", "code": ' + wrong + b"}").faults)
+        assert "hush" not in str(decode(Safe, b'{"label": "mine", "code": ' + wrong + b"}", {}).faults)
 
 
 class Basket(Body):

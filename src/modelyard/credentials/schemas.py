@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from modelyard.kernel.paging import PageQuery
-from modelyard.kernel.wire import SECRET, UNSET, Body, DeferredBody, Moment, Schema, UnsetType
+from modelyard.kernel.wire import SECRET, UNSET, Body, Moment, Schema, UnsetType
 from modelyard.workspaces.runtime_parameters import CredentialType
 
 CredentialTypeInput = CredentialType | Literal["api_token"]
@@ -47,13 +47,13 @@ class CredentialFields(Body, kw_only=True):
         return f"<{type(self).__name__}>"  # so that nothing that shows objects shows a secret
 
 
-class CredentialCreate(CredentialFields, DeferredBody, kw_only=True):
+class CredentialCreate(CredentialFields, kw_only=True):
     name: Name
     credential_type: CredentialTypeInput
     description: Description | UnsetType | None = UNSET
 
 
-class CredentialUpdate(CredentialFields, DeferredBody, kw_only=True):
+class CredentialUpdate(CredentialFields, kw_only=True):
     """What is absent stays. The type cannot change; it may be sent as it is."""
 
     name: Name | UnsetType = UNSET

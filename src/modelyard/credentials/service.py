@@ -26,9 +26,10 @@ from modelyard.identity.access_lists import AccessControlResponse, SharingUpdate
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import Permission
 from modelyard.identity.tables import ResourceKind
-from modelyard.kernel.errors import Conflict, Forbidden, NotFound
+from modelyard.kernel.errors import Conflict, Forbidden, NotFound, raise_all
 from modelyard.kernel.ids import is_id, new_id
 from modelyard.kernel.paging import Page, PageQuery, page
+from modelyard.kernel.problems import Problems
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.secret_box import FINGERPRINT_LENGTH, SecretBox
 from modelyard.kernel.settings import Settings
@@ -83,14 +84,14 @@ def list_credentials(
 
 def create_credential(session: Session, caller: Caller, box: SecretBox, body: CredentialCreate) -> Credential:
     """A credential of the caller's own. Raises ``Invalid`` with every wrong field, ``Conflict`` for a taken name."""
-    faults: dict[str, str] = {}
-    fields: dict[str, Any] = {}
-    if not isinstance(body.credential_type, UnsetType):
+    problems = Problems()
+    with problems.collecting():
         fields, faults = _read_fields(body)
-        faults |= field_faults(type_name(body.credential_type), fields)
-    if not isinstance(body.name, UnsetType) and not body.name.strip():
-        faults["name"] = "must not be blank"
-    body.refuse(faults)
+        problems.update(faults | field_faults(type_name(body.credential_type), fields))
+    with problems.collecting():
+        if not body.name.strip():
+            problems.add("name", "must not be blank")
+    problems.raise_all()
     row = Credential(
         id=new_id(),
         created_by_id=caller.user_id,
@@ -136,10 +137,10 @@ def change_credential(
         faults["name"] = "must not be blank"
     alone = field_faults(row.credential_type, given)
     wrong = {name: text for name, text in alone.items() if name in given}
-    body.refuse(faults | wrong)  # what is wrong whatever was stored
+    raise_all(faults | wrong)  # what is wrong whatever was stored
     if given:
         fields = _stored_fields(box, row, may_be_lost=not alone) | given
-        body.refuse(field_faults(row.credential_type, fields))
+        raise_all(field_faults(row.credential_type, fields))
         _seal(box, row, fields)
     row.name = row.name if body.name is UNSET else str(body.name)
     if not isinstance(body.description, UnsetType):

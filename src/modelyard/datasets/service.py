@@ -24,6 +24,7 @@ from modelyard.kernel.errors import Conflict, NotFound, TooLarge, invalid
 from modelyard.kernel.ids import new_id
 from modelyard.kernel.multipart import Form
 from modelyard.kernel.paging import Page, PageQuery, page
+from modelyard.kernel.problems import Problems
 from modelyard.kernel.routing import Download, RequestInfo
 from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import UNSET, changes, moment
@@ -53,19 +54,19 @@ def create_from_url(
 
     Raises ``Invalid`` for what is no URL of a public host, as far as can be told at once.
     """
-    errors: dict[str, str] = {}
-    try:
-        target = parse_url(body.url, settings.allowed_private_hosts)
-    except FetchError as error:
-        errors["url"] = error.message
+    problems = Problems()
+    with problems.collecting():
+        try:
+            target = parse_url(body.url, settings.allowed_private_hosts)
+        except FetchError as error:
+            problems.add("url", error.message)
     if body.do_snapshot is False:
-        errors["doSnapshot"] = "must be true: a dataset is a snapshot of the file"
+        problems.add("doSnapshot", "must be true: a dataset is a snapshot of the file")
     if body.persist_data_after_ingestion is False:
-        errors["persistDataAfterIngestion"] = "must be true: the file is kept"
+        problems.add("persistDataAfterIngestion", "must be true: the file is kept")
     if body.sample_size is not None:
-        errors["sampleSize"] = "is not supported: the whole file is read"
-    if errors:
-        raise invalid(**errors)
+        problems.add("sampleSize", "is not supported: the whole file is read")
+    problems.raise_all()
     name = unquote(urlsplit(body.url).path.rsplit("/", 1)[-1]).replace("\0", "") or target.host
     row = _version(caller, name[-255:], None)
     row.source_url = body.url

@@ -34,6 +34,7 @@ from modelyard.identity.tables import Organization
 from modelyard.kernel.errors import Forbidden, NotFound, invalid
 from modelyard.kernel.ids import new_id
 from modelyard.kernel.paging import Page, PageQuery
+from modelyard.kernel.problems import Problems
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import changes
@@ -80,11 +81,16 @@ def create_deployment(
     session: Session, caller: Caller, references: References, body: DeploymentFromModelPackage
 ) -> tuple[Deployment, Operation]:
     """A deployment of the caller's that is being launched."""
-    package = usable_package(session, caller, body.model_package_id)
-    prediction_environment = _prediction_environment(session, caller, body)
-    _refuse_taken(session, caller, body.user_provided_id)
-    servable = load_servable(session, package.custom_model_version_id)
-    values = read_parameters(servable, [], body.runtime_parameter_values, references.seen_by(session, caller))
+    problems = Problems()
+    with problems.collecting():
+        package = usable_package(session, caller, body.model_package_id)
+        servable = load_servable(session, package.custom_model_version_id)
+        values = read_parameters(servable, [], body.runtime_parameter_values, references.seen_by(session, caller))
+    with problems.collecting():
+        prediction_environment = _prediction_environment(session, caller, body)
+    with problems.collecting():
+        _refuse_taken(session, caller, body.user_provided_id)
+    problems.raise_all()
     row = Deployment(
         id=new_id(),
         organization_id=caller.organization_id,

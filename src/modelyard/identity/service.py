@@ -20,9 +20,10 @@ from modelyard.identity.schemas import (
     VersionResponse,
 )
 from modelyard.identity.tables import User
-from modelyard.kernel.errors import Conflict, invalid
+from modelyard.kernel.errors import Conflict
 from modelyard.kernel.ids import new_id
 from modelyard.kernel.paging import Page, page
+from modelyard.kernel.problems import Problems
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.wire import changes, moment
 
@@ -67,11 +68,16 @@ def list_users(session: Session, caller: Caller, query: UserListQuery, request: 
 
 def create_user(session: Session, caller: Caller, body: UserCreate) -> UserResponse:
     require_admin(caller)
-    if re.search(r"[\s/]", body.username):
-        raise invalid(username=f"must not hold spaces or slashes; got {body.username!r}")
+    problems = Problems()
+    with problems.collecting():
+        if re.search(r"[\s/]", body.username):
+            problems.add("username", f"must not hold spaces or slashes; got {body.username!r}")
+    with problems.collecting():
+        organization_id = organization_for(session, caller, body.organization_id)
+    problems.raise_all()
     user = User(
         id=new_id(),
-        organization_id=organization_for(session, caller, body.organization_id),
+        organization_id=organization_id,
         username=body.username,
         email=body.email,
         first_name=body.first_name,

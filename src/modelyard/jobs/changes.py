@@ -63,6 +63,8 @@ HARMLESS = frozenset({"name", "description", "tags", "subscription", "timeout_se
 
 
 def set_environment(session: Session, caller: Caller, job: CustomJob, body: JobSettings, problems: Problems) -> None:
+    if "environment_id" in body.unread:
+        return
     wanted = Chosen(_sent(body.environment_id), _sent(body.environment_version_id))
     with problems.collecting():
         chosen = choose(session, caller, wanted, Chosen(job.environment_id, job.environment_version_id), names=Names())
@@ -94,7 +96,7 @@ def set_subscription(job: CustomJob, body: JobSettings, reference_fault: Referen
     if body.subscription is None:
         job.subscription = None
         return
-    if job.job_type != NOTIFICATION:
+    if job.job_type != NOTIFICATION and "job_type" not in body.unread:
         problems.add("subscription", f"is for jobs of type {NOTIFICATION}; this one is of type {job.job_type}")
     for deployment_id in body.subscription.deployment_ids or ():
         if fault := reference_fault("deployment", deployment_id, None):

@@ -89,7 +89,7 @@ def create_job(
 ) -> CustomJobResponse:
     """A new job of the caller's own."""
     body = parts.KINDS.read(form, CreateCustomJob)
-    job = _new(caller, body.name, body.job_type)
+    job = _new(caller, "", body.job_type)
     _apply(session, caller, settings, blobs, references, job, form, body, Problems())
     add(session, caller, job, {"name": job.name, "jobType": job.job_type})
     return view_job(session, job)

@@ -73,10 +73,23 @@ class Invalid(ModelyardError):  # noqa: N818
     status = 422
 
 
+class Unread(Invalid):
+    """A rule asked for a field that could not be read: it cannot be checked, and the field's own fault says enough."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"{field} could not be read")
+
+
 class Unavailable(ModelyardError):  # noqa: N818
     """Right now nothing can answer; the client may try again."""
 
     status = 503
+
+
+def raise_all(errors: Mapping[str, str]) -> None:
+    """Raises one ``Invalid`` for all fields that are wrong, if there are any."""
+    if errors:
+        raise Invalid("; ".join(f"{field}: {text}" for field, text in errors.items()), errors)
 
 
 def invalid(**errors: str) -> Invalid:

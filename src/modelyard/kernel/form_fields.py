@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from modelyard.kernel.errors import Invalid
 from modelyard.kernel.form_input import FormInput
-from modelyard.kernel.problems import Problems
 from modelyard.kernel.wire import UNSET, convert, read_json_text
 
 F = TypeVar("F", bound=msgspec.Struct)
@@ -33,22 +33,19 @@ class FieldKinds:
     left_out_when_empty: frozenset[str] = frozenset()
 
     def read(self, form: FormInput[Any], type_: type[F], defaults: Mapping[str, str] = _NOTHING) -> F:
-        """The form as ``type_``; raises ``Invalid`` with every wrong field."""
-        problems = Problems()
+        """The form as ``type_``, a ``Body``; what is wrong with its fields is in its ``faults``."""
         values: dict[str, Any] = {}
         for name, value in form.values.items():
-            with problems.collecting():
+            try:
                 prepared = self._prepared(name, value, is_json=form.is_json)
-                if prepared is not UNSET:
-                    values[name] = prepared
+            except Invalid as error:
+                form.faults.update(error.errors)
+                continue
+            if prepared is not UNSET:
+                values[name] = prepared
         for name, default in defaults.items():
             values.setdefault(name, default)
-        with problems.collecting():
-            body = convert(type_, values, strict=form.is_json)
-            problems.raise_all()
-            return body
-        problems.raise_all()
-        raise AssertionError("a form that could not be read has a problem")
+        return convert(type_, values, strict=form.is_json, faults=form.faults)
 
     def _prepared(self, name: str, value: Any, *, is_json: bool) -> Any:
         if name in self.left_out_when_empty and (value == "" or value is None):

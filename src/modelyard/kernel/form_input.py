@@ -1,7 +1,7 @@
 """What a form endpoint is given: the same values and files, whether they came as multipart or as JSON."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -9,7 +9,7 @@ import msgspec
 
 from modelyard.kernel.errors import BadRequest, Invalid
 from modelyard.kernel.multipart import Form
-from modelyard.kernel.wire import NOT_JSON, convert, refuse_nul
+from modelyard.kernel.wire import NOT_JSON, convert, nul_faults
 
 S = TypeVar("S", bound=msgspec.Struct)
 Stored = TypeVar("Stored")
@@ -17,22 +17,27 @@ Stored = TypeVar("Stored")
 
 @dataclass(frozen=True)
 class FormInput(Generic[Stored]):
-    """``values`` has a list where a name came repeatedly; ``form`` holds the stored files of a multipart body."""
+    """``values`` has a list where a name came repeatedly; ``form`` holds the stored files of a multipart body.
+
+    ``faults`` gathers what cannot be read, by field: ``kernel.http`` refuses a form that has any, when the handler is
+    done with what can.
+    """
 
     values: Mapping[str, Any] = field(default_factory=dict)
     form: Form[Stored] = field(default_factory=Form)
     is_json: bool = False
+    faults: MutableMapping[str, str] = field(default_factory=dict)
 
     def read(self, type_: type[S]) -> S:
-        """The values as ``type_``; text of a form is read as the number or boolean that is wanted."""
-        return convert(type_, self.values, strict=self.is_json)
+        """The values as ``type_``, a ``Body``; text of a form is read as the number or boolean that is wanted."""
+        return convert(type_, self.values, strict=self.is_json, faults=self.faults)
 
 
 def from_form(form: Form[Stored]) -> FormInput[Stored]:
     collected: dict[str, list[str]] = defaultdict(list)
     for item in form.fields:
         collected[item.name].append(item.value)
-    return FormInput({name: found if len(found) > 1 else found[0] for name, found in collected.items()}, form)
+    return _without_nul({name: found if len(found) > 1 else found[0] for name, found in collected.items()}, form)
 
 
 def from_json(content: bytes) -> FormInput[Any]:
@@ -42,5 +47,10 @@ def from_json(content: bytes) -> FormInput[Any]:
         raise BadRequest(f"the body is neither multipart/form-data nor valid JSON: {error}") from error
     if not isinstance(values, dict):
         raise Invalid(f"the body must be a JSON object, not {type(values).__name__}")
-    refuse_nul(values)
-    return FormInput(values, Form(), is_json=True)
+    return _without_nul(values, Form(), is_json=True)
+
+
+def _without_nul(values: dict[str, Any], form: Form[Stored], *, is_json: bool = False) -> FormInput[Stored]:
+    faults = nul_faults(values)
+    readable = {name: value for name, value in values.items() if name not in faults}
+    return FormInput(readable, form, is_json, faults)

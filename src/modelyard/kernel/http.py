@@ -1,5 +1,6 @@
 """The one place where HTTP meets the endpoints: reads requests, opens units of work, answers, reports errors."""
 
+import dataclasses
 import functools
 import logging
 import re
@@ -23,6 +24,7 @@ from modelyard.kernel.errors import ModelyardError, NotFound, TooLarge
 from modelyard.kernel.form_input import from_form, from_json
 from modelyard.kernel.multipart import Form
 from modelyard.kernel.parts import Parts
+from modelyard.kernel.problems import refusing
 from modelyard.kernel.routing import Answer, Download, Endpoint, RequestInfo
 from modelyard.kernel.wire import NOT_JSON, convert, decode
 
@@ -130,15 +132,16 @@ class _Runner:
 
     def _run_once(self, request: Request[Any, Any, Any], content: Any) -> Response[Any]:
         headers = dict(request.headers)
+        faults: dict[str, str] = {}
         if not self.endpoint.is_write:
             with self.database.read() as session:
-                arguments = self._caller(session, headers) | self._read(request, headers, content)
+                arguments = self._caller(session, headers) | self._read(request, headers, content, faults)
                 return self._answer(self._call(session, arguments))
         # A write takes the database's one lock, so whatever can be done before it or after it is done there.
         with self.database.read() as session:
             arguments = self._caller(session, headers)
-        arguments |= self._read(request, headers, content)
-        with self.database.write() as session:
+        arguments |= self._read(request, headers, content, faults)
+        with self.database.write() as session, refusing(faults):
             result = self._call(session, arguments)
         return self._answer(result)
 
@@ -150,8 +153,10 @@ class _Runner:
             arguments["session"] = session
         return self.endpoint.handler(**arguments)
 
-    def _read(self, request: Request[Any, Any, Any], headers: dict[str, str], content: Any) -> dict[str, Any]:
-        """What the handler wants of the request, by name."""
+    def _read(
+        self, request: Request[Any, Any, Any], headers: dict[str, str], content: Any, faults: dict[str, str]
+    ) -> dict[str, Any]:
+        """What the handler wants of the request, by name. What it cannot read of a body or form is in ``faults``."""
         wanted = self.endpoint.parameters
         arguments: dict[str, Any] = dict(self.fixed)
         for name in self.endpoint.path_names.values():
@@ -162,9 +167,10 @@ class _Runner:
         if "query" in wanted:
             arguments["query"] = _read_query(wanted["query"], info.query_string)
         if "body" in wanted:
-            arguments["body"] = decode(wanted["body"], content)
+            arguments["body"] = decode(wanted["body"], content, faults)
         if "form" in wanted:
-            arguments["form"] = content
+            faults |= content.faults
+            arguments["form"] = dataclasses.replace(content, faults=faults)
         if "request" in wanted:
             arguments["request"] = info
         return arguments

@@ -1,16 +1,17 @@
 """Wire types: the bases of every request and response schema, and how input is read into them."""
 
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import suppress
 from datetime import datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from msgspec.structs import FieldInfo, fields
 
 from modelyard.kernel.clock import to_wire
-from modelyard.kernel.errors import BadRequest, Invalid
+from modelyard.kernel.errors import BadRequest, Invalid, Unread, raise_all
 
 __all__ = [
     "NOT_JSON",
@@ -18,7 +19,6 @@ __all__ = [
     "UNSET",
     "Body",
     "BoolText",
-    "DeferredBody",
     "Moment",
     "Query",
     "Schema",
@@ -28,6 +28,7 @@ __all__ = [
     "convert",
     "decode",
     "moment",
+    "nul_faults",
     "read_bool",
     "read_json_text",
     "refuse_nul",
@@ -50,27 +51,32 @@ class Schema(msgspec.Struct, rename="camel", kw_only=True):
     """What the API answers. Fields are snake_case here, camelCase on the wire; ``UNSET`` leaves a field out."""
 
 
-class Body(msgspec.Struct, rename="camel", kw_only=True):
-    """What the API is sent, as JSON or as a form. ``UNSET``: the client said nothing; ``None``: it said null."""
+class Body(msgspec.Struct, rename="camel", kw_only=True, dict=True):
+    """What the API is sent, as JSON or as a form. ``UNSET``: the client said nothing; ``None``: it said null.
 
-
-class DeferredBody(Body, dict=True):
-    """A body whose wrong fields are not refused when it is read, since the service knows of more that can be wrong.
-
-    Until ``refuse`` has passed, a field that is wrong or missing is ``UNSET``, whatever its type says.
+    A body with ``faults`` is refused in any case, by ``kernel.http``; until then the rules are asked what else is
+    wrong. A field that could not be read counts as not sent: it has its default, or raises ``Unread`` without one.
     """
 
     @property
-    def faults(self) -> dict[str, str]:
+    def faults(self) -> Mapping[str, str]:
         """What is wrong with the fields as they came, by their wire names."""
-        found: dict[str, str] = self.__dict__.get("_faults", {})
+        found: Mapping[str, str] = self.__dict__.get("_faults", {})
         return found
 
-    def refuse(self, more: Mapping[str, str]) -> None:
-        """Raises ``Invalid`` if anything is wrong, by the wire or by the service; of two texts the wire's counts."""
-        errors = {**more, **self.faults}
-        if errors:
-            raise Invalid("; ".join(f"{field}: {text}" for field, text in errors.items()), errors)
+    @property
+    def unread(self) -> frozenset[str]:
+        """The fields that have faults, by their Python names: a rule that needs one of them cannot be checked."""
+        if not self.faults:
+            return frozenset()
+        return frozenset(info.name for info in fields(type(self)) if info.encode_name in self.faults)
+
+    if not TYPE_CHECKING:  # or every name would be an attribute to the type checker
+
+        def __getattr__(self, name: str) -> Any:
+            if name in self.__struct_fields__:
+                raise Unread(name)
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
 
 class Query(msgspec.Struct, rename="camel", kw_only=True):
@@ -79,7 +85,13 @@ class Query(msgspec.Struct, rename="camel", kw_only=True):
 
 def changes(body: msgspec.Struct) -> dict[str, Any]:
     """The fields that the client sent, by their Python names."""
-    return {name: value for name in body.__struct_fields__ if (value := getattr(body, name)) is not UNSET}
+    return {name: value for name, value in _readable(body) if value is not UNSET}
+
+
+def _readable(body: msgspec.Struct) -> Iterable[tuple[str, Any]]:
+    for name in body.__struct_fields__:
+        with suppress(Unread):
+            yield name, getattr(body, name)
 
 
 def moment(time: datetime) -> str:
@@ -87,60 +99,75 @@ def moment(time: datetime) -> str:
     return to_wire(time)
 
 
-def decode(type_: type[S], content: bytes) -> S:
-    """A JSON body as ``type_``; no content reads as ``{}``. Every wrong field is named in one ``Invalid``."""
-    if not content.strip():
-        content = b"{}"
-    if _NUL_IN_JSON in content:
-        refuse_nul(_plain(content))
+def decode(type_: type[S], content: bytes, faults: MutableMapping[str, str] | None = None) -> S:
+    """A JSON body as ``type_``; no content reads as ``{}``. For wrong fields see ``convert``."""
     try:
-        try:
-            return msgspec.json.decode(content, type=type_)
-        except msgspec.ValidationError:
-            values = msgspec.json.decode(content)
+        if _NUL_IN_JSON not in content:
+            try:
+                return msgspec.json.decode(content if content.strip() else b"{}", type=type_)
+            except msgspec.ValidationError:
+                pass
+        values = msgspec.json.decode(content if content.strip() else b"{}")
     except NOT_JSON as error:
         raise BadRequest(f"the body is not valid JSON: {error}") from error
-    return convert(type_, values)
+    return convert(type_, values, faults=faults)
 
 
-def convert(type_: type[S], values: Any, *, strict: bool = True) -> S:
+def convert(type_: type[S], values: Any, *, strict: bool = True, faults: MutableMapping[str, str] | None = None) -> S:
     """A mapping as ``type_``. ``strict=False`` reads numbers and booleans out of text, as queries and forms need.
 
-    Raises ``Invalid`` with one text for each wrong, missing or null field.
+    Raises ``Invalid`` with one text for each wrong, missing or null field. With ``faults``, ``type_`` is a ``Body``,
+    and the texts are added there instead; of a field that is among them already nothing more is said.
     """
-    if not strict:
-        refuse_nul(values)
-    try:
-        return msgspec.convert(values, type=type_, strict=strict)
-    except msgspec.ValidationError as error:
-        if not isinstance(values, Mapping):
-            raise Invalid(f"the body must be a JSON object: {error}") from error
-        errors = {field: text for info in fields(type_) for field, text in _faults(info, values, strict=strict)}
-        if errors and issubclass(type_, DeferredBody):
-            return _deferred(type_, values, errors, strict=strict)
-        message = "; ".join(f"{field}: {text}" for field, text in errors.items()) or str(error)
-        raise Invalid(message, errors) from error
-
-
-def _deferred(type_: type[S], values: Mapping[str, Any], errors: dict[str, str], *, strict: bool) -> S:
-    given: dict[str, Any] = {}
+    errors = nul_faults(values)
+    told = "" if faults is None else "; ".join(faults.values())
+    if not errors and not told:
+        try:
+            return msgspec.convert(values, type=type_, strict=strict)
+        except msgspec.ValidationError as error:
+            told = str(error)
+    if not isinstance(values, Mapping):
+        raise Invalid(f"the body must be a JSON object: {told}")
+    known = errors.keys() | (faults or {}).keys()
     for info in fields(type_):
-        if info.encode_name in errors:
-            given[info.name] = UNSET
-        elif info.encode_name in values:
+        if info.encode_name not in known:
+            errors |= _faults(info, values, strict=strict)
+    if faults is None:
+        raise_all(errors)
+        raise Invalid(told)
+    if not errors and not faults:
+        raise Invalid(told)
+    faults.update(errors)
+    return _partial(type_, values, faults, strict=strict)
+
+
+def _partial(type_: type[S], values: Mapping[str, Any], faults: Mapping[str, str], *, strict: bool) -> S:
+    """What could be read of a body."""
+    given: dict[str, Any] = {}
+    unread = []
+    for info in fields(type_):
+        if info.encode_name not in faults and info.encode_name in values:
             given[info.name] = msgspec.convert(values[info.encode_name], type=info.type, strict=strict)
+        elif info.required:
+            given[info.name] = UNSET
+            unread.append(info.name)
     made = type_(**given)
-    made.__dict__["_faults"] = errors
+    for name in unread:
+        delattr(made, name)
+    made.__dict__["_faults"] = faults
     return made
 
 
 def refuse_nul(values: Any) -> None:
-    """Raises ``Invalid`` for text with NUL characters, which no database of ours can hold, naming its fields."""
+    """Raises ``Invalid`` for text with NUL characters, naming its fields."""
+    raise_all(nul_faults(values))
+
+
+def nul_faults(values: Any) -> dict[str, str]:
+    """The fields with NUL characters, which no database of ours can hold, and what to say of them."""
     if not isinstance(values, Mapping):
-        return
-    errors = {str(name): "must not hold NUL characters" for name, value in values.items() if _has_nul([name, value])}
-    if errors:
-        raise Invalid("; ".join(f"{field}: {text}" for field, text in errors.items()), errors)
+        return {}
+    return {str(name): "must not hold NUL characters" for name, value in values.items() if _has_nul([name, value])}
 
 
 def _has_nul(value: Any) -> bool:
@@ -151,23 +178,16 @@ def _has_nul(value: Any) -> bool:
     return isinstance(value, Sequence) and any(_has_nul(part) for part in value)
 
 
-def _plain(content: bytes) -> Any:
-    try:
-        return msgspec.json.decode(content)
-    except NOT_JSON:
-        return None
-
-
-def _faults(info: FieldInfo, values: Mapping[str, Any], *, strict: bool) -> Sequence[tuple[str, str]]:
+def _faults(info: FieldInfo, values: Mapping[str, Any], *, strict: bool) -> dict[str, str]:
     name = info.encode_name
     if name not in values:
-        return [(name, "is required")] if info.required else []
+        return {name: "is required"} if info.required else {}
     try:
         msgspec.convert(values[name], type=info.type, strict=strict)
     except msgspec.ValidationError as error:
         text = _lower_first(str(error)) + _allowed(info.type, str(error))
-        return [(name, text if _is_secret(info.type) else f"{text}; got {_shown(values[name])}")]
-    return []
+        return {name: text if _is_secret(info.type) else f"{text}; got {_shown(values[name])}"}
+    return {}
 
 
 def _allowed(hint: Any, fault: str) -> str:

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import Permission
+from modelyard.kernel.errors import raise_all
 from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import UnsetType
 from modelyard.models import versions
@@ -42,11 +43,11 @@ def start_pull(
     """
     find_model(session, caller, model_id, Permission.EDIT, hide_forbidden=True)
     faults = {}
-    if isinstance(body.repository_id, str):
+    if "repository_id" not in body.unread:
         faults = repositories.pull_faults(session, caller, settings, body.repository_id, body.ref, body.source_path)
     fields = _fields(body)
     faults |= versions.check_version(session, caller, model_id, _form(fields, on_latest=on_latest))
-    body.refuse(faults)
+    raise_all(faults)
     return operations.start(
         session,
         caller,

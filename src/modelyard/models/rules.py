@@ -30,12 +30,6 @@ class Target:
     prediction_threshold: float | None
 
 
-def raise_all(errors: Mapping[str, str]) -> None:
-    """Raises one ``Invalid`` for all fields that are wrong, if there are any."""
-    if errors:
-        raise Invalid("; ".join(f"{field}: {text}" for field, text in errors.items()), errors)
-
-
 def target_type_of(
     target_type: str | None, supports_binary: bool | None, supports_regression: bool | None, *, is_inference: bool
 ) -> tuple[str, dict[str, str]]:

@@ -13,7 +13,7 @@ from modelyard.identity.access_lists import AccessControlResponse, SharingUpdate
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import Permission
 from modelyard.identity.tables import ResourceKind
-from modelyard.kernel.errors import Conflict, Forbidden, NotFound, invalid
+from modelyard.kernel.errors import Conflict, Forbidden, NotFound, invalid, raise_all
 from modelyard.kernel.ids import is_id, new_id
 from modelyard.kernel.paging import Page, PageQuery, of_items, page
 from modelyard.kernel.routing import RequestInfo
@@ -21,7 +21,7 @@ from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import changes, read_bool
 from modelyard.models import usage
 from modelyard.models.deletion import purge
-from modelyard.models.rules import Target, raise_all, resource_errors, target_errors, target_type_of, with_defaults
+from modelyard.models.rules import Target, resource_errors, target_errors, target_type_of, with_defaults
 from modelyard.models.schemas import (
     CustomModelCopy,
     CustomModelCreate,
@@ -53,6 +53,8 @@ TARGET_FIELDS = (
     "class_labels",
     "prediction_threshold",
 )
+TYPE_FIELDS = frozenset({"custom_model_type", "target_type", "supports_binary_classification", "supports_regression"})
+"""What says of which type a model and its target are, on which most other rules depend."""
 LOCKED_WHEN_DEPLOYED = {
     "target_name": "targetName",
     "positive_class_label": "positiveClassLabel",
@@ -101,16 +103,19 @@ def list_models(
 def create_model(session: Session, caller: Caller, settings: Settings, body: CustomModelCreate) -> CustomModelResponse:
     """A new model of the caller's own. Every contradiction is named in one ``Invalid``."""
     given = changes(body)
-    is_inference = body.custom_model_type == "inference"
+    custom_model_type = given.get("custom_model_type", "")
     target_type, errors = target_type_of(
         given.get("target_type"),
         given.get("supports_binary_classification"),
         given.get("supports_regression"),
-        is_inference=is_inference,
+        is_inference=custom_model_type == "inference",
     )
-    target = Target(body.custom_model_type, target_type, **{field: given.get(field) for field in TARGET_FIELDS})
-    errors |= target_errors(target) | resource_errors(given, settings)
-    if not body.name.strip():
+    target = Target(custom_model_type, target_type, **{field: given.get(field) for field in TARGET_FIELDS})
+    unknown = body.unread & TYPE_FIELDS
+    if unknown - {"custom_model_type"}:
+        errors = {}
+    errors |= resource_errors(given, settings) | ({} if unknown else target_errors(target))
+    if not given.get("name", "unread").strip():
         errors["name"] = "must not be blank"
     if _is_taken(session, caller, given.get("user_provided_id")):
         errors["userProvidedId"] = ID_IS_TAKEN.format(body.user_provided_id)
@@ -124,6 +129,7 @@ def create_model(session: Session, caller: Caller, settings: Settings, body: Cus
         created_at=now,
         updated_at=now,
         custom_model_type=body.custom_model_type,
+        name=body.name,
         target_type=target_type,
         supports_binary_classification=bool(given.get("supports_binary_classification", target_type == "Binary")),
         supports_regression=bool(given.get("supports_regression", target_type == "Regression")),
@@ -166,7 +172,8 @@ def update_model(
         model.target_type,
         **{field: given.get(field, getattr(model, field)) for field in TARGET_FIELDS},
     )
-    errors = target_errors(target) | resource_errors(_resources(model) | given, settings)
+    resources = {name: value for name, value in (_resources(model) | given).items() if name not in body.unread}
+    errors = target_errors(target) | resource_errors(resources, settings)
     if ("positive_class_label" in given) != ("negative_class_label" in given):
         missing = "negativeClassLabel" if "positive_class_label" in given else "positiveClassLabel"
         errors = {field: text for field, text in errors.items() if not field.endswith("ClassLabel")}

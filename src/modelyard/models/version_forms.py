@@ -49,7 +49,7 @@ KINDS = FieldKinds(
 
 
 def read_version_form(form: FormInput[Blob], type_: type[F], *, is_major_by_default: str | None = None) -> F:
-    """The form as ``type_``; raises ``Invalid`` with every wrong field.
+    """The form as ``type_``; what is wrong with its fields is in its ``faults``.
 
     ``is_major_by_default`` stands in for a missing ``isMajorUpdate``.
     """

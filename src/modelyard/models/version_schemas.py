@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, UnsetType
 
 from modelyard.kernel.paging import Limit1000, Offset
-from modelyard.kernel.wire import Body, BoolText, DeferredBody, Moment, Query, Schema, Uri
+from modelyard.kernel.wire import Body, BoolText, Moment, Query, Schema, Uri
 from modelyard.repositories.schemas import SourcePath
 from modelyard.workspaces.items import WorkspaceItemResponse
 from modelyard.workspaces.runtime_parameters import RuntimeParameterUnified
@@ -57,7 +57,7 @@ class CustomModelVersionCreateFromLatest(CustomModelVersionCreate):
     files_to_delete: str | list[str] | UnsetType = UNSET
 
 
-class CustomModelVersionCreateFromRepository(DeferredBody):
+class CustomModelVersionCreateFromRepository(Body):
     """Of the ``fromRepository`` operations. ``keep_training_holdout_data`` has nothing to keep yet."""
 
     repository_id: str

@@ -184,15 +184,12 @@ def _make(
 ) -> CustomModelVersionResponse:
     latest = _latest(session, model)
     problems = Problems()
-    major, minor = next_number(latest, is_major_update=read_bool(body.is_major_update, "isMajorUpdate"))
     version = CustomModelVersion(
-        id=new_id(),
-        model_id=model.id,
-        version_major=major,
-        version_minor=minor,
-        created_by_id=caller.user_id,
-        created_at=datetime.now(UTC),
+        id=new_id(), model_id=model.id, created_by_id=caller.user_id, created_at=datetime.now(UTC)
     )
+    with problems.collecting():
+        is_major_update = read_bool(body.is_major_update, "isMajorUpdate")
+        version.version_major, version.version_minor = next_number(latest, is_major_update=is_major_update)
     _set_environment(session, caller, version, body, latest, problems)
     _set_resources(version, body, base, settings, problems)
     for field, value in (("trainingData", body.training_data), ("holdoutData", body.holdout_data)):
@@ -240,6 +237,8 @@ def _set_environment(
     latest: CustomModelVersion | None,
     problems: Problems,
 ) -> None:
+    if "base_environment_id" in body.unread:
+        return
     with problems.collecting():
         chosen = choose(
             session,
@@ -267,7 +266,7 @@ def _set_resources(
     if sent.get("desired_memory") is not None or sent.get("maximum_memory") is not None:
         inherited["resource_bundle_id"] = None
     values = inherited | sent
-    problems.update(resource_errors(values, settings))
+    problems.update(resource_errors({name: values[name] for name in values.keys() - body.unread}, settings))
     if sent.get("resource_bundle_id") is not None:
         with problems.collecting():
             usable_bundle(settings, sent["resource_bundle_id"], "customModel")

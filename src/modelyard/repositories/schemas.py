@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from modelyard.kernel.paging import PageQuery
-from modelyard.kernel.wire import UNSET, DeferredBody, Moment, Schema, UnsetType
+from modelyard.kernel.wire import UNSET, Body, Moment, Schema, UnsetType
 
 SourceType = Literal[
     "git",
@@ -24,7 +24,7 @@ SourcePath = str | list[str] | UnsetType
 """One path of a repository or several, as the ``fromRepository`` bodies have it."""
 
 
-class RemoteRepositoryCreate(DeferredBody, kw_only=True):
+class RemoteRepositoryCreate(Body, kw_only=True):
     name: Name
     location: Location
     source_type: SourceType
@@ -32,7 +32,7 @@ class RemoteRepositoryCreate(DeferredBody, kw_only=True):
     credential_id: str | UnsetType | None = UNSET
 
 
-class RemoteRepositoryUpdate(DeferredBody, kw_only=True):
+class RemoteRepositoryUpdate(Body, kw_only=True):
     """What is absent stays."""
 
     name: Name | UnsetType = UNSET

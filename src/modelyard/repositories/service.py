@@ -11,12 +11,12 @@ from modelyard.identity import audit, sharing
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import Permission
 from modelyard.identity.tables import ResourceKind
-from modelyard.kernel.errors import Forbidden, NotFound
+from modelyard.kernel.errors import Forbidden, NotFound, raise_all
 from modelyard.kernel.ids import is_id, new_id
 from modelyard.kernel.paging import Page, page
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.settings import Settings
-from modelyard.kernel.wire import UNSET, UnsetType, changes, moment
+from modelyard.kernel.wire import UnsetType, changes, moment
 from modelyard.repositories.locations import Location, LocationError, read_location
 from modelyard.repositories.pulled import read_source_paths
 from modelyard.repositories.schemas import (
@@ -56,7 +56,7 @@ def create_repository(
     now = datetime.now(UTC)
     row = RemoteRepository(id=new_id(), created_by_id=caller.user_id, created_at=now, updated_at=now)
     row.description = row.credential_id = None
-    body.refuse(_take(session, caller, settings, row, body))
+    raise_all(_take(session, caller, settings, row, body))
     session.add(row)
     sharing.grant_owner(session, caller, KIND, row.id)
     detail: dict[str, object] = {"name": row.name, "location": row.location}
@@ -79,7 +79,7 @@ def change_repository(
     """Changes what was sent. Whoever leaves a credential in place must be allowed to use it, too."""
     row = find_repository(session, caller, repository_id, Permission.EDIT)
     with session.no_autoflush:
-        body.refuse(_take(session, caller, settings, row, body))
+        raise_all(_take(session, caller, settings, row, body))
     row.updated_at = datetime.now(UTC)
     audit.record(session, caller, "update", KIND, row.id, {"fields": sorted(changes(body))})
     session.flush()
@@ -142,19 +142,20 @@ def _take(
 ) -> dict[str, str]:
     """Puts into the row what was sent; what is wrong with it then, also together with what was there."""
     faults: dict[str, str] = {}
-    for field, value in changes(body).items():
+    sent = changes(body)
+    for field, value in sent.items():
         setattr(row, field, value)
-    if isinstance(body.name, str) and not body.name.strip():
+    if "name" in sent and not row.name.strip():
         faults["name"] = "must not be blank"
     if row.location is None or row.source_type is None:
         return faults
     location: Location | None = None
-    if body.location is not UNSET or body.source_type is not UNSET:
+    if "location" in sent or "source_type" in sent:
         try:
             location = read_location(row.location, row.source_type, settings.allowed_private_hosts)
         except LocationError as error:
             faults["location"] = str(error)
-    if row.credential_id is not None and (location is not None or body.credential_id is not UNSET):
+    if row.credential_id is not None and (location is not None or "credential_id" in sent):
         fault = _credential_fault(session, caller, settings, row)
         faults |= {} if fault is None else {"credentialId": fault}
     row.search_text = f"{row.name}\n{row.description or ''}\n{row.location}".casefold()

@@ -30,6 +30,7 @@ from modelyard.identity.tables import User
 from modelyard.kernel.errors import Conflict, Invalid, NotFound, invalid
 from modelyard.kernel.ids import new_id
 from modelyard.kernel.paging import Page, PageQuery, slice_page
+from modelyard.kernel.problems import Problems
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.wire import moment
 from modelyard.models.serving import load_servable
@@ -105,21 +106,16 @@ def add_challenger(session: Session, caller: Caller, deployment_id: str, body: C
 def _checked(
     session: Session, caller: Caller, row: Deployment, there: Sequence[Challenger], body: ChallengerCreate
 ) -> tuple[ModelPackage, PredictionEnvironment]:
-    errors: dict[str, str] = {}
-    package = environment = None
-    try:
+    problems = Problems()
+    with problems.collecting():
         package = _fitting_package(session, caller, row, there, body.model_package_id)
-    except Invalid as error:
-        errors |= {"modelPackageId": error.errors.get("modelPackageId", error.message)}
-    try:
+    with problems.collecting():
         environment_id = body.prediction_environment_id or row.prediction_environment_id
         environment = usable_environment(session, caller, environment_id)
-    except Invalid as error:
-        errors |= error.errors
-    if not body.name.strip():
-        errors["name"] = "must not be blank"
-    if errors or package is None or environment is None:
-        raise Invalid("; ".join(f"{field}: {text}" for field, text in errors.items()), errors)
+    with problems.collecting():
+        if not body.name.strip():
+            problems.add("name", "must not be blank")
+    problems.raise_all()
     return package, environment
 
 
@@ -127,7 +123,10 @@ def _fitting_package(
     session: Session, caller: Caller, row: Deployment, there: Sequence[Challenger], package_id: str
 ) -> ModelPackage:
     package = usable_package(session, caller, package_id)
-    load_servable(session, package.custom_model_version_id)
+    try:
+        load_servable(session, package.custom_model_version_id)
+    except Invalid as error:
+        raise invalid(modelPackageId=error.message) from None
     if package.id == row.package_id:
         raise invalid(modelPackageId=f"model package {package.name!r} is the champion: the deployment runs it already")
     same = [one.name for one in there if one.package_id == package.id]

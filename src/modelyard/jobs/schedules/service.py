@@ -57,7 +57,8 @@ def create_schedule(
     job = find_job(session, caller, job_id, Permission.EDIT, lock=True)
     now = clock.now()
     problems = Problems()
-    timing = check_timing(body.schedule, body.time_zone, now, problems)
+    with problems.collecting():
+        timing = check_timing(body.schedule, body.time_zone, now, problems)
     _check_overrides(job, body.parameter_overrides or [], references.seen_by(session, caller), problems)
     problems.raise_all()
     having = session.scalar(select(func.count()).where(CustomJobSchedule.job_id == job.id)) or 0

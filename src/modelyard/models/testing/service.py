@@ -353,7 +353,7 @@ def _resource_errors(settings: Settings, body: CustomModelTests) -> dict[str, st
 def _dataset_errors(body: CustomModelTests, *, needs_dataset: bool) -> dict[str, str]:
     if needs_dataset and body.dataset_id is UNSET:
         return {"datasetId": "is required to test a structured model"}
-    if body.dataset_id is UNSET and body.dataset_version_id is not UNSET:
+    if body.dataset_id is UNSET and body.dataset_version_id is not UNSET and "dataset_id" not in body.unread:
         return {"datasetVersionId": "needs datasetId beside it"}
     return {}
 
@@ -363,6 +363,8 @@ def _environment(
 ) -> tuple[EnvironmentVersion | None, dict[str, str]]:
     version_id = None if isinstance(body.environment_version_id, UnsetType) else body.environment_version_id
     asking: Caller | None = caller
+    if "environment_id" in body.unread:
+        return None, {}
     if not isinstance(body.environment_id, UnsetType):
         environment_id = body.environment_id
     elif version.base_environment_id is None:
