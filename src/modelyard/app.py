@@ -14,6 +14,7 @@ from modelyard.compute.isolation import Isolation, probe, without_sandbox
 from modelyard.compute.process_executor import ProcessExecutor
 from modelyard.compute.services.reconciler import Reconciler
 from modelyard.compute.services.workloads import Materials
+from modelyard.compute.watching import Watch
 from modelyard.compute.workload import Limits
 from modelyard.credentials import routes as credential_routes
 from modelyard.credentials import service as credentials
@@ -43,7 +44,6 @@ from modelyard.jobs import routes as job_routes
 from modelyard.jobs.notifications import Dispatcher
 from modelyard.jobs.runs import routes as job_run_routes
 from modelyard.jobs.runs import work as job_run_work
-from modelyard.jobs.runs.watching import Watch
 from modelyard.jobs.schedules import routes as job_schedule_routes
 from modelyard.jobs.schedules.firing import IDLE_S, Firing
 from modelyard.kernel.clock import Clock, SystemClock
@@ -56,6 +56,12 @@ from modelyard.kernel.parts import Parts
 from modelyard.kernel.routing import Endpoint, endpoints_of
 from modelyard.kernel.secret_box import SecretBox, open_secret_box
 from modelyard.kernel.settings import Settings
+from modelyard.learning import model_routes as learning_model_routes
+from modelyard.learning import predictions as learning_predictions
+from modelyard.learning import preparing as project_preparing
+from modelyard.learning import project_routes, training
+from modelyard.learning.table_files import TableStore
+from modelyard.learning.transforms import TransformCache
 from modelyard.models import build_routes as model_build_routes
 from modelyard.models import from_repository as model_from_repository
 from modelyard.models import routes as model_routes
@@ -85,6 +91,9 @@ from modelyard.workspaces.references import References
 COLLECT_EVERY_S = 3600.0
 WATCH_HEALTH_EVERY_S = 30.0
 
+EXECUTING = (job_run_work.executing, training.executing, learning_predictions.executing)
+"""Whose workloads are watched for their end."""
+
 ROUTES: tuple[ModuleType, ...] = (
     identity_routes,
     operation_routes,
@@ -101,6 +110,8 @@ ROUTES: tuple[ModuleType, ...] = (
     job_run_routes,
     job_schedule_routes,
     template_routes,
+    project_routes,
+    learning_model_routes,
     registry_routes,
     prediction_environment_routes,
     deployment_routes,
@@ -171,6 +182,9 @@ def handlers() -> list[Handler]:
         *model_from_repository.handlers(),
         *model_test_work.handlers(),
         *job_run_work.handlers(),
+        *project_preparing.handlers(),
+        *training.handlers(),
+        *learning_predictions.handlers(),
         *registry_work.handlers(),
         *deployment_work.handlers(),
         *challenger_work.handlers(),
@@ -190,7 +204,7 @@ def loops(application: Application) -> list[Loop]:
     return [
         Loop("services", reconciler.run, period_s=1.0),
         Loop("notification jobs", Dispatcher(database, parts).dispatch, period_s=5.0),
-        Loop("job runs", Watch(database, executor).look, period_s=1.0),
+        Loop("workloads", Watch(database, executor, EXECUTING).look, period_s=1.0),
         Loop("job schedules", Firing(database, parts).look, period_s=IDLE_S),
         Loop("garbage", lambda: _collect(application), period_s=COLLECT_EVERY_S, on_commit=False),
         Loop("health", lambda: _watch_health(application), period_s=WATCH_HEALTH_EVERY_S, on_commit=False),
@@ -236,6 +250,8 @@ def build(settings: Settings, isolation: Isolation | None = None) -> Application
     parts.add(Executor, executor)  # type: ignore[type-abstract]
     images = parts.add(ImageStore, _open_images(settings, clock, executor))
     checkouts = parts.add(Checkouts, Checkouts(settings.data_dir / "checkouts", parts.get(BlobStore)))  # type: ignore[type-abstract]
+    parts.add(TableStore, TableStore(settings.data_dir / "tables", parts.get(BlobStore)))  # type: ignore[type-abstract]
+    parts.add(TransformCache, TransformCache(settings.data_dir / "transforms"))
     box = parts.add(SecretBox, _open_secret_box(settings))
     image = functools.partial(_built_image, images)
     parts.add(Materials, Materials(image, folders(database, checkouts), opener(database, box)))

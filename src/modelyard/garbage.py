@@ -21,6 +21,11 @@ from modelyard.kernel.database import Base, Database
 from modelyard.kernel.errors import Conflict
 from modelyard.kernel.parts import Parts
 from modelyard.kernel.settings import Settings
+from modelyard.learning.predictions import LABEL as PREDICTION_LABEL
+from modelyard.learning.table_files import TableStore
+from modelyard.learning.tables import LearningModel, LearningPrediction, Project
+from modelyard.learning.training import LABEL as TRAINING_LABEL
+from modelyard.learning.transforms import TransformCache
 from modelyard.models.testing.tables import OPEN as OPEN_TEST
 from modelyard.models.testing.tables import CustomModelTest
 from modelyard.monitoring.custom_metrics.tables import CustomMetricReport
@@ -38,6 +43,11 @@ BLOB_COLUMNS: tuple[InstrumentedAttribute[str] | InstrumentedAttribute[str | Non
     CustomModelTest.log_digest,
     EnvironmentVersion.context_digest,
     RunLog.digest,
+    Project.table_digest,
+    Project.partition_digest,
+    LearningModel.log_digest,
+    LearningPrediction.table_digest,
+    LearningPrediction.result_digest,
 )
 """Every column that names a blob. A test finds those that are forgotten here."""
 
@@ -53,6 +63,8 @@ class Collected:
     blobs: int = 0
     images: int = 0
     checkouts: int = 0
+    tables: int = 0
+    transforms: int = 0
     workloads: int = 0
     stopped: int = 0
     operations: int = 0
@@ -69,6 +81,8 @@ def collect(database: Database, parts: Parts, settings: Settings, *, age_s: floa
         stopped=stopped,
         workloads=_remove_ended(database, executor, limit),
         checkouts=parts.get(Checkouts).collect(_folders_in_use(executor), limit.timestamp()),
+        tables=parts.get(TableStore).collect(mounted := _mounted(executor), limit),
+        transforms=parts.get(TransformCache).collect(mounted, limit, settings.max_transform_cache_bytes),
         images=len(
             collect_images(database, parts.get(ImageStore), age_s=settings.garbage_age_s if age_s is None else age_s)
         ),
@@ -111,12 +125,17 @@ def _wanted_workloads(session: Session) -> tuple[set[str], set[str]]:
     runs = session.scalars(
         select(CustomJobRun.workload_id).where(CustomJobRun.ended_at.is_(None), CustomJobRun.workload_id.is_not(None))
     )
-    living = {one for one, state in replicas.items() if state in LIVE} | {one for one in (*tests, *runs) if one}
+    learning = [
+        session.scalars(select(row.workload_id).where(row.ended_at.is_(None), row.workload_id.is_not(None)))
+        for row in (LearningModel, LearningPrediction)
+    ]
+    others = {one for found in (tests, runs, *learning) for one in found if one}
+    living = {one for one, state in replicas.items() if state in LIVE} | others
     return living, living | set(replicas)
 
 
 def _stop_unwanted(database: Database, executor: Executor) -> int:
-    """Stops the workloads of services, tests and runs that no row wants; builds belong to operations that end them."""
+    """Stops the workloads that no row wants; builds belong to operations that end them."""
     candidates = [
         one
         for one in executor.ids()
@@ -132,7 +151,7 @@ def _stop_unwanted(database: Database, executor: Executor) -> int:
     return len(unwanted)
 
 
-_OWNED = frozenset({"service", "test", RUN_LABEL})
+_OWNED = frozenset({"service", "test", RUN_LABEL, TRAINING_LABEL, PREDICTION_LABEL})
 
 
 def _remove_ended(database: Database, executor: Executor, limit: datetime) -> int:
@@ -160,6 +179,16 @@ def _folders_in_use(executor: Executor) -> set[str]:
         if workload is not None and workload.code is not None and executor.observe(one).is_alive:
             used.add(workload.code.name)
     return used
+
+
+def _mounted(executor: Executor) -> set[str]:
+    """The folders that living workloads have mounted beside their code."""
+    return {
+        str(mount.source)
+        for one in executor.ids()
+        if (workload := executor.describe(one)) is not None and executor.observe(one).is_alive
+        for mount in workload.mounts
+    }
 
 
 def _delete_before(database: Database, table: type[Base], column: InstrumentedAttribute[Any], kept: timedelta) -> int:

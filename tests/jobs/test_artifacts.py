@@ -9,7 +9,8 @@ import pytest
 
 from modelyard.compute.logs import without_times
 from modelyard.jobs.runs import keeping
-from modelyard.jobs.runs.keeping import Limits, keep_artifacts, keep_log
+from modelyard.compute.log_keeping import keep_log
+from modelyard.workspaces.collecting import Limits, collect_files
 from modelyard.storage.blobs import BlobStore
 from tests.jobs.builders import Workshop, path_of
 
@@ -76,7 +77,7 @@ def blobs(an_installation: Callable[..., Any]) -> BlobStore:
 
 def keep(blobs: BlobStore, work: Path, files: int = 100, total_bytes: int = 1 << 20) -> tuple[list[str], list[str]]:
     said: list[str] = []
-    kept = keep_artifacts(blobs, work, Limits(files, total_bytes), said.append)
+    kept = collect_files(blobs, work / "output", Limits(files, total_bytes), said.append, source="run")
     return [one.path for one in kept], said
 
 

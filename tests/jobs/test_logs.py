@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from modelyard.compute.log_reading import _events_of
 from modelyard.compute.logs import LogFile
-from modelyard.jobs.runs.logs import _events_of
 from tests.jobs.builders import Workshop, path_of
 
 ODD = r"""

@@ -110,6 +110,14 @@ class Settings(BaseSettings):
     max_artifacts: int = 1000
     """How many of the files that a run leaves in its output folder are kept."""
 
+    max_trainings: int = 2
+    """How many trainings of an organization go on at once; the rest wait."""
+    training_timeout_s: float = 24 * 3600
+    default_training_memory_bytes: int = 4 * GIB
+    """For chains of tasks of which none says how much it needs."""
+    max_transform_cache_bytes: int = 10 * GIB
+    """How much is kept of what transforms made of the rows of earlier trainings."""
+
     operation_workers: int = 8
     lease_s: float = 30
     garbage_age_s: float = 24 * 3600

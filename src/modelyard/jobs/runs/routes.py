@@ -3,6 +3,7 @@
 from sqlalchemy.orm import Session
 
 from modelyard.compute.executor import Executor
+from modelyard.compute.log_reading import LogQuery
 from modelyard.identity.caller import Caller
 from modelyard.jobs.runs import artifacts, logs, service
 from modelyard.jobs.runs.schemas import (
@@ -11,7 +12,6 @@ from modelyard.jobs.runs.schemas import (
     CreateCustomJobRun,
     CustomJobRunListQuery,
     CustomJobRunResponse,
-    LogQuery,
 )
 from modelyard.jobs.schemas import CustomJobFileResponse
 from modelyard.kernel.database import Database

@@ -68,15 +68,6 @@ class CustomJobRunResponse(Schema):
     peak_memory_bytes: int | None
 
 
-class LogQuery(Query):
-    """``follow`` streams lines as they come, ``tail`` begins that many lines before the end,
-    ``timestamps`` puts the time before each line. All are ours."""
-
-    follow: BoolText = "false"
-    timestamps: BoolText = "false"
-    tail: Annotated[int, Meta(ge=0, le=100_000)] | None = None
-
-
 class ArtifactListQuery(Query):
     offset: Offset = 0
     limit: Limit1000 = 1000

@@ -1,12 +1,14 @@
 """Executing runs: an operation that takes a run from phase to phase, and survives whoever does it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from modelyard.compute.executor import Executor, Observation, State
+from modelyard.compute.log_keeping import keep_log
 from modelyard.credentials.variables import open_variables
 from modelyard.environments.builds import image_spec
 from modelyard.environments.tables import EnvironmentVersion
@@ -15,8 +17,8 @@ from modelyard.events.schemas import Event
 from modelyard.events.service import publish
 from modelyard.identity.accounts import lend_token, return_tokens
 from modelyard.jobs.runs import queue
-from modelyard.jobs.runs.keeping import Limits, keep_artifacts, keep_log
 from modelyard.jobs.runs.outcome import Outcome, outcome_of
+from modelyard.jobs.runs.programs import OUTPUT_FOLDER
 from modelyard.jobs.runs.service import LOOK_AGAIN_S, OPERATION_KIND
 from modelyard.jobs.runs.workloads import workload_of
 from modelyard.jobs.tables import CustomJob, CustomJobRun, Phase, RunLog, RunStatus
@@ -29,19 +31,30 @@ from modelyard.operations.work import Cancelled, Handler, OperationFailed, Waiti
 from modelyard.storage.blobs import BlobStore
 from modelyard.workspaces import service as workspaces
 from modelyard.workspaces.checkout import Checkouts
+from modelyard.workspaces.collecting import Limits, collect_files
 from modelyard.workspaces.parameter_variables import credential_ids
 from modelyard.workspaces.tables import Workspace
 
 END_GRACE_S = 10.0
 STOP_WAIT_S = 10.0
 WATCH_S = 10.0
-"""An executing run is looked at when its workload ends (see ``watching``); so often in any case."""
+"""An executing run is looked at when its workload ends (see ``compute.watching``); so often in any case."""
 RETRY_PAUSES_S = (1.0, 5.0, 15.0, 60.0)
 TOKEN_SLACK_S = 600
 
 
 def handlers() -> list[Handler]:
     return [Handler(OPERATION_KIND, (advance,), on_failure=_on_failure, on_cancel=_on_cancel)]
+
+
+def executing(session: Session) -> Iterable[tuple[str, str]]:
+    """The workloads of executing runs, with their operations (``compute.watching``)."""
+    rows = session.execute(
+        select(CustomJobRun.workload_id, CustomJobRun.operation_id).where(
+            CustomJobRun.ended_at.is_(None), CustomJobRun.phase == Phase.EXECUTING.value
+        )
+    )
+    return [(str(workload_id), str(operation_id)) for workload_id, operation_id in rows]
 
 
 def advance(work: Work) -> None:
@@ -159,7 +172,8 @@ def _conclude(work: Work, run: CustomJobRun, seen: Observation) -> None:
     closing = outcome.last_line(seen, run.attempt, run.max_retries, pause_s if retries else None)
     log = keep_log(blobs, executor.logs(workload_id), closing)
     limits = Limits(settings.max_artifacts, settings.max_work_bytes)
-    artifacts = [] if retries else keep_artifacts(blobs, executor.work(workload_id), limits, log.say)
+    folder = executor.work(workload_id) / OUTPUT_FOLDER
+    artifacts = [] if retries else collect_files(blobs, folder, limits, log.say, source="run")
     kept = log.finish()
     with work.unit() as session:
         row = _locked(session, run.id)

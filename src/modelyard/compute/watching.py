@@ -1,11 +1,11 @@
-"""Noticing at once that a run's workload has ended, without a thread or a transaction for each run that goes on."""
+"""Noticing at once that a workload has ended, without a thread or a transaction for each one that goes on."""
 
 import time
+from collections.abc import Callable, Iterable, Sequence
 
-from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from modelyard.compute.executor import Executor, State
-from modelyard.jobs.tables import CustomJobRun, Phase
 from modelyard.kernel.database import Database
 from modelyard.operations import service as operations
 
@@ -14,23 +14,23 @@ IDLE_S = 1.0
 AGAIN_S = 5.0
 OVER = frozenset({State.EXITED, State.LOST})
 
+Executing = Callable[[Session], Iterable[tuple[str, str]]]
+"""The workloads that a slice waits for, each with the operation to be woken at its end."""
+
 
 class Watch:
-    """Looks at the workloads of executing runs, and wakes the operation of each that is over."""
+    """Looks at the workloads that are waited for, and wakes the operation of each that is over."""
 
-    def __init__(self, database: Database, executor: Executor) -> None:
+    def __init__(self, database: Database, executor: Executor, executing: Sequence[Executing]) -> None:
         self._database = database
         self._executor = executor
+        self._executing = executing
         self._woken: dict[str, float] = {}
 
     def look(self) -> float:
         """One look at all of them; the answer is when to look again, in seconds."""
         with self._database.read() as session:
-            executing = session.execute(
-                select(CustomJobRun.workload_id, CustomJobRun.operation_id).where(
-                    CustomJobRun.ended_at.is_(None), CustomJobRun.phase == Phase.EXECUTING.value
-                )
-            ).all()
+            executing = [pair for one in self._executing for pair in one(session)]
         if not executing:
             self._woken.clear()
             return IDLE_S

@@ -1,19 +1,13 @@
-"""What is kept of an ended attempt: its output, and the files that it left in its output folder."""
+"""Keeping the files that a workload left in a folder of its working directory."""
 
 import os
 import re
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
-from modelyard.compute.logs import LogFile
-from modelyard.jobs.runs.logs import live_blocks
-from modelyard.jobs.runs.programs import OUTPUT_FOLDER
-from modelyard.kernel.clock import to_wire
 from modelyard.kernel.file_paths import check_file_path, shown
 from modelyard.storage.blobs import CHUNK_BYTES, Blob, BlobStore
 from modelyard.workspaces.service import NewFile
@@ -32,48 +26,18 @@ class Limits:
     total_bytes: int
 
 
-class KeptLog:
-    """A log on its way into a blob: what the workload wrote, and lines of ours behind it."""
-
-    def __init__(self, blobs: BlobStore, log: LogFile | None) -> None:
-        self._writer = blobs.writer()
-        self._first_offset = log.first_offset if log is not None else 0
-        if log is not None:
-            for block in live_blocks(log, self._first_offset):
-                self._writer.write(block)
-
-    def say(self, text: str) -> None:
-        self.write(f"[modelyard] {text}")
-
-    def write(self, text: str) -> None:
-        """Each line of the text, with the time."""
-        for line in text.splitlines():
-            self._writer.write(f"{to_wire(datetime.now(UTC))} {line}\n".encode())
-
-    def finish(self) -> dict[str, Any]:
-        """The columns of a ``RunLog``."""
-        blob = self._writer.finish()
-        return {"digest": blob.digest, "size_bytes": blob.size_bytes, "first_offset": self._first_offset}
-
-
-def keep_log(blobs: BlobStore, log: LogFile | None, closing: str | None) -> KeptLog:
-    """The output so far, with ``closing`` as its last line."""
-    kept = KeptLog(blobs, log)
-    if closing is not None:
-        kept.say(closing)
-    return kept
-
-
-def keep_artifacts(blobs: BlobStore, work: Path, limits: Limits, say: Callable[[str], None]) -> list[NewFile]:
-    """The regular files in the output folder, stored. ``say`` is told about what cannot be kept.
+def collect_files(
+    blobs: BlobStore, folder: Path, limits: Limits, say: Callable[[str], None], *, source: str
+) -> list[NewFile]:
+    """The regular files in the folder, stored. ``say`` is told about what cannot be kept.
 
     User code made that folder: links are not followed, neither files nor folders, and nothing else is opened.
     """
     try:
-        root = os.open(work / OUTPUT_FOLDER, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return []
-    collection, budget = _Collection(blobs, limits), _Budget(MAX_SCANNED)
+    collection, budget = _Collection(blobs, limits, source), _Budget(MAX_SCANNED)
     try:
         for path, folder_fd, name in _walk(root, "", 0, budget):
             collection.take(path, folder_fd, name)
@@ -109,6 +73,7 @@ class _Collection:
 
     blobs: BlobStore
     limits: Limits
+    source: str
     kept: dict[str, NewFile] = field(default_factory=dict)
     _folders: set[str] = field(default_factory=set)
     _size_bytes: int = 0
@@ -134,7 +99,7 @@ class _Collection:
             return
         self._folders |= folders
         self._size_bytes += blob.size_bytes
-        self.kept[checked] = NewFile(checked, blob.digest, blob.size_bytes, source="run")
+        self.kept[checked] = NewFile(checked, blob.digest, blob.size_bytes, source=self.source)
 
     def told(self) -> Iterator[str]:
         yield from self._first_faults

@@ -1,0 +1,1 @@
+"""Projects, and the models that chains of custom tasks learn on their data."""

@@ -1,0 +1,115 @@
+"""How good predictions are. Each metric takes the actual values, the predictions and a weight for each row.
+
+An undefined value (such as the AUC of one class) is ``None``. Source: the usual definitions, as in scikit-learn's
+``metrics``; deviances are mean unit deviances of the Tweedie family with powers 1 and 2.
+"""
+
+import math
+from collections.abc import Sequence
+
+import polars as pl
+
+SMALLEST = 1e-15
+"""Probabilities are kept this far from 0 and 1, since a certain mistake would cost infinitely much."""
+QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
+
+
+def of_classes(actual: pl.Series, probabilities: pl.DataFrame, weights: pl.Series | None) -> dict[str, float | None]:
+    """Of a classification. ``actual`` holds the number of each row's class, by the order of the columns."""
+    weight = _weights(actual, weights)
+    values = probabilities.to_dict(as_series=True)
+    columns = list(values.values())
+    own = pl.select(
+        pl.concat_list(columns).list.get(actual.cast(pl.Int64)).clip(SMALLEST, 1 - SMALLEST).alias("own")
+    ).to_series()
+    best = pl.select(pl.concat_list(columns).list.arg_max()).to_series().cast(pl.Int64)
+    areas = [_area(actual == number, column, weight) for number, column in enumerate(columns)]
+    if len(columns) == 2:
+        areas = areas[:1]
+        best = pl.select(pl.when(columns[0] >= 0.5).then(0).otherwise(1)).to_series().cast(pl.Int64)
+    known = [area for area in areas if area is not None]
+    return {
+        "LogLoss": _mean(-own.log(), weight),
+        "AUC": sum(known) / len(known) if known and len(known) == len(areas) else None,
+        "Accuracy": _mean((best == actual.cast(pl.Int64)).cast(pl.Float64), weight),
+    }
+
+
+def of_numbers(actual: pl.Series, predicted: pl.Series, weights: pl.Series | None) -> dict[str, float | None]:
+    """Of a regression."""
+    actual = actual.cast(pl.Float64)
+    weight = _weights(actual, weights)
+    error = actual - predicted
+    squared = _mean(error * error, weight)
+    center = _mean(actual, weight)
+    spread = None if center is None else _mean((actual - center) * (actual - center), weight)
+    return {
+        "RMSE": None if squared is None else math.sqrt(squared),
+        "MAE": _mean(error.abs(), weight),
+        "R Squared": None if squared is None or not spread else 1 - squared / spread,
+        "Gamma Deviance": _gamma(actual, predicted, weight),
+        "Poisson Deviance": _poisson(actual, predicted, weight),
+    }
+
+
+def distribution(scores: pl.Series) -> dict[str, object]:
+    """How anomaly scores spread: there is nothing to compare them with."""
+    return {
+        "count": len(scores),
+        "mean": _finite(scores.mean()),
+        "standardDeviation": _finite(scores.std()) if len(scores) > 1 else 0.0,
+        "quantiles": {f"{share:g}": _finite(scores.quantile(share, "linear")) for share in QUANTILES},
+    }
+
+
+def mean_of(found: Sequence[dict[str, float | None]]) -> dict[str, float | None]:
+    """Each metric's mean over folds; ``None`` where one fold has none."""
+    if not found:
+        return {}
+    names = found[0]
+    return {name: _mean_of([each[name] for each in found]) for name in names}
+
+
+def _mean_of(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if len(known) == len(values) else None
+
+
+def _weights(actual: pl.Series, weights: pl.Series | None) -> pl.Series:
+    return pl.repeat(1.0, len(actual), eager=True) if weights is None else weights.cast(pl.Float64)
+
+
+def _mean(values: pl.Series, weight: pl.Series) -> float | None:
+    total = float(weight.sum())
+    return _finite(float((values * weight).sum()) / total) if total > 0 else None
+
+
+def _area(is_class: pl.Series, score: pl.Series, weight: pl.Series) -> float | None:
+    """The area under the ROC curve: how likely a row of the class scores above one that is not; ties count half."""
+    frame = pl.DataFrame({"score": score, "hit": weight * is_class, "miss": weight * ~is_class})
+    steps = frame.group_by("score").agg(pl.col("hit").sum(), pl.col("miss").sum()).sort("score")
+    hits, misses = float(steps["hit"].sum()), float(steps["miss"].sum())
+    if not hits or not misses:
+        return None
+    below = steps["miss"].cum_sum() - steps["miss"]
+    return _finite(float((steps["hit"] * (below + steps["miss"] / 2)).sum()) / (hits * misses))
+
+
+def _gamma(actual: pl.Series, predicted: pl.Series, weight: pl.Series) -> float | None:
+    if not bool((actual > 0).all()) or not bool((predicted > 0).all()):
+        return None
+    return _mean(2 * ((predicted / actual).log() + actual / predicted - 1), weight)
+
+
+def _poisson(actual: pl.Series, predicted: pl.Series, weight: pl.Series) -> float | None:
+    if not bool((actual >= 0).all()) or not bool((predicted > 0).all()):
+        return None
+    gain = pl.select(pl.when(actual > 0).then(actual * (actual / predicted).log()).otherwise(0.0)).to_series()
+    return _mean(2 * (gain - actual + predicted), weight)
+
+
+def _finite(value: object) -> float | None:
+    number = float(value) if isinstance(value, int | float) else math.nan
+    return number if math.isfinite(number) else None
+
+

@@ -1,0 +1,123 @@
+"""Tables as plain columns in one file that workloads map into memory: no copy for each of them, no parsing.
+
+A folder of two files. ``columns.json`` says where in ``table.bin`` each column begins and how its values are written;
+see docs/decisions/0034-projects.md. Types are those that a CSV file of the same rows would have in pandas, since that
+is what later predictions come as.
+"""
+
+import json
+import os
+import shutil
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+
+import polars as pl
+
+from modelyard.datasets.unpacking import local_file
+from modelyard.kernel.ids import new_id
+from modelyard.storage.blobs import BlobStore
+
+ALIGNMENT = 64
+COLUMNS_AT_ONCE = 32
+COLUMNS_FILE = "columns.json"
+TABLE_FILE = "table.bin"
+
+
+class TableStore:
+    """Folders named by the digest of the table they hold; derived, so each can be made again."""
+
+    def __init__(self, root: Path, blobs: BlobStore) -> None:
+        self._root = root
+        self._blobs = blobs
+
+    def path(self, digest: str) -> Path:
+        """The folder of the table in this Parquet blob; written, whole or not at all, when it is not there yet."""
+        folder = self._root / digest
+        if folder.is_dir():
+            os.utime(folder)
+            return folder
+        staging = self._root / f".staging-{new_id()}"
+        staging.mkdir(parents=True, mode=0o755)
+        try:
+            with local_file(self._blobs, digest, staging) as path:
+                write_table(pl.scan_parquet(path), staging)
+            try:
+                staging.rename(folder)
+            except OSError:
+                if not folder.is_dir():  # not merely that somebody else was faster
+                    raise
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+        return folder
+
+    def collect(self, in_use: set[str], older_than: datetime) -> int:
+        """Removes folders that no workload has mounted and nobody asked for since ``older_than``."""
+        removed = 0
+        for folder in self._root.iterdir() if self._root.is_dir() else ():
+            if str(folder) not in in_use and folder.stat().st_mtime < older_than.timestamp():
+                shutil.rmtree(folder, ignore_errors=True)
+                removed += 1
+        return removed
+
+
+def write_table(table: pl.LazyFrame, folder: Path) -> None:
+    """Writes the rows of ``table``, a few columns at a time."""
+    names = table.collect_schema().names()
+    described: list[dict[str, Any]] = []
+    rows = 0
+    with (folder / TABLE_FILE).open("wb") as file:
+        for start in range(0, len(names), COLUMNS_AT_ONCE):
+            some = table.select(names[start : start + COLUMNS_AT_ONCE]).collect()
+            rows = some.height
+            described += [_write_column(column, file) for column in some.iter_columns()]
+    (folder / COLUMNS_FILE).write_text(json.dumps({"rows": rows, "columns": described}), encoding="utf-8")
+    for path in (folder / TABLE_FILE, folder / COLUMNS_FILE):
+        path.chmod(0o644)
+
+
+def kinds(folder: Path) -> dict[str, str]:
+    """The kind of each column: ``float64``, ``int64``, ``bool`` or ``text``."""
+    columns = json.loads((folder / COLUMNS_FILE).read_text(encoding="utf-8"))["columns"]
+    return {column["name"]: column["kind"] for column in columns}
+
+
+def _write_column(column: pl.Series, file: IO[bytes]) -> dict[str, Any]:
+    file.write(bytes(-file.tell() % ALIGNMENT))
+    about: dict[str, Any] = {"name": column.name, "offset": file.tell()}
+    plain = _plain(column)
+    if plain.dtype != pl.String:
+        about["kind"] = {pl.Float64: "float64", pl.Int64: "int64"}.get(type(plain.dtype), "bool")
+        file.write(_bytes_of(plain.cast(pl.UInt8) if plain.dtype == pl.Boolean else plain))
+        return about
+    values = plain.drop_nulls().unique(maintain_order=True)
+    codes = pl.DataFrame({"value": plain}).join(
+        pl.DataFrame({"value": values}).with_row_index("code"), on="value", how="left", maintain_order="left"
+    )["code"]
+    file.write(_bytes_of(codes.cast(pl.Int32).fill_null(-1)))
+    return about | {"kind": "text", "values": values.to_list()}
+
+
+def _plain(column: pl.Series) -> pl.Series:
+    """The column as the type that pandas would read from CSV: float64, int64, bool without gaps, else text."""
+    kind = column.dtype
+    if kind == pl.Null:
+        return pl.repeat(None, len(column), dtype=pl.Float64, eager=True).fill_null(float("nan"))
+    if kind == pl.Boolean:
+        if not column.null_count():
+            return column
+        return pl.select(pl.when(column).then(pl.lit("True")).when(~column).then(pl.lit("False"))).to_series()
+    if kind.is_integer() and not column.null_count() and kind != pl.UInt64:
+        return column.cast(pl.Int64)
+    if kind.is_numeric():
+        return column.cast(pl.Float64).fill_null(float("nan"))
+    if kind == pl.Duration:
+        return (column.dt.total_microseconds() / 1e6).cast(pl.Float64).fill_null(float("nan"))
+    return column.cast(pl.String)
+
+
+def _bytes_of(column: pl.Series) -> memoryview:
+    """The values one after another, without copying them."""
+    values = column.rechunk().to_arrow()
+    width = values.type.bit_width // 8
+    return memoryview(values.buffers()[1])[values.offset * width : (values.offset + len(values)) * width]
