@@ -14,7 +14,6 @@ from tests.api_client import CONTRACT_DIR, Api, load_contract_module
 NOT_BUILT_YET = (
     "/customApplicationSources/",
     "/customApplications/",
-    "/customTasks/",
     "/customModels/predictionExplanationsInitialization/",
     "/customModels/{customModelId}/trainingData/",
     "/customModels/{customModelId}/versions/withTrainingData/",

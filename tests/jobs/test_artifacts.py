@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from modelyard.compute.log_keeping import keep_log
 from modelyard.compute.logs import without_times
 from modelyard.jobs.runs import keeping
-from modelyard.compute.log_keeping import keep_log
-from modelyard.workspaces.collecting import Limits, collect_files
 from modelyard.storage.blobs import BlobStore
+from modelyard.workspaces.collecting import Limits, collect_files
 from tests.jobs.builders import Workshop, path_of
 
 HOSTILE = """

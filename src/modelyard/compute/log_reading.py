@@ -1,5 +1,4 @@
-"""Reading a log that is kept in parts, while it is written and afterwards: what ended is a blob, what goes on a workload.
-"""
+"""Reading a log that is kept in parts, while it is written and afterwards: what ended is a blob, what goes on a workload."""
 
 import asyncio
 import os

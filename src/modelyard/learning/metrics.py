@@ -111,5 +111,3 @@ def _poisson(actual: pl.Series, predicted: pl.Series, weight: pl.Series) -> floa
 def _finite(value: object) -> float | None:
     number = float(value) if isinstance(value, int | float) else math.nan
     return number if math.isfinite(number) else None
-
-

@@ -117,9 +117,7 @@ def read_prediction(
     return predictions.view(predictions.find_prediction(session, caller, project_id, model_id, prediction_id))
 
 
-@endpoint(
-    "GET", PREDICTIONS + "{predictionId}/file/", errors=(404, 409), tag=TAG, download=True, media_type="text/csv"
-)
+@endpoint("GET", PREDICTIONS + "{predictionId}/file/", errors=(404, 409), tag=TAG, download=True, media_type="text/csv")
 def download_predictions(
     session: Session, caller: Caller, project_id: str, model_id: str, prediction_id: str, blobs: BlobStore
 ) -> Download:

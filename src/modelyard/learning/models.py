@@ -67,9 +67,7 @@ def create_model(
     environment = environment_of(session, links)
     calibrate = given.get("calibrate", bool(links[-1].task.calibrate_predictions))
     calibrate = calibrate and project.target_type == "Anomaly"
-    workspace = build_workspace(
-        session, blobs, project, links, weights_column=weights_column, calibrated=calibrate
-    )
+    workspace = build_workspace(session, blobs, project, links, weights_column=weights_column, calibrated=calibrate)
     model = LearningModel(
         id=new_id(),
         project_id=project.id,

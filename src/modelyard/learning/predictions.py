@@ -204,8 +204,16 @@ def _launch(work: Work, row: LearningPrediction) -> None:
         id=workload_id,
         kind=Kind.RUN,
         command=(
-            "{image}/bin/python", "-m", "modelyard_runner", "predict",
-            "--chain", "{code}", "--table", str(table), "--output", "{work}/" + OUTPUT_FOLDER,
+            "{image}/bin/python",
+            "-m",
+            "modelyard_runner",
+            "predict",
+            "--chain",
+            "{code}",
+            "--table",
+            str(table),
+            "--output",
+            "{work}/" + OUTPUT_FOLDER,
         ),  # fmt: skip
         image=image,
         code=work.parts.get(Checkouts).path(files),

@@ -6,6 +6,7 @@ import msgspec
 import polars as pl
 
 from modelyard.datasets.unpacking import local_file
+from modelyard.kernel.settings import Settings
 from modelyard.learning.partitions import HOLDOUT, Fit, Partitioning, assign, fits
 from modelyard.learning.projects import PREPARE
 from modelyard.learning.table_files import TableStore, kinds
@@ -13,7 +14,6 @@ from modelyard.learning.tables import Project, ProjectStatus
 from modelyard.learning.targets import MAX_CLASSES, class_labels, in_order
 from modelyard.operations.work import Handler, OperationFailed, Work
 from modelyard.storage.blobs import BlobStore, store_bytes
-from modelyard.kernel.settings import Settings
 
 
 def handlers() -> list[Handler]:
@@ -74,7 +74,9 @@ def _classes(project: Project, target: pl.Series) -> list[str]:
 
 def _check_parts(partitioning: Partitioning, parts: pl.Series, classes: pl.Series | None) -> None:
     """Every training needs rows, of every class, and rows to be measured on."""
-    frame = pl.DataFrame({"part": parts, "class": classes if classes is not None else pl.repeat(0, len(parts), eager=True)})
+    frame = pl.DataFrame(
+        {"part": parts, "class": classes if classes is not None else pl.repeat(0, len(parts), eager=True)}
+    )
     rows: dict[int, set[Any]] = {}
     for part, value in frame.unique().iter_rows():
         rows.setdefault(part, set()).add(value)

@@ -171,8 +171,10 @@ def delete_project(session: Session, caller: Caller, project_id: str) -> None:
     of_project = LearningModel.project_id == project_id
     busy = session.scalar(select(LearningModel.id).where(of_project, LearningModel.ended_at.is_(None)).limit(1))
     busy = busy or session.scalar(
-        select(LearningModel.id).join(LearningPrediction, LearningPrediction.model_id == LearningModel.id)
-        .where(of_project, LearningPrediction.ended_at.is_(None)).limit(1)
+        select(LearningModel.id)
+        .join(LearningPrediction, LearningPrediction.model_id == LearningModel.id)
+        .where(of_project, LearningPrediction.ended_at.is_(None))
+        .limit(1)
     )
     if busy is not None or project.status == ProjectStatus.PREPARING.value:
         what = f"model {busy} is being trained or predicts" if busy else "its data are being made ready"

@@ -34,7 +34,7 @@ class Failure(msgspec.Struct):
 
 
 class Result(msgspec.Struct):
-    fits: list[FitResult] = []  # noqa: RUF012 # msgspec copies it
+    fits: list[FitResult] = []  # msgspec copies it
     error: Failure | None = None
 
     def of_task(self, number: int) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from modelyard.learning import queue
 from modelyard.learning.chains import ARTIFACTS, MAX_FILES, features_of, plan_of
 from modelyard.learning.evaluation import Evaluation, WrongPredictionsError, evaluate, read_weights
 from modelyard.learning.models import TRAIN
-from modelyard.learning.partitions import FINAL, Fit, Partitioning, fits
+from modelyard.learning.partitions import Fit, Partitioning, fits
 from modelyard.learning.progress import OUTPUT_FOLDER
 from modelyard.learning.projects import score_of
 from modelyard.learning.results import Result, read_result
@@ -119,8 +119,14 @@ def _launch(work: Work, project: Project, model: LearningModel) -> None:
         id=workload_id,
         kind=Kind.RUN,
         command=(
-            "{image}/bin/python", "-m", "modelyard_runner", "train",
-            "--plan", str(folder / "plan.json"), "--output", "{work}/" + OUTPUT_FOLDER,
+            "{image}/bin/python",
+            "-m",
+            "modelyard_runner",
+            "train",
+            "--plan",
+            str(folder / "plan.json"),
+            "--output",
+            "{work}/" + OUTPUT_FOLDER,
         ),  # fmt: skip
         image=image,
         code=work.parts.get(Checkouts).path(files),
@@ -289,9 +295,7 @@ def _keep_transforms(work: Work, project: Project, model: LearningModel, folder:
             cache.keep(key, folder / "transforms" / fit_id / str(number))
 
 
-def _finish(
-    session: Session, settings: Settings, row: LearningModel, status: ModelStatus, reason: str | None
-) -> None:
+def _finish(session: Session, settings: Settings, row: LearningModel, status: ModelStatus, reason: str | None) -> None:
     """The end of the training, whose place is given to the next in the same transaction."""
     row.status, row.reason = status.value, reason
     row.ended_at = datetime.now(UTC)

@@ -6,7 +6,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from modelyard.jobs.schemas import CustomJobResources, Text10000
 from modelyard.kernel.paging import Limit1000, Offset
-from modelyard.kernel.wire import Body, BoolText, Moment, Query, Schema
+from modelyard.kernel.wire import Body, Moment, Query, Schema
 from modelyard.workspaces.items import WorkspaceItemResponse
 from modelyard.workspaces.runtime_parameters import MAX_TEXT_LENGTH, ParameterType, RuntimeParameterUnified, Value
 

@@ -119,6 +119,8 @@ def upgrade() -> None:
         ),
     )
     with op.batch_alter_table("custom_models", schema=None) as batch_op:
+        batch_op.create_index("ix_custom_models_type", ["custom_model_type", "id"], unique=False)
+        batch_op.create_index("ix_custom_models_type_updated", ["custom_model_type", "updated_at", "id"], unique=False)
         batch_op.create_index("ix_custom_models_updated", ["updated_at", "id"], unique=False)
 
     op.create_table(
@@ -297,6 +299,37 @@ def upgrade() -> None:
         batch_op.create_index("ix_prediction_usage_recent", ["hour"], unique=False)
 
     op.create_table(
+        "projects",
+        sa.Column("id", sa.String(length=24), nullable=False),
+        sa.Column("organization_id", sa.String(length=24), nullable=False),
+        sa.Column("created_by_id", sa.String(length=24), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("search_text", sa.Text(), nullable=False),
+        sa.Column("dataset_id", sa.String(length=24), nullable=False),
+        sa.Column("dataset_version_id", sa.String(length=24), nullable=False),
+        sa.Column("target", sa.Text(), nullable=True),
+        sa.Column("target_type", sa.String(length=32), nullable=False),
+        sa.Column("metric", sa.String(length=32), nullable=True),
+        sa.Column("positive_class_label", sa.Text(), nullable=True),
+        sa.Column("class_labels", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("partitioning", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("partition_rows", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("columns", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("row_count", sa.BigInteger(), nullable=False),
+        sa.Column("table_digest", sa.String(length=64), nullable=False),
+        sa.Column("partition_digest", sa.String(length=64), nullable=True),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("model_count", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_projects")),
+    )
+    with op.batch_alter_table("projects", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_projects_partition_digest"), ["partition_digest"], unique=False)
+        batch_op.create_index(batch_op.f("ix_projects_table_digest"), ["table_digest"], unique=False)
+
+    op.create_table(
         "registered_models",
         sa.Column("id", sa.String(length=24), nullable=False),
         sa.Column("organization_id", sa.String(length=24), nullable=False),
@@ -355,6 +388,11 @@ def upgrade() -> None:
     with op.batch_alter_table("services", schema=None) as batch_op:
         batch_op.create_index("ix_services_wanted", ["wanted", "state"], unique=False)
 
+    op.create_table(
+        "training_queues",
+        sa.Column("organization_id", sa.String(length=24), nullable=False),
+        sa.PrimaryKeyConstraint("organization_id", name=op.f("pk_training_queues")),
+    )
     op.create_table(
         "trees",
         sa.Column("id", sa.String(length=24), nullable=False),
@@ -510,6 +548,7 @@ def upgrade() -> None:
         sa.Column("user_id", sa.String(length=24), nullable=False),
         sa.Column("version_id", sa.String(length=24), nullable=False),
         sa.Column("model_id", sa.String(length=24), nullable=False),
+        sa.Column("parent_id", sa.String(length=24), nullable=True),
         sa.Column("is_active", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
@@ -698,6 +737,8 @@ def upgrade() -> None:
         sa.Column("dependencies", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
         sa.Column("parameter_definitions", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
         sa.Column("parameter_values", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("hyperparameters", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("type_schema", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=True),
         sa.Column("desired_memory_bytes", sa.BigInteger(), nullable=True),
         sa.Column("maximum_memory_bytes", sa.BigInteger(), nullable=True),
         sa.Column("replicas", sa.Integer(), nullable=True),
@@ -862,6 +903,61 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("group_members", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_group_members_user_id"), ["user_id"], unique=False)
+
+    op.create_table(
+        "learning_models",
+        sa.Column("id", sa.String(length=24), nullable=False),
+        sa.Column("project_id", sa.String(length=24), nullable=False),
+        sa.Column("organization_id", sa.String(length=24), nullable=False),
+        sa.Column("created_by_id", sa.String(length=24), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("name", sa.String(length=512), nullable=False),
+        sa.Column("tasks", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("row_weights_column", sa.Text(), nullable=True),
+        sa.Column("calibrate", sa.Boolean(), nullable=False),
+        sa.Column("environment_id", sa.String(length=24), nullable=False),
+        sa.Column("environment_version_id", sa.String(length=24), nullable=False),
+        sa.Column("memory_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("workspace_id", sa.String(length=24), nullable=False),
+        sa.Column("trained_workspace_id", sa.String(length=24), nullable=True),
+        sa.Column("image_digest", sa.String(length=64), nullable=True),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("operation_id", sa.String(length=24), nullable=True),
+        sa.Column("workload_id", sa.String(length=64), nullable=True),
+        sa.Column("log_digest", sa.String(length=64), nullable=True),
+        sa.Column("log_first_offset", sa.BigInteger(), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("training_seconds", sa.Float(), nullable=True),
+        sa.Column("peak_memory_bytes", sa.BigInteger(), nullable=True),
+        sa.Column("artifact_bytes", sa.BigInteger(), nullable=True),
+        sa.Column("metrics", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("folds", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("score_distribution", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=True),
+        sa.Column("score", sa.Float(), nullable=True),
+        sa.Column("custom_model_id", sa.String(length=24), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["project_id"], ["projects.id"], name=op.f("fk_learning_models_project_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["trained_workspace_id"], ["workspaces.id"], name=op.f("fk_learning_models_trained_workspace_id")
+        ),
+        sa.ForeignKeyConstraint(["workspace_id"], ["workspaces.id"], name=op.f("fk_learning_models_workspace_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_learning_models")),
+    )
+    with op.batch_alter_table("learning_models", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_learning_models_environment_version_id"), ["environment_version_id"], unique=False
+        )
+        batch_op.create_index(batch_op.f("ix_learning_models_log_digest"), ["log_digest"], unique=False)
+        batch_op.create_index("ix_learning_models_newest", ["project_id", "id"], unique=False)
+        batch_op.create_index("ix_learning_models_open", ["ended_at", "organization_id", "id"], unique=False)
+        batch_op.create_index("ix_learning_models_score", ["project_id", "score", "id"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_learning_models_trained_workspace_id"), ["trained_workspace_id"], unique=False
+        )
+        batch_op.create_index(batch_op.f("ix_learning_models_workspace_id"), ["workspace_id"], unique=False)
 
     op.create_table(
         "package_uses",
@@ -1050,6 +1146,34 @@ def upgrade() -> None:
         batch_op.create_index("ix_custom_template_tags_tag", ["tag", "template_id"], unique=False)
 
     op.create_table(
+        "learning_predictions",
+        sa.Column("id", sa.String(length=24), nullable=False),
+        sa.Column("model_id", sa.String(length=24), nullable=False),
+        sa.Column("created_by_id", sa.String(length=24), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("dataset_id", sa.String(length=24), nullable=False),
+        sa.Column("dataset_version_id", sa.String(length=24), nullable=False),
+        sa.Column("table_digest", sa.String(length=64), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("operation_id", sa.String(length=24), nullable=True),
+        sa.Column("workload_id", sa.String(length=64), nullable=True),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("row_count", sa.BigInteger(), nullable=True),
+        sa.Column("result_digest", sa.String(length=64), nullable=True),
+        sa.Column("result_bytes", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["model_id"], ["learning_models.id"], name=op.f("fk_learning_predictions_model_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_learning_predictions")),
+    )
+    with op.batch_alter_table("learning_predictions", schema=None) as batch_op:
+        batch_op.create_index("ix_learning_predictions_newest", ["model_id", "id"], unique=False)
+        batch_op.create_index("ix_learning_predictions_open", ["ended_at", "workload_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_learning_predictions_result_digest"), ["result_digest"], unique=False)
+        batch_op.create_index(batch_op.f("ix_learning_predictions_table_digest"), ["table_digest"], unique=False)
+
+    op.create_table(
         "custom_job_run_logs",
         sa.Column("run_id", sa.String(length=24), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
@@ -1106,6 +1230,13 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_custom_job_run_logs_digest"))
 
     op.drop_table("custom_job_run_logs")
+    with op.batch_alter_table("learning_predictions", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_learning_predictions_table_digest"))
+        batch_op.drop_index(batch_op.f("ix_learning_predictions_result_digest"))
+        batch_op.drop_index("ix_learning_predictions_open")
+        batch_op.drop_index("ix_learning_predictions_newest")
+
+    op.drop_table("learning_predictions")
     with op.batch_alter_table("custom_template_tags", schema=None) as batch_op:
         batch_op.drop_index("ix_custom_template_tags_tag")
 
@@ -1150,6 +1281,16 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_package_uses_deployment_id"))
 
     op.drop_table("package_uses")
+    with op.batch_alter_table("learning_models", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_learning_models_workspace_id"))
+        batch_op.drop_index(batch_op.f("ix_learning_models_trained_workspace_id"))
+        batch_op.drop_index("ix_learning_models_score")
+        batch_op.drop_index("ix_learning_models_open")
+        batch_op.drop_index("ix_learning_models_newest")
+        batch_op.drop_index(batch_op.f("ix_learning_models_log_digest"))
+        batch_op.drop_index(batch_op.f("ix_learning_models_environment_version_id"))
+
+    op.drop_table("learning_models")
     with op.batch_alter_table("group_members", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_group_members_user_id"))
 
@@ -1253,6 +1394,7 @@ def downgrade() -> None:
 
     op.drop_table("dataset_versions")
     op.drop_table("trees")
+    op.drop_table("training_queues")
     with op.batch_alter_table("services", schema=None) as batch_op:
         batch_op.drop_index("ix_services_wanted")
 
@@ -1266,6 +1408,11 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_registered_models_automatic_for"))
 
     op.drop_table("registered_models")
+    with op.batch_alter_table("projects", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_projects_table_digest"))
+        batch_op.drop_index(batch_op.f("ix_projects_partition_digest"))
+
+    op.drop_table("projects")
     with op.batch_alter_table("prediction_usage", schema=None) as batch_op:
         batch_op.drop_index("ix_prediction_usage_recent")
         batch_op.drop_index("ix_prediction_usage_hour")
@@ -1305,6 +1452,8 @@ def downgrade() -> None:
     op.drop_table("datasets")
     with op.batch_alter_table("custom_models", schema=None) as batch_op:
         batch_op.drop_index("ix_custom_models_updated")
+        batch_op.drop_index("ix_custom_models_type_updated")
+        batch_op.drop_index("ix_custom_models_type")
 
     op.drop_table("custom_models")
     op.drop_table("custom_job_queues")
