@@ -1,4 +1,4 @@
-"""Reading a log that is kept in parts, while it is written and afterwards: what ended is a blob, what goes on a workload."""
+"""Reading a log in parts: what has ended is a blob, what goes on is a workload's."""
 
 import asyncio
 import os

@@ -1,6 +1,7 @@
 """Chains of task versions: whether they fit together, and the workspace that they are trained and served from.
 
-The layout of the workspace and of ``modelyard-chain.json`` is the runner's (docs/decisions/0033-training-in-the-runner.md).
+The layout of the workspace and of ``modelyard-chain.json`` is the runner's:
+docs/decisions/0033-training-in-the-runner.md.
 """
 
 from collections.abc import Sequence
@@ -58,7 +59,8 @@ class Link:
             kind=self.kind,  # type: ignore[arg-type]
             parameters=self.parameters,
         )
-        return msgspec.to_builtins(told) | {"typeSchema": self.version.type_schema, "digest": self.digest}
+        record: dict[str, Any] = msgspec.to_builtins(told)
+        return record | {"typeSchema": self.version.type_schema, "digest": self.digest}
 
 
 def plan_of(record: dict[str, Any]) -> dict[str, Any]:

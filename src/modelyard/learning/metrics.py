@@ -19,10 +19,9 @@ def of_classes(actual: pl.Series, probabilities: pl.DataFrame, weights: pl.Serie
     weight = _weights(actual, weights)
     values = probabilities.to_dict(as_series=True)
     columns = list(values.values())
-    own = pl.select(
-        pl.concat_list(columns).list.get(actual.cast(pl.Int64)).clip(SMALLEST, 1 - SMALLEST).alias("own")
-    ).to_series()
-    best = pl.select(pl.concat_list(columns).list.arg_max()).to_series().cast(pl.Int64)
+    listed = probabilities.select(pl.concat_list(pl.all()).alias("all"), actual.cast(pl.Int64).alias("actual"))
+    own = listed.select(pl.col("all").list.get(pl.col("actual")).clip(SMALLEST, 1 - SMALLEST)).to_series()
+    best = listed.select(pl.col("all").list.arg_max()).to_series().cast(pl.Int64)
     areas = [_area(actual == number, column, weight) for number, column in enumerate(columns)]
     if len(columns) == 2:
         areas = areas[:1]

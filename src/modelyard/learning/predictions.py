@@ -214,7 +214,7 @@ def _launch(work: Work, row: LearningPrediction) -> None:
             str(table),
             "--output",
             "{work}/" + OUTPUT_FOLDER,
-        ),  # fmt: skip
+        ),
         image=image,
         code=work.parts.get(Checkouts).path(files),
         mounts=(Mount(table, str(table)),),

@@ -91,7 +91,7 @@ def _check_fit(fit: Fit, rows: dict[int, set[Any]], everything: set[Any], frame:
         raise OperationFailed(f"{frame.height} rows are too few: nothing would be left for the training {fit.id}.")
     missing = everything - set().union(*(rows[part] for part in fit.train))
     if missing:
-        label = sorted(missing, key=str)[0]
+        label = min(missing, key=str)
         count = frame.filter(pl.col("class") == label).height
         raise OperationFailed(
             f"Class {label!r} has {count} rows, so few that {fit.id} would be trained without it. Leave these rows out "

@@ -28,7 +28,7 @@ class ProjectCreate(Body):
     project_name: Name
     dataset_id: str
     dataset_version_id: str | UnsetType = UNSET
-    target: str | None | UnsetType = UNSET
+    target: str | UnsetType | None = UNSET
     target_type: TargetType | UnsetType = UNSET
     metric: Metric | UnsetType = UNSET
     partitioning: PartitioningBody | UnsetType = UNSET
@@ -93,7 +93,7 @@ class LearningModelCreate(Body):
 
     tasks: Annotated[list[TaskOfChain], Meta(min_length=1, max_length=20)]
     name: Annotated[str, Meta(min_length=1, max_length=512)] | UnsetType = UNSET
-    row_weights_column: str | None | UnsetType = UNSET
+    row_weights_column: str | UnsetType | None = UNSET
     calibrate: bool | UnsetType = UNSET
 
 

@@ -87,7 +87,7 @@ def _write_column(column: pl.Series, file: IO[bytes]) -> dict[str, Any]:
     about: dict[str, Any] = {"name": column.name, "offset": file.tell()}
     plain = _plain(column)
     if plain.dtype != pl.String:
-        about["kind"] = {pl.Float64: "float64", pl.Int64: "int64"}.get(type(plain.dtype), "bool")
+        about["kind"] = "bool" if plain.dtype == pl.Boolean else str(plain.dtype).lower()
         file.write(_bytes_of(plain.cast(pl.UInt8) if plain.dtype == pl.Boolean else plain))
         return about
     values = plain.drop_nulls().unique(maintain_order=True)

@@ -127,7 +127,7 @@ def _launch(work: Work, project: Project, model: LearningModel) -> None:
             str(folder / "plan.json"),
             "--output",
             "{work}/" + OUTPUT_FOLDER,
-        ),  # fmt: skip
+        ),
         image=image,
         code=work.parts.get(Checkouts).path(files),
         mounts=tuple(Mount(path, str(path)) for path in dict.fromkeys(mounted)),

@@ -76,10 +76,8 @@ def keys_of(project: Project, model: LearningModel, image_digest: str, fits: Seq
         ).hexdigest()
         keys = []
         for task in model.tasks[:-1]:
-            key = sha256(
-                key.encode()
-                + msgspec.json.encode([task["digest"], task["parameters"], task["typeSchema"]], order="sorted")
-            ).hexdigest()
+            own = [task["digest"], task["parameters"], task["typeSchema"]]
+            key = sha256(key.encode() + msgspec.json.encode(own, order="sorted")).hexdigest()
             keys.append(key)
         found[fit.id] = keys
     return found
