@@ -2,10 +2,11 @@
 
 from sqlalchemy.orm import Session
 
-from modelyard.deployments import changes, deleted, listing, service
+from modelyard.deployments import changes, deleted, from_learning_model, listing, service
 from modelyard.deployments.schemas import (
     DeletedDeploymentListQuery,
     DeletedDeploymentListResponse,
+    DeploymentCreateFromLearningModel,
     DeploymentCreateResponse,
     DeploymentDeleteQuery,
     DeploymentFromModelPackage,
@@ -46,6 +47,19 @@ def create_deployment(
 ) -> DeploymentCreateResponse | Answer:
     """Deploy a model package."""
     row, operation = service.create_deployment(session, caller, references, body)
+    return operations.accepted(request, operation, DeploymentCreateResponse(id=row.id))
+
+
+@endpoint("POST", "/deployments/fromLearningModel/", status=202, errors=(403, 422), tag=TAG, location=True)
+def create_from_learning_model(
+    session: Session,
+    caller: Caller,
+    body: DeploymentCreateFromLearningModel,
+    references: References,
+    request: RequestInfo,
+) -> DeploymentCreateResponse | Answer:
+    """Deploy a model that was trained in a project."""
+    row, operation = from_learning_model.create_deployment(session, caller, references, body)
     return operations.accepted(request, operation, DeploymentCreateResponse(id=row.id))
 
 

@@ -65,6 +65,19 @@ class DeploymentFromModelPackage(Body):
     default_prediction_server_id: str | None = None
 
 
+class DeploymentCreateFromLearningModel(Body):
+    """``status`` says whether it is launched at once (the default)."""
+
+    label: Label
+    description: Description | None
+    model_id: str
+    default_prediction_server_id: str | UnsetType = UNSET
+    grant_initial_deployment_roles_from_project: bool = True
+    importance: ImportanceName | None = None
+    prediction_threshold: Annotated[float, Meta(ge=0, le=1)] | UnsetType = UNSET
+    status: Literal["active", "inactive"] | None = None
+
+
 class DeploymentCreateResponse(Schema):
     id: str
 

@@ -78,9 +78,14 @@ def read_deployment(
 
 
 def create_deployment(
-    session: Session, caller: Caller, references: References, body: DeploymentFromModelPackage
+    session: Session,
+    caller: Caller,
+    references: References,
+    body: DeploymentFromModelPackage,
+    *,
+    is_active: bool = True,
 ) -> tuple[Deployment, Operation]:
-    """A deployment of the caller's that is being launched."""
+    """A deployment of the caller's that is being launched, or one that is inactive until it is started."""
     problems = Problems()
     with problems.collecting():
         package = usable_package(session, caller, body.model_package_id)
@@ -101,7 +106,7 @@ def create_deployment(
         search_text=_search_text(body.label, body.description),
         importance_rank=IMPORTANCE_RANKS[body.importance or "LOW"],
         user_provided_id=body.user_provided_id,
-        status=DeploymentStatus.LAUNCHING.value,
+        status=(DeploymentStatus.LAUNCHING if is_active else DeploymentStatus.INACTIVE).value,
         prediction_environment_id=prediction_environment.id,
         settings={},
         parameter_values=msgspec.to_builtins(values),
@@ -116,6 +121,8 @@ def create_deployment(
     sharing.grant_owner(session, caller, KIND, row.id)
     hold_model(session, row.id, package)
     audit.record(session, caller, "create", KIND, row.id, {"label": row.label, "packageId": package.id})
+    if not is_active:
+        return row, _note_made(session, caller, row)
     operation = start_operation(
         session, caller, row, kinds.DEPLOY, f"Deploying {row.label}", {"package_id": package.id}
     )
@@ -129,6 +136,18 @@ def reference_fault(session: Session, caller: Caller, deployment_id: str, _defin
     except (NotFound, Forbidden):
         return no_such("deployment", deployment_id)
     return None
+
+
+def _note_made(session: Session, caller: Caller, row: Deployment) -> Operation:
+    return operations.record_done(
+        session,
+        caller,
+        kinds.DEPLOY,
+        status_type="LongRunningServiceControllerOperation",
+        resource_id=row.id,
+        result_path=f"/deployments/{row.id}/",
+        description=f"Made {row.label}, which is inactive",
+    )
 
 
 def start_operation(
@@ -238,11 +257,16 @@ def release_model(session: Session, deployment_id: str, package: ModelPackage, k
 def _prediction_environment(
     session: Session, caller: Caller, body: DeploymentFromModelPackage
 ) -> PredictionEnvironment:
-    if body.default_prediction_server_id not in {None, SERVER_ID}:
-        raise invalid(defaultPredictionServerId=f"there is one prediction server, {SERVER_ID}")
+    check_prediction_server(body.default_prediction_server_id)
     if body.prediction_environment_id is None:
         return session.scalars(select(PredictionEnvironment).where(PredictionEnvironment.is_default)).one()
     return usable_environment(session, caller, body.prediction_environment_id)
+
+
+def check_prediction_server(server_id: str | None) -> None:
+    """Raises ``Invalid`` for the id of a prediction server that is not there."""
+    if server_id not in {None, SERVER_ID}:
+        raise invalid(defaultPredictionServerId=f"there is one prediction server, {SERVER_ID}")
 
 
 def usable_environment(session: Session, caller: Caller, environment_id: str) -> PredictionEnvironment:

@@ -196,16 +196,21 @@ def copy_grants(
     session: Session, kind: ResourceKind, source_id: str, target_kind: ResourceKind, target_id: str
 ) -> None:
     """Gives everyone who has a role on the source the same role on the target."""
-    for line in session.scalars(select(Grant).where(Grant.resource_kind == kind.value, Grant.resource_id == source_id)):
-        grant(
-            session,
-            target_kind,
-            target_id,
-            line.subject_id,
-            line.role,
-            can_share=line.can_share,
-            subject_kind=SubjectKind(line.subject_kind),
-        )
+    for line in lines(session, kind, source_id):
+        copy_grant(session, line, target_kind, target_id)
+
+
+def lines(session: Session, kind: ResourceKind, resource_id: str) -> Sequence[Grant]:
+    """The whole access control list of a resource."""
+    return session.scalars(
+        select(Grant).where(Grant.resource_kind == kind.value, Grant.resource_id == resource_id)
+    ).all()
+
+
+def copy_grant(session: Session, line: Grant, target_kind: ResourceKind, target_id: str) -> None:
+    """Gives the subject of one line the same role on another resource."""
+    kind = SubjectKind(line.subject_kind)
+    grant(session, target_kind, target_id, line.subject_id, line.role, can_share=line.can_share, subject_kind=kind)
 
 
 def user_grants(session: Session, kind: ResourceKind, resource_id: str) -> Sequence[tuple[Grant, User]]:

@@ -53,6 +53,9 @@ class CustomModel(Base):
     is_proxy_model: Mapped[bool] = mapped_column(default=False)
     is_training_data_for_versions_permanently_enabled: Mapped[bool] = mapped_column(default=False)
     playground_id: Mapped[str | None] = mapped_column(String(255))
+    project_id: Mapped[str | None] = mapped_column(Id)
+    project_name: Mapped[str | None] = mapped_column(String(255))
+    """Where a model was trained that nobody pushed (``models.trained``)."""
     git_model_version: Mapped[dict[str, str | None] | None] = mapped_column(Json)
     external_mlops_stats_config: Mapped[dict[str, str | None] | None] = mapped_column(Json)
     tags: Mapped[list[dict[str, str]] | None] = mapped_column(Json)

@@ -103,6 +103,8 @@ def upgrade() -> None:
         sa.Column("is_proxy_model", sa.Boolean(), nullable=False),
         sa.Column("is_training_data_for_versions_permanently_enabled", sa.Boolean(), nullable=False),
         sa.Column("playground_id", sa.String(length=255), nullable=True),
+        sa.Column("project_id", sa.String(length=24), nullable=True),
+        sa.Column("project_name", sa.String(length=255), nullable=True),
         sa.Column("git_model_version", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=True),
         sa.Column(
             "external_mlops_stats_config", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=True
