@@ -1,4 +1,4 @@
-"""From a model of a project to a custom model, which can be packaged, tested, deployed and downloaded like any other."""
+"""From a model of a project to a custom model, which can be packaged, tested and deployed like any other."""
 
 from sqlalchemy.orm import Session
 
@@ -17,12 +17,13 @@ from modelyard.workspaces.tables import Workspace
 def deployable(session: Session, caller: Caller, model_id: str) -> tuple[Project, LearningModel]:
     """A trained model that the caller may deploy; raises ``Invalid`` on ``modelId`` for any other."""
     model = session.get(LearningModel, model_id, with_for_update=True)
+    missing = f"there is no model {model_id} of a project that you may see"
+    if model is None:
+        raise invalid(modelId=missing)
     try:
-        if model is None:
-            raise NotFound(f"There is no model {model_id} that you may see.")
         project = find_project(session, caller, model.project_id, Permission.EDIT)
     except NotFound:
-        raise invalid(modelId=f"there is no model {model_id} of a project that you may see") from None
+        raise invalid(modelId=missing) from None
     except Forbidden as error:
         raise invalid(modelId=error.message) from None
     if model.status != ModelStatus.COMPLETED.value:
