@@ -1,18 +1,36 @@
-"""`python -m modelyard_runner serve|score ...`."""
+"""`python -m modelyard_runner serve|score|train|predict ...`."""
 
+import importlib
+import os
 import sys
 
-from modelyard_runner.options import ServeOptions, parse
-from modelyard_runner.scoring import score
-from modelyard_runner.serving import end_process, run, serve
+from modelyard_runner.options import Options, PredictOptions, ScoreOptions, TrainOptions, parse
 
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    options = parse(sys.argv[1:])
-    exit_code = run(serve(options)) if isinstance(options, ServeOptions) else score(options)
-    end_process(exit_code)
+    end_process(_run(parse(sys.argv[1:])))
+
+
+def _run(options: Options) -> int:
+    """Run one command; what the others need is not imported."""
+    match options:
+        case TrainOptions():
+            return int(importlib.import_module("modelyard_runner.training.command").train(options))
+        case PredictOptions():
+            return int(importlib.import_module("modelyard_runner.training.command").predict(options))
+        case ScoreOptions():
+            return int(importlib.import_module("modelyard_runner.scoring").score(options))
+    serving = importlib.import_module("modelyard_runner.serving")
+    return int(serving.run(serving.serve(options)))
+
+
+def end_process(exit_code: int) -> None:
+    """End at once: a model's thread that hangs, or threads that its libraries left, must not hold the process."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import argparse
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +51,27 @@ class ScoreOptions:
     output: Path | None
 
 
-def parse(arguments: Sequence[str]) -> ServeOptions | ScoreOptions:
+@dataclass(frozen=True, slots=True)
+class TrainOptions:
+    """The options of `train`: a plan, and the folder for what comes of it."""
+
+    plan: Path
+    output: Path
+
+
+@dataclass(frozen=True, slots=True)
+class PredictOptions:
+    """The options of `predict`: the folder of a trained chain, a table, and the folder for its predictions."""
+
+    chain: Path
+    table: Path
+    output: Path
+
+
+Options = ServeOptions | ScoreOptions | TrainOptions | PredictOptions
+
+
+def parse(arguments: Sequence[str]) -> Options:
     """Parse the command line; exits with code 2 and one line on standard error when it is wrong."""
     parser = argparse.ArgumentParser(prog="modelyard_runner", description="Serves the model of a code folder.")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -70,7 +90,12 @@ def parse(arguments: Sequence[str]) -> ServeOptions | ScoreOptions:
     _add_model_options(score)
     score.add_argument("--input", type=Path, required=True, help="CSV or JSON file (any file for unstructured models)")
     score.add_argument("--output", type=Path, help="where to write; JSON when it ends in .json, else CSV")
+    _add_training_commands(commands.add_parser)
     chosen = parser.parse_args(arguments)
+    if chosen.command == "train":
+        return TrainOptions(chosen.plan, chosen.output)
+    if chosen.command == "predict":
+        return PredictOptions(chosen.chain, chosen.table, chosen.output)
     try:
         model = _model_options(chosen)
     except (ValueError, OSError) as error:
@@ -95,6 +120,16 @@ def parse(arguments: Sequence[str]) -> ServeOptions | ScoreOptions:
         environment_dir=chosen.environment_dir,
         upstream_port=chosen.upstream_port,
     )
+
+
+def _add_training_commands(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
+    train = add_parser("train", help="fit a chain of tasks on the parts of a table")
+    train.add_argument("--plan", type=Path, required=True, help="JSON file: what is fitted on which rows")
+    train.add_argument("--output", type=Path, required=True, help="folder for progress, predictions and artifacts")
+    predict = add_parser("predict", help="score a table with a trained chain")
+    predict.add_argument("--chain", type=Path, required=True, help="folder of the chain")
+    predict.add_argument("--table", type=Path, required=True, help="folder of the table")
+    predict.add_argument("--output", type=Path, required=True, help="folder for the predictions")
 
 
 def _add(parser: argparse.ArgumentParser, option: str, default: object = None, **details: object) -> None:

@@ -12,7 +12,7 @@ from modelyard_runner.wire.answers import Answers
 from modelyard_runner.wire.payload import read_payload
 
 if TYPE_CHECKING:
-    from modelyard_runner.models.structured import StructuredModel
+    from modelyard_runner.models.structured import TableModel
 
 CONTENT_TYPES = {".json": b"application/json", ".csv": b"text/csv", ".txt": b"text/plain"}
 
@@ -40,7 +40,7 @@ def score(options: ScoreOptions) -> int:
     return 0
 
 
-def _score(model: "StructuredModel | UnstructuredModel", body: bytes, options: ScoreOptions) -> bytes:
+def _score(model: "TableModel | UnstructuredModel", body: bytes, options: ScoreOptions) -> bytes:
     suffix = options.input.suffix.lower()
     if isinstance(model, UnstructuredModel):
         content_type = CONTENT_TYPES.get(suffix, b"application/octet-stream")

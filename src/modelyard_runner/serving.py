@@ -4,7 +4,6 @@ import asyncio
 import importlib
 import importlib.util
 import json
-import os
 import signal
 import sys
 from collections.abc import Coroutine
@@ -125,10 +124,3 @@ def _report(error: LoadError, options: ServeOptions) -> None:
         with suppress(OSError):
             temporary.write_text(json.dumps({"message": error.message}), encoding="utf-8")
             temporary.replace(options.failure_file)
-
-
-def end_process(exit_code: int) -> None:
-    """End at once: a model's thread that hangs, or threads that its libraries left, must not hold the process."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(exit_code)

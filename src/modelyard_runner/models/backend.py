@@ -30,26 +30,37 @@ from modelyard_runner.wire.prediction_request import (
 from modelyard_runner.wire.rows import Row, json_rows
 
 if TYPE_CHECKING:
-    from modelyard_runner.models.structured import StructuredModel
+    from modelyard_runner.models.structured import TableModel
+
+CHAIN_FILE = "modelyard-chain.json"
+"""In a code folder: what is served is a trained chain of tasks."""
 
 # Bodies up to this size are read on the event loop, which is cheaper than a hand-over; larger ones would block it.
 SMALL_BODY_BYTES = 64 * 1024
 
 
-def load_model(code_dir: Path, options: ModelOptions) -> "StructuredModel | UnstructuredModel":
-    """Load the model of a code folder: `init`, then `load_model` or the artifact. Raises LoadError."""
+def load_model(code_dir: Path, options: ModelOptions) -> "TableModel | UnstructuredModel":
+    """Load a code folder: a trained chain, or `init` and then `load_model` or the artifact. Raises LoadError."""
     if not code_dir.is_dir():
         raise LoadError(f"The code folder {code_dir} does not exist.")
+    if (code_dir / CHAIN_FILE).is_file():
+        _require_packages(options.target.kind)
+        chain = importlib.import_module("modelyard_runner.tasks.chain")
+        return chain.load_chain_model(code_dir / CHAIN_FILE, options.target)  # type: ignore[no-any-return]
     hooks = read_hooks(code_dir)
     if hooks.init is not None:
         call_user_code("init", hooks.init, code_dir=str(code_dir))
     if options.target.kind is TargetType.UNSTRUCTURED:
         return load_unstructured_model(code_dir, hooks)
-    for package in ("numpy", "pandas"):
-        if importlib.util.find_spec(package) is None:
-            raise LoadError(f"A {options.target.kind} model needs the package {package}: add it to requirements.txt.")
+    _require_packages(options.target.kind)
     structured = importlib.import_module("modelyard_runner.models.structured")
     return structured.load_structured_model(code_dir, hooks, options.target)  # type: ignore[no-any-return]
+
+
+def _require_packages(kind: TargetType) -> None:
+    for package in ("numpy", "pandas"):
+        if importlib.util.find_spec(package) is None:
+            raise LoadError(f"A {kind} model needs the package {package}: add it to requirements.txt.")
 
 
 class ModelBackend:
@@ -61,7 +72,7 @@ class ModelBackend:
         self._statistics = statistics
         self._loop = asyncio.get_running_loop()
         self._answers = Answers(options.target)
-        self._model: StructuredModel | UnstructuredModel | None = None
+        self._model: TableModel | UnstructuredModel | None = None
         self._hooks = Hooks()
         self._overdue: set[Job] = set()
         self._thread = ModelThread(self._load, self._run_together, self._deliver, options.max_batch_rows)
@@ -186,7 +197,7 @@ class ModelBackend:
         about = (b"x-modelyard-rows: 1", b"x-modelyard-execution-ms: %.3f" % (time_s * 1000))
         return Response(200, result.body, result.content_type, about)
 
-    def _structured_model(self) -> "StructuredModel":
+    def _structured_model(self) -> "TableModel":
         model = self._model
         if model is None or isinstance(model, UnstructuredModel):
             raise Refusal(422, "This model is unstructured: use the route predictionsUnstructured instead.")

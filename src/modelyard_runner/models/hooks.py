@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from modelyard_runner.problems import LoadError, describe
@@ -41,20 +42,33 @@ def read_hooks(code_dir: Path) -> Hooks:
     """
     if str(code_dir) not in sys.path:
         sys.path.insert(0, str(code_dir))
+    os.environ.setdefault("MODELYARD_CODE_DIR", str(code_dir))
+    return hooks_of(call_user_code("importing custom.py", import_custom, code_dir))
+
+
+def import_custom(code_dir: Path) -> ModuleType | None:
+    """Import `custom.py` of a code folder as the module `custom`, in the place of any other; None when it has none.
+
+    Raises LoadError for code that is not Python, and whatever the import raises.
+    """
     if str(SHIMS) not in sys.path:
         sys.path.append(str(SHIMS))
-    os.environ.setdefault("MODELYARD_CODE_DIR", str(code_dir))
     path = code_dir / "custom.py"
     if not path.is_file():
         if (code_dir / "custom.R").is_file():
             raise LoadError("custom.R needs an environment with R and its own start_server.sh.")
-        return Hooks()
+        return None
     spec = importlib.util.spec_from_file_location("custom", path)
     if spec is None or spec.loader is None:
         raise LoadError(f"{path} cannot be imported.")
     module = importlib.util.module_from_spec(spec)
     sys.modules["custom"] = module
-    call_user_code("importing custom.py", spec.loader.exec_module, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def hooks_of(module: ModuleType | None) -> Hooks:
+    """The hooks that a module defines. Raises LoadError when one is not a function."""
     found = {field.name: getattr(module, field.name, None) for field in fields(Hooks)}
     for name, hook in found.items():
         if hook is not None and not callable(hook):

@@ -46,10 +46,13 @@ class Features:
     def __init__(self, names: Any) -> None:
         self._names = pd.Index([str(name) for name in names]) if names is not None else None
 
-    def of(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The frame with the model's columns only, in its order. Raises Refusal 422 naming missing ones."""
+    def of(self, frame: Any) -> Any:
+        """The frame with the model's columns only, in its order; a sparse matrix as it is.
+
+        Raises Refusal 422 naming missing columns.
+        """
         names = self._names
-        if names is None or frame.columns.equals(names):
+        if names is None or is_sparse(frame) or frame.columns.equals(names):
             return frame
         missing = [name for name in names if name not in frame.columns]
         if missing:
@@ -79,16 +82,45 @@ class EstimatorPredictor:
         self.labels = tuple(label_text(label) for label in np.asarray(classes).tolist()) if classes is not None else ()
         self._columns: list[Any] | None = list(self.labels) or None
 
-    def predict(self, frame: pd.DataFrame) -> Output:
-        frame = self._features.of(frame)
-        output = output_of(self._call(frame.to_numpy() if self._takes_array else frame))
+    def predict(self, frame: Any) -> Output:
+        output = output_of(self.result(frame))
         if self._columns is not None:
             output.columns = self._columns
-        elif self._is_transform and output.columns is None and hasattr(self._model, "get_feature_names_out"):
-            output.columns = [str(name) for name in self._model.get_feature_names_out()]
+        elif self._is_transform and output.columns is None:
+            output.columns = self.column_names()
         elif not self._is_transform:
             output.columns = None
         return output
+
+    def result(self, frame: Any) -> Any:
+        """What the model's method returns for a frame or a sparse matrix, as it is."""
+        frame = self._features.of(frame)
+        return self._call(_array(frame) if self._takes_array else frame)
+
+    def column_names(self) -> list[str] | None:
+        """The names that a transformer itself gives to its columns; None where it knows none."""
+        if not hasattr(self._model, "get_feature_names_out"):
+            return None
+        return [str(name) for name in self._model.get_feature_names_out()]
+
+
+def is_sparse(data: Any) -> bool:
+    """Whether something is a sparse matrix of scipy, which need not be installed."""
+    return hasattr(data, "tocsr")
+
+
+def has_sparse_columns(frame: pd.DataFrame) -> bool:
+    """Whether every column of a frame is of pandas' sparse type."""
+    return len(frame.columns) > 0 and all(isinstance(kind, pd.SparseDtype) for kind in frame.dtypes)
+
+
+def _array(frame: Any) -> Any:
+    """The values of a frame without its names, sparse where every column is; a sparse matrix as it is."""
+    if is_sparse(frame):
+        return frame
+    if has_sparse_columns(frame):
+        return frame.sparse.to_coo().tocsr()
+    return frame.to_numpy()
 
 
 class BoosterPredictor:

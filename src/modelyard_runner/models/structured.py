@@ -1,6 +1,7 @@
 """A model for tables: rows in, checked predictions out, through the hooks of `custom.py` or a bare artifact."""
 
 import dataclasses
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pandas as pd
 from modelyard_runner.models.artifacts import load_artifact
 from modelyard_runner.models.frames import frame_of_csv, frame_of_rows
 from modelyard_runner.models.hooks import Hooks, accepted_keywords, call_user_code
-from modelyard_runner.models.predictors import Predictor, output_of, predictor_of
+from modelyard_runner.models.predictors import Predictor, is_sparse, output_of, predictor_of
 from modelyard_runner.problems import LoadError, Refusal, listing
 from modelyard_runner.target import Target, TargetType, label_text
 from modelyard_runner.wire.outputs import PREDICTIONS_COLUMN, Output, Predictions, check
@@ -17,32 +18,12 @@ from modelyard_runner.wire.payload import Form, Payload
 from modelyard_runner.wire.rows import Row, json_rows
 
 
-class StructuredModel:
-    """A loaded model. Its methods are called from one thread only."""
+class TableModel(ABC):
+    """A loaded model that takes tables. Its methods are called from one thread only."""
 
-    def __init__(self, hooks: Hooks, model: Any, target: Target) -> None:
+    def __init__(self, hooks: Hooks, target: Target) -> None:
         self.hooks = hooks
-        self._model = model
-        self._predictor: Predictor | None = None
-        self._hook_transforms = (
-            target.kind is TargetType.TRANSFORM and hooks.transform is not None and hooks.score is None
-        )
-        """The transform hook is the whole model: its answer is the answer (C.8)."""
-        if hooks.score is None and not self._hook_transforms:
-            self._predictor = predictor_of(model, target)
-            target = _with_labels(target, self._predictor.labels)
         self.target = target
-        self._score_keywords: dict[str, Any] = {}
-        if hooks.score is not None:
-            offered: dict[str, Any] = {}
-            if target.kind is TargetType.BINARY:
-                offered = {
-                    "positive_class_label": target.positive_label,
-                    "negative_class_label": target.negative_label,
-                }
-            elif target.kind is TargetType.MULTICLASS:
-                offered = {"class_labels": list(target.labels)}
-            self._score_keywords = accepted_keywords(hooks.score, offered)
 
     def frame_of(self, payload: Payload) -> Any:
         """The input of a request: a DataFrame, or whatever the model's `read_input_data` makes of the bytes."""
@@ -56,6 +37,37 @@ class StructuredModel:
         """The input of JSON rows."""
         return frame_of_rows(rows)
 
+    @abstractmethod
+    def predict(self, frame: Any) -> Predictions:
+        """Score a frame and check what comes back. Raises Refusal 422, and whatever the model's code raises."""
+
+
+class StructuredModel(TableModel):
+    """The model of one code folder: its hooks, or a bare artifact."""
+
+    def __init__(self, hooks: Hooks, model: Any, target: Target) -> None:
+        self._model = model
+        self._predictor: Predictor | None = None
+        self._hook_transforms = (
+            target.kind is TargetType.TRANSFORM and hooks.transform is not None and hooks.score is None
+        )
+        """The transform hook is the whole model: its answer is the answer (C.8)."""
+        if hooks.score is None and not self._hook_transforms:
+            self._predictor = predictor_of(model, target)
+            target = _with_labels(target, self._predictor.labels)
+        super().__init__(hooks, target)
+        self._score_keywords: dict[str, Any] = {}
+        if hooks.score is not None:
+            offered: dict[str, Any] = {}
+            if target.kind is TargetType.BINARY:
+                offered = {
+                    "positive_class_label": target.positive_label,
+                    "negative_class_label": target.negative_label,
+                }
+            elif target.kind is TargetType.MULTICLASS:
+                offered = {"class_labels": list(target.labels)}
+            self._score_keywords = accepted_keywords(hooks.score, offered)
+
     def predict(self, frame: Any) -> Predictions:
         """Score a frame (without the target's column, should it be there) and check what comes back.
 
@@ -63,11 +75,11 @@ class StructuredModel:
         """
         hooks, target = self.hooks, self.target
         is_frame = isinstance(frame, pd.DataFrame)
-        if not is_frame and hooks.score is None:
+        if not is_frame and not is_sparse(frame) and hooks.score is None:
             raise Refusal(
                 422, f"read_input_data returned a {type(frame).__name__}; without a score hook it returns a DataFrame."
             )
-        row_count = len(frame) if hasattr(frame, "__len__") else frame.shape[0]
+        row_count = frame.shape[0] if hasattr(frame, "shape") else len(frame)
         if is_frame and target.name and target.name in frame.columns:
             frame = frame.drop(columns=[target.name])
         if hooks.transform is not None:
@@ -75,7 +87,7 @@ class StructuredModel:
         if self._hook_transforms:
             output = output_of(frame)
         elif self._predictor is not None:
-            if not isinstance(frame, pd.DataFrame):
+            if not isinstance(frame, pd.DataFrame) and not is_sparse(frame):
                 raise Refusal(422, f"transform returned a {type(frame).__name__}; it has to return a DataFrame.")
             output = self._predictor.predict(frame)
         elif hooks.score is not None:
