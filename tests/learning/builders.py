@@ -68,14 +68,10 @@ class Lab:
     def project(self, project: Mapping[str, Any]) -> dict[str, Any]:
         return sent(self.api.get(f"/projects/{project['id']}/"), 200)
 
-    def a_task(
-        self, code: str, target_type: str = "Binary", metadata: str | None = None, **fields: Any
-    ) -> str:
+    def a_task(self, code: str, target_type: str = "Binary", metadata: str | None = None, **fields: Any) -> str:
         """A task with one version of this ``custom.py``; the id of the version."""
         task = sent(
-            self.api.post(
-                "/customTasks/", json={"name": f"{target_type} task", "targetType": target_type} | fields
-            ),
+            self.api.post("/customTasks/", json={"name": f"{target_type} task", "targetType": target_type} | fields),
             201,
         )
         return self.a_task_version(task["id"], code, metadata)

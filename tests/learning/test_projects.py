@@ -173,7 +173,9 @@ def test_roles_decide_who_may_do_what(lab: Lab) -> None:
     assert ann.patch(path, json={"projectName": "Mine"}).status_code == 403
     assert ann.post(path + "models/", json={"tasks": [{"customTaskVersionId": NOBODY}]}).status_code == 403
     assert ann.delete(path).status_code == 403
-    assert {one["username"]: one["role"] for one in ann.get(path + "accessControl/").json()["data"]}["ann"] == "READ_ONLY"
+    assert {one["username"]: one["role"] for one in ann.get(path + "accessControl/").json()["data"]}[
+        "ann"
+    ] == "READ_ONLY"
 
 
 def test_a_deleted_project_is_gone(lab: Lab) -> None:

@@ -1,6 +1,7 @@
 """The plan of a training: what is fitted, on which rows. Its form is described in docs/decisions/0033."""
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,10 @@ class Plan:
 
 
 def read_plan(path: Path) -> Plan:
-    """Read a plan. Raises PlanError with what is wrong in it."""
+    """Read a plan. Its paths begin in its own folder, those of code in `$MODELYARD_CODE_DIR` where that is set.
+
+    Raises PlanError with what is wrong in it.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         plan = _plan(content, path.parent.absolute())
@@ -64,7 +68,8 @@ def read_plan(path: Path) -> Plan:
 
 
 def _plan(content: dict[str, Any], folder: Path) -> Plan:
-    tasks = tuple(read_task(task, folder) for task in content["tasks"])
+    code_dir = Path(os.environ.get("MODELYARD_CODE_DIR") or folder)
+    tasks = tuple(read_task(task, code_dir) for task in content["tasks"])
     check_order(tasks)
     cached = content.get("cached") or {}
     return Plan(
