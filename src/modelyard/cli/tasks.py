@@ -67,7 +67,7 @@ def create(
 
 @app.command()
 def show(task: Task, as_json: AsJson = False) -> None:
-    """Show a task, and the files and hyperparameters of its latest version."""
+    """Show a task, its files and hyperparameters."""
     found = find(connect(), TASK, task)
     rows: list[Column] = [
         ("Task", "name"),
@@ -105,7 +105,7 @@ def copy_task(
 
 @app.command()
 def delete(task: Task, yes: Yes = False, as_json: AsJson = False) -> None:
-    """Delete a task and its versions; not one that models are trained from."""
+    """Delete a task and its versions; not one that is trained."""
     api = connect()
     found = find(api, TASK, task)
     confirm(f"Delete the task {found['name']} with all its versions?", yes=yes)
