@@ -7,7 +7,7 @@ from tests.learning.tasks import FILL, LOGISTIC, LOGISTIC_METADATA, SHARES, fitt
 from tests.waiting import wait_until
 
 ESTIMATORS = {
-    fitting("raise ValueError('no idea')"): "fit of fold-1: ValueError: no idea",
+    fitting("raise ValueError('no idea')"): ": ValueError: no idea",
     fitting("os.kill(os.getpid(), signal.SIGKILL)"): "fit of",
     fitting("os._exit(3)"): "fit of",
     fitting("open('/opt/code/tasks/0/mine.txt', 'w')"): "Read-only file system",
@@ -19,7 +19,9 @@ ESTIMATORS = {
 }
 TRANSFORMS = {
     FILL.replace("return X[", "return X.head(3)["): "rows",
-    FILL.replace("return X[list(transformer.index)].fillna(transformer)", "return X.assign(city='text')"): "TXT",
+    FILL.replace(
+        "return X[list(transformer.index)].fillna(transformer)", "return X.assign(city='text')"
+    ): "text in the column 'city'",
 }
 NUMBERS_ONLY = """
     name: fill

@@ -86,7 +86,7 @@ def test_several_classes(working_lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("calibrate", [False, True])
-def test_anomalies_have_no_metrics_but_a_spread(working_lab: Lab, calibrate: bool) -> None:  # noqa: FBT001
+def test_anomalies_have_no_metrics_but_a_spread(working_lab: Lab, calibrate: bool) -> None:
     lab = working_lab
     project = lab.a_project(target=..., partitioning=SPLIT)
     model = lab.trained(project, lab.a_task(DISTANCE, "Anomaly", calibratePredictions=calibrate))
