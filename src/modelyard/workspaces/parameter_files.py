@@ -1,23 +1,52 @@
-"""The runtime parameters that the metadata file of a workspace defines."""
+"""What the metadata file of a workspace defines: runtime parameters and, of a task, hyperparameters and its schema."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import msgspec
 
 from modelyard.kernel.errors import Invalid, invalid
 from modelyard.storage.blobs import BlobStore
+from modelyard.workspaces.hyperparameters import read_hyperparameters
 from modelyard.workspaces.metadata_file import MAX_BYTES, read_metadata
 from modelyard.workspaces.runtime_parameters import read_definitions
 from modelyard.workspaces.service import StoredFile
+from modelyard.workspaces.type_schema import read_type_schema
+
+T = TypeVar("T")
 
 
 def read_parameter_definitions(blobs: BlobStore, file: StoredFile | None) -> list[dict[str, object]]:
-    """What the YAML file defines; raises ``Invalid`` for ``file``, naming line and column."""
-    if file is None:
-        return []
+    """The runtime parameters that the YAML file defines; raises ``Invalid`` for ``file``, naming line and column."""
+    return [] if file is None else parameter_definitions(read_metadata_file(blobs, file), file.path)
+
+
+def read_metadata_file(blobs: BlobStore, file: StoredFile) -> dict[str, Any]:
+    """The YAML file's mapping; raises ``Invalid`` for ``file``, naming line and column."""
     if file.size_bytes > MAX_BYTES:
         raise invalid(file=f"{file.path} has {file.size_bytes} bytes; at most {MAX_BYTES} are read")
+    return _of_file(lambda: read_metadata(blobs.read(file.digest), file.path))
+
+
+def parameter_definitions(metadata: dict[str, Any], file_name: str) -> list[dict[str, object]]:
+    built: list[dict[str, object]] = msgspec.to_builtins(_of_file(lambda: read_definitions(metadata, file_name)))
+    return built
+
+
+def hyperparameters(metadata: dict[str, Any], file_name: str) -> list[dict[str, Any]]:
+    built: list[dict[str, Any]] = msgspec.to_builtins(_of_file(lambda: read_hyperparameters(metadata, file_name)))
+    return built
+
+
+def type_schema(metadata: dict[str, Any], file_name: str, target_type: str) -> dict[str, Any] | None:
+    found = _of_file(lambda: read_type_schema(metadata, file_name, target_type))
+    built: dict[str, Any] | None = msgspec.to_builtins(found)
+    return built
+
+
+def _of_file(read: Callable[[], T]) -> T:
+    """What ``read`` finds; its ``ValueError`` is a fault of the field ``file``."""
     try:
-        definitions = read_definitions(read_metadata(blobs.read(file.digest), file.path), file.path)
+        return read()
     except ValueError as error:
         raise Invalid(str(error), {"file": str(error)}) from error
-    built: list[dict[str, object]] = msgspec.to_builtins(definitions)
-    return built
