@@ -31,10 +31,12 @@ __all__ = [
     "nul_faults",
     "read_bool",
     "read_json_text",
+    "recast",
     "refuse_nul",
 ]
 
 S = TypeVar("S", bound=msgspec.Struct)
+B = TypeVar("B", bound="Body")
 T = TypeVar("T")
 
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -86,6 +88,23 @@ class Query(msgspec.Struct, rename="camel", kw_only=True):
 def changes(body: msgspec.Struct) -> dict[str, Any]:
     """The fields that the client sent, by their Python names."""
     return {name: value for name, value in _readable(body) if value is not UNSET}
+
+
+def recast(body: Body, type_: type[B], **fixed: Any) -> B:
+    """``body`` as another type that has fields of the same names, with the ``fixed`` ones set.
+
+    What could not be read of ``body`` counts as not sent to the other type, with the same faults.
+    """
+    infos = fields(type_)
+    names = {info.name for info in infos}
+    given = {name: value for name, value in _readable(body) if name in names} | fixed
+    unread = [info.name for info in infos if info.required and info.name not in given]
+    made = type_(**given, **dict.fromkeys(unread, UNSET))
+    for name in unread:
+        delattr(made, name)
+    if body.faults:
+        made.__dict__["_faults"] = body.faults
+    return made
 
 
 def _readable(body: msgspec.Struct) -> Iterable[tuple[str, Any]]:

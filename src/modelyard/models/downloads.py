@@ -7,6 +7,7 @@ from modelyard.identity.roles import Permission
 from modelyard.kernel.errors import NotFound
 from modelyard.kernel.routing import Download
 from modelyard.kernel.wire import read_bool
+from modelyard.models.doors import MODELS, Door
 from modelyard.models.schemas import DownloadQuery
 from modelyard.models.service import find_model, find_version
 from modelyard.models.tables import CustomModelVersion
@@ -28,19 +29,25 @@ exec "${PYTHON:-python3}" -m pip install --requirement requirements.txt "$@"
 
 
 def download_latest(
-    session: Session, caller: Caller, blobs: BlobStore, model_id: str, query: DownloadQuery
+    session: Session, caller: Caller, blobs: BlobStore, model_id: str, query: DownloadQuery, door: Door = MODELS
 ) -> Download:
     """The latest version's files; ``NotFound`` before there is a version."""
-    model = find_model(session, caller, model_id, Permission.VIEW)
+    model = find_model(session, caller, model_id, Permission.VIEW, door=door)
     if model.latest_version_id is None:
-        raise NotFound(f"Model {model_id} has no version yet: there is nothing to download.")
+        raise NotFound(f"{door.title} {model_id} has no version yet: there is nothing to download.")
     return _download(session, blobs, session.get_one(CustomModelVersion, model.latest_version_id), query)
 
 
 def download_version(
-    session: Session, caller: Caller, blobs: BlobStore, model_id: str, version_id: str, query: DownloadQuery
+    session: Session,
+    caller: Caller,
+    blobs: BlobStore,
+    model_id: str,
+    version_id: str,
+    query: DownloadQuery,
+    door: Door = MODELS,
 ) -> Download:
-    _, version = find_version(session, caller, version_id, Permission.VIEW, model_id=model_id)
+    _, version = find_version(session, caller, version_id, Permission.VIEW, model_id=model_id, door=door)
     return _download(session, blobs, version, query)
 
 

@@ -11,6 +11,7 @@ from modelyard.kernel.errors import raise_all
 from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import UnsetType
 from modelyard.models import versions
+from modelyard.models.doors import DOORS, MODELS, Door
 from modelyard.models.service import find_model
 from modelyard.models.version_schemas import (
     CustomModelVersionCreate,
@@ -36,25 +37,29 @@ def start_pull(
     body: CustomModelVersionCreateFromRepository,
     *,
     on_latest: bool,
+    door: Door = MODELS,
 ) -> Operation:
     """Puts the pull in line; its end makes the version, of the pulled files alone or on top of the latest one.
 
     Raises ``Invalid`` with every field that is wrong as far as can be told before the repository is asked.
     """
-    find_model(session, caller, model_id, Permission.EDIT, hide_forbidden=True)
+    find_model(session, caller, model_id, Permission.EDIT, hide_forbidden=True, door=door)
     faults = {}
     if "repository_id" not in body.unread:
         faults = repositories.pull_faults(session, caller, settings, body.repository_id, body.ref, body.source_path)
     fields = _fields(body)
-    faults |= versions.check_version(session, caller, model_id, _form(fields, on_latest=on_latest))
+    faults |= versions.check_version(session, caller, model_id, _form(fields, on_latest=on_latest), door)
+    if faults.pop("baseEnvironmentVersionId", None) is not None:  # which this body does not have
+        faults["baseEnvironmentId"] = "is required, because there is no version yet whose environment could be kept"
     raise_all(faults)
     return operations.start(
         session,
         caller,
         PULL,
-        status_type="CustomModelVersion",
+        status_type=f"Custom{door.title}Version",
         payload={
             "model_id": model_id,
+            "door": door.noun,
             "on_latest": on_latest,
             "fields": fields,
             "pull": pulls.pull(body.repository_id, body.ref, body.source_path),
@@ -66,7 +71,7 @@ def start_pull(
 
 def make(work: Work) -> None:
     """Makes the version of what was pulled, in one transaction with the note that it is made."""
-    model_id = work.payload["model_id"]
+    model_id, door = work.payload["model_id"], DOORS[work.payload["door"]]
     settings, references = work.parts.get(Settings), work.parts.get(References)
     blobs = work.parts.get(BlobStore)  # type: ignore[type-abstract]
     with work.unit() as session:
@@ -76,8 +81,8 @@ def make(work: Work) -> None:
         caller = pulls.acting_caller(session, work)
         body = _form(work.payload["fields"], on_latest=work.payload["on_latest"])
         files = pulls.pulled_files(work)
-        made = versions.make_version(session, caller, settings, blobs, references, model_id, body, files)
-        operation.result_path = f"/customModels/{model_id}/versions/{made.id}/"
+        made = versions.make_version(session, caller, settings, blobs, references, model_id, body, files, door)
+        operation.result_path = door.version_path(made.version)
 
 
 def handlers() -> list[Handler]:

@@ -7,7 +7,7 @@ from modelyard.identity.caller import Caller
 from modelyard.kernel.paging import Page, PageQuery
 from modelyard.kernel.routing import PAGING, Answer, Download, RequestInfo, endpoint
 from modelyard.kernel.settings import Settings
-from modelyard.models import downloads, service
+from modelyard.models import copying, downloads, listing, service
 from modelyard.models.schemas import (
     CustomModelCopy,
     CustomModelCreate,
@@ -33,7 +33,7 @@ def list_models(
     session: Session, caller: Caller, query: CustomModelListQuery, request: RequestInfo
 ) -> Page[CustomModelResponse]:
     """List the custom models that you may see."""
-    return service.list_models(session, caller, query, request)
+    return listing.list_models(session, caller, query, request)
 
 
 @endpoint("POST", "/customModels/", status=201, errors=(403, 422), tag=TAG)
@@ -45,7 +45,7 @@ def create_model(session: Session, caller: Caller, body: CustomModelCreate, sett
 @endpoint("POST", "/customModels/fromCustomModel/", status=201, errors=(404,), tag=TAG)
 def copy_model(session: Session, caller: Caller, body: CustomModelCopy) -> CustomModelResponse:
     """Copy a custom model with its versions and files."""
-    return service.copy_model(session, caller, body)
+    return copying.copy_model(session, caller, body)
 
 
 @endpoint("GET", "/customModels/{customModelId}/", errors=(404,), tag=TAG)

@@ -14,6 +14,7 @@ from modelyard.workspaces.runtime_parameters import Definition, ReferenceFault, 
 DEFAULT_POSITIVE_LABEL = "1"
 DEFAULT_NEGATIVE_LABEL = "0"
 DEFAULT_THRESHOLD = 0.5
+INFERENCE_ONLY = frozenset({"TextGeneration", "Unstructured"})
 NEEDS_TARGET_NAME = frozenset({"Binary", "Regression", "Multiclass", "TextGeneration"})
 
 
@@ -53,7 +54,7 @@ def target_type_of(
 
 def target_errors(target: Target) -> dict[str, str]:
     """Every field of the target that contradicts another one, and why."""
-    return {**_name_errors(target), **_label_errors(target), **_class_errors(target)}
+    return {**_type_errors(target), **_name_errors(target), **_label_errors(target), **_class_errors(target)}
 
 
 def with_defaults(target: Target) -> Target:
@@ -65,6 +66,12 @@ def with_defaults(target: Target) -> Target:
         if target.prediction_threshold is None:
             target.prediction_threshold = DEFAULT_THRESHOLD
     return target
+
+
+def _type_errors(target: Target) -> dict[str, str]:
+    if target.custom_model_type == "training" and target.target_type in INFERENCE_ONLY:
+        return {"targetType": f"{target.target_type} is for models of the type inference only"}
+    return {}
 
 
 def _name_errors(target: Target) -> dict[str, str]:
@@ -97,6 +104,8 @@ def _class_errors(target: Target) -> dict[str, str]:
     labels = target.class_labels or []
     if target.target_type != "Multiclass":
         return {"classLabels": f"are only for the targetType Multiclass, not {target.target_type}"} if labels else {}
+    if target.custom_model_type == "training" and not labels:
+        return {}  # the target that it is trained on has them
     if len(labels) < 2:
         return {"classLabels": f"a Multiclass model needs at least 2 class labels, not {len(labels)}"}
     if "" in labels:

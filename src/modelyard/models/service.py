@@ -1,4 +1,7 @@
-"""Custom models: making, reading, changing, copying, sharing and deleting them (seed 001)."""
+"""Custom models: making, reading, changing, sharing and deleting them (seed 001).
+
+Custom tasks (seed 000) are the models of the type ``training``; which of the two a caller means is the ``door``.
+"""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -15,37 +18,26 @@ from modelyard.identity.roles import Permission
 from modelyard.identity.tables import ResourceKind
 from modelyard.kernel.errors import Conflict, Forbidden, NotFound, invalid, raise_all
 from modelyard.kernel.ids import is_id, new_id
-from modelyard.kernel.paging import Page, PageQuery, of_items, page
+from modelyard.kernel.paging import Page, PageQuery
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.settings import Settings
-from modelyard.kernel.wire import changes, read_bool
+from modelyard.kernel.wire import changes
 from modelyard.models import usage
 from modelyard.models.deletion import purge
+from modelyard.models.doors import MODELS, Door
+from modelyard.models.holders import refuse_held
 from modelyard.models.rules import Target, resource_errors, target_errors, target_type_of, with_defaults
 from modelyard.models.schemas import (
-    CustomModelCopy,
     CustomModelCreate,
-    CustomModelListQuery,
     CustomModelResourceLimits,
     CustomModelResponse,
     CustomModelUpdate,
 )
 from modelyard.models.tables import CustomModel, CustomModelVersion
 from modelyard.models.usage import UserKind
-from modelyard.models.views import view_model, view_models
-from modelyard.workspaces import service as workspaces
+from modelyard.models.views import view_model
 
 KIND = ResourceKind.CUSTOM_MODEL
-ORDERS = {
-    None: (CustomModel.id.desc(),),
-    "created": (CustomModel.id.asc(),),
-    "-created": (CustomModel.id.desc(),),
-    "updated": (CustomModel.updated_at.asc(), CustomModel.id.asc()),
-    "-updated": (CustomModel.updated_at.desc(), CustomModel.id.desc()),
-}
-UPDATED_ORDERS = frozenset({"updated", "-updated"})
-MANY = 2000
-"""From so many visible models on, walking the index of ``updated_at`` beats sorting what is visible."""
 TARGET_FIELDS = (
     "target_name",
     "positive_class_label",
@@ -66,41 +58,11 @@ ID_IS_TAKEN = "Cannot create a custom model with a user provided ID {!r}: one wi
 FLAGS = ("is_unstructured_model_kind", "is_proxy_model", "is_training_data_for_versions_permanently_enabled")
 
 
-def list_models(
-    session: Session, caller: Caller, query: CustomModelListQuery, request: RequestInfo
-) -> Page[CustomModelResponse]:
-    """The models that the caller may view, newest first unless ``orderBy`` says otherwise."""
-    filters = []
-    are_few = False
-    if query.custom_model_type is not None:
-        filters.append(CustomModel.custom_model_type == query.custom_model_type)
-    if query.is_deployed is not None:
-        deployed = usage.is_deployed()
-        are_few = read_bool(query.is_deployed, "isDeployed")
-        filters.append(deployed if are_few else ~deployed)
-    if query.search_for:
-        filters.append(CustomModel.search_text.contains(query.search_for.casefold(), autoescape=True))
-    visible = sharing.count_visible(session, caller, KIND)
-    if not filters and query.order_by in {None, "created", "-created"}:
-        newest_first = query.order_by != "created"
-        ids = sharing.visible_ids(
-            session, caller, KIND, offset=query.offset, limit=query.limit, newest_first=newest_first
-        )
-        rows = {row.id: row for row in session.scalars(select(CustomModel).where(CustomModel.id.in_(ids)))}
-        return of_items(view_models(session, [rows[id_] for id_ in ids if id_ in rows]), visible, query, request)
-    by_row = are_few or (visible > MANY and query.order_by in UPDATED_ORDERS)
-    statement = sharing.scoped(session, caller, KIND, CustomModel, CustomModel.id, by_row=by_row)
-    return page(
-        session,
-        statement.where(*filters).order_by(*ORDERS[query.order_by]),
-        query,
-        request,
-        lambda rows: view_models(session, rows),
-        total=None if filters else visible,
-    )
-
-
 def create_model(session: Session, caller: Caller, settings: Settings, body: CustomModelCreate) -> CustomModelResponse:
+    return view_model(session, add_model(session, caller, settings, body))
+
+
+def add_model(session: Session, caller: Caller, settings: Settings, body: CustomModelCreate) -> CustomModel:
     """A new model of the caller's own. Every contradiction is named in one ``Invalid``."""
     given = changes(body)
     custom_model_type = given.get("custom_model_type", "")
@@ -115,6 +77,8 @@ def create_model(session: Session, caller: Caller, settings: Settings, body: Cus
     if unknown - {"custom_model_type"}:
         errors = {}
     errors |= resource_errors(given, settings) | ({} if unknown else target_errors(target))
+    if custom_model_type == "training" and given.get("is_unstructured_model_kind"):
+        errors["isUnstructuredModelKind"] = "cannot be true for a model of the type training"
     if not given.get("name", "unread").strip():
         errors["name"] = "must not be blank"
     if _is_taken(session, caller, given.get("user_provided_id")):
@@ -148,7 +112,7 @@ def create_model(session: Session, caller: Caller, settings: Settings, body: Cus
     sharing.grant_owner(session, caller, KIND, model.id)
     audit.record(session, caller, "create", KIND, model.id, {"name": model.name})
     session.flush()
-    return view_model(session, model)
+    return model
 
 
 def read_model(session: Session, caller: Caller, model_id: str) -> CustomModelResponse:
@@ -158,15 +122,21 @@ def read_model(session: Session, caller: Caller, model_id: str) -> CustomModelRe
 def update_model(
     session: Session, caller: Caller, settings: Settings, model_id: str, body: CustomModelUpdate
 ) -> CustomModelResponse:
+    return view_model(session, change_model(session, caller, settings, model_id, body))
+
+
+def change_model(
+    session: Session, caller: Caller, settings: Settings, model_id: str, body: CustomModelUpdate, door: Door = MODELS
+) -> CustomModel:
     """Changes what the client sent, and nothing else.
 
     Raises ``Conflict`` while a test runs, and for the target of a model that is deployed.
     """
-    model = find_model(session, caller, model_id, Permission.EDIT, lock=True)
+    model = find_model(session, caller, model_id, Permission.EDIT, lock=True, door=door)
     given = changes(body)
     tests = usage.users_of(session, model_id, UserKind.TEST)
     if tests:
-        raise Conflict(f"Model {model_id} is being tested (test {tests[0]}); change it when the test is over.")
+        raise Conflict(f"{door.title} {model_id} is being tested (test {tests[0]}); change it when the test is over.")
     target = Target(
         model.custom_model_type,
         model.target_type,
@@ -192,34 +162,16 @@ def update_model(
     model.updated_at = datetime.now(UTC)
     audit.record(session, caller, "update", KIND, model.id, {"fields": sorted(given)})
     session.flush()
-    return view_model(session, model)
+    return model
 
 
-def delete_model(session: Session, caller: Caller, request: RequestInfo, model_id: str) -> None:
-    """Deletes the model and its versions; ``Conflict`` while it is deployed, a challenger or tested.
+def delete_model(session: Session, caller: Caller, request: RequestInfo, model_id: str, door: Door = MODELS) -> None:
+    """Deletes the model and its versions; ``Conflict`` while something holds it (``models.holders``).
 
     Versions that a model package holds stay, out of sight, until the package lets go of them (``models.deletion``).
     """
-    model = find_model(session, caller, model_id, Permission.DELETE, lock=True)
-    deployments = usage.users_of(session, model_id, UserKind.DEPLOYMENT)
-    if deployments:
-        link = f"{request.api_url}/customModelDeployments/?customModelIds={model_id}"
-        raise Conflict(
-            f"Model {model_id} has existing deployments ({len(deployments)}) and cannot be deleted; "
-            f"delete them first: {link}",
-            extra={"link": link, "deploymentIds": deployments},
-        )
-    challenged = usage.users_of(session, model_id, UserKind.CHALLENGER)
-    if challenged:
-        links = ", ".join(f"{request.api_url}/deployments/{one}/challengers/" for one in challenged[:5])
-        raise Conflict(
-            f"Model {model_id} is a challenger in deployments ({len(challenged)}) and cannot be deleted; "
-            f"withdraw it first: {links}",
-            extra={"deploymentIds": challenged},
-        )
-    tests = usage.users_of(session, model_id, UserKind.TEST)
-    if tests:
-        raise Conflict(f"Model {model_id} is being tested (test {tests[0]}); cancel the test or wait for its end.")
+    model = find_model(session, caller, model_id, Permission.DELETE, lock=True, door=door)
+    refuse_held(session, request, model, door)
     sharing.forget(session, KIND, model_id)
     audit.record(session, caller, "delete", KIND, model_id, {"name": model.name})
     model.deleted_at = datetime.now(UTC)
@@ -228,46 +180,24 @@ def delete_model(session: Session, caller: Caller, request: RequestInfo, model_i
     purge(session, model)
 
 
-def copy_model(session: Session, caller: Caller, body: CustomModelCopy) -> CustomModelResponse:
-    """A model of the caller's own with the metadata, the versions and the files of another one."""
-    try:
-        source = find_model(session, caller, body.custom_model_id, Permission.VIEW)
-    except NotFound as error:
-        raise NotFound(error.message, {"customModelId": error.message}) from None
-    now = datetime.now(UTC)
-    own = {"id": new_id(), "created_by_id": caller.user_id, "created_at": now, "updated_at": now}
-    own |= {"user_provided_id": None, "latest_version_id": None, "organization_id": caller.organization_id}
-    model = CustomModel(**(_columns(source) | own))
-    session.add(model)
-    session.flush()
-    versions = session.scalars(
-        select(CustomModelVersion).where(CustomModelVersion.model_id == source.id).order_by(CustomModelVersion.id)
-    ).all()
-    copied = workspaces.copy_trees(session, [version.workspace_id for version in versions])
-    for version in versions:
-        own = {"id": new_id(), "model_id": model.id, "workspace_id": copied[version.workspace_id]}
-        own |= {"created_by_id": caller.user_id, "created_at": now, "frozen_at": None}
-        session.add(CustomModelVersion(**(_columns(version) | own)))
-        model.latest_version_id = str(own["id"])
-    sharing.grant_owner(session, caller, KIND, model.id)
-    audit.record(session, caller, "create", KIND, model.id, {"copyOf": source.id})
-    session.flush()
-    return view_model(session, model)
-
-
 def list_access(
-    session: Session, caller: Caller, model_id: str, query: PageQuery, request: RequestInfo
+    session: Session, caller: Caller, model_id: str, query: PageQuery, request: RequestInfo, door: Door = MODELS
 ) -> Page[AccessControlResponse]:
     """The users that the model is shared with."""
-    find_model(session, caller, model_id, Permission.VIEW)
+    find_model(session, caller, model_id, Permission.VIEW, door=door)
     return access_lists.list_access(session, KIND, model_id, query, request)
 
 
 def change_access(
-    session: Session, caller: Caller, settings: Settings, model_id: str, body: SharingUpdateOrRemoveWithGrant
+    session: Session,
+    caller: Caller,
+    settings: Settings,
+    model_id: str,
+    body: SharingUpdateOrRemoveWithGrant,
+    door: Door = MODELS,
 ) -> None:
     """Sets or takes away users' roles, all or none."""
-    find_model(session, caller, model_id, Permission.VIEW)
+    find_model(session, caller, model_id, Permission.VIEW, door=door)
     access_lists.change_access(session, caller, settings, KIND, model_id, body)
 
 
@@ -288,22 +218,25 @@ def find_model(
     *,
     lock: bool = False,
     hide_forbidden: bool = False,
+    door: Door = MODELS,
 ) -> CustomModel:
-    """The model, if the caller's role allows ``permission``.
+    """The model, if the caller's role allows ``permission`` and it is behind ``door``.
 
     ``hide_forbidden`` answers ``NotFound`` for a missing right where the operation documents it so. ``lock`` keeps
     others from changing the model before this unit of work ends.
     """
-    missing = NotFound(f"There is no custom model {model_id} that you may see.")
-    if not is_id(model_id):
+    missing = NotFound(f"There is no custom {door.noun} {model_id} that you may see.")
+    model = session.get(CustomModel, model_id) if is_id(model_id) else None
+    if model is None or not door.leads_to(model):
         raise missing
     try:
-        sharing.require(session, caller, KIND, model_id, permission, what="custom model")
+        sharing.require(session, caller, KIND, model_id, permission, what=f"custom {door.noun}")
     except Forbidden as error:
         if hide_forbidden:
             raise NotFound(error.message) from None
         raise
-    model = session.get(CustomModel, model_id, with_for_update=lock, populate_existing=lock)
+    if lock:
+        model = session.get(CustomModel, model_id, with_for_update=True, populate_existing=True)
     if model is None:
         raise missing
     return model
@@ -317,28 +250,29 @@ def find_version(
     *,
     model_id: str | None = None,
     hide_forbidden: bool = False,
+    door: Door = MODELS,
 ) -> tuple[CustomModel, CustomModelVersion]:
     """The version and its model; ``caller`` ``None`` is the system, which may do anything.
 
     With ``model_id`` the version must be of that model. Raises ``NotFound`` and ``Forbidden``.
     """
     if caller is not None and model_id is not None:
-        find_model(session, caller, model_id, permission, hide_forbidden=hide_forbidden)
+        find_model(session, caller, model_id, permission, hide_forbidden=hide_forbidden, door=door)
     version = session.get(CustomModelVersion, version_id) if is_id(version_id) else None
     if version is None or (model_id is not None and version.model_id != model_id):
-        where = f"of model {model_id}" if model_id else "that you may see"
-        raise NotFound(f"There is no custom model version {version_id} {where}.")
+        where = f"of {door.noun} {model_id}" if model_id else "that you may see"
+        raise NotFound(f"There is no custom {door.noun} version {version_id} {where}.")
     if caller is None:
         return session.get_one(CustomModel, version.model_id), version
     try:
-        model = find_model(session, caller, version.model_id, permission, hide_forbidden=hide_forbidden)
+        model = find_model(session, caller, version.model_id, permission, hide_forbidden=hide_forbidden, door=door)
     except NotFound:
-        raise NotFound(f"There is no custom model version {version_id} that you may see.") from None
+        raise NotFound(f"There is no custom {door.noun} version {version_id} that you may see.") from None
     return model, version
 
 
 def freeze(session: Session, version: CustomModelVersion) -> None:
-    """Marks a version as packaged or deployed: the next one is a major one. ``usage.add`` does so by itself."""
+    """Marks a version as packaged, deployed or trained: the next one is a major one. ``usage.add`` does so itself."""
     if version.frozen_at is None:
         version.frozen_at = datetime.now(UTC)
         session.flush()
@@ -391,7 +325,3 @@ def _apply(model: CustomModel, given: dict[str, Any], target: Target) -> None:
         if field in given:
             setattr(model, field, msgspec.to_builtins(given[field]))
     model.search_text = "\n".join((model.name, model.description or "", model.language or "")).casefold()
-
-
-def _columns(row: CustomModel | CustomModelVersion) -> dict[str, Any]:
-    return {column.key: getattr(row, column.key) for column in row.__mapper__.column_attrs}

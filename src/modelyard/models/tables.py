@@ -1,6 +1,7 @@
 """Custom models, their versions, and who uses them."""
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
@@ -10,7 +11,7 @@ from modelyard.kernel.ids import new_id
 
 
 class CustomModel(Base):
-    """What is predicted, and the defaults for running it.
+    """What is predicted, and the defaults for running it. One of the type ``training`` is a custom task.
 
     A model that is deleted while packages still hold versions of it keeps its row, without grants, until the last
     package lets go (``models.usage``).
@@ -20,6 +21,8 @@ class CustomModel(Base):
     __table_args__ = (
         UniqueConstraint("organization_id", "user_provided_id"),
         Index("ix_custom_models_updated", "updated_at", "id"),
+        Index("ix_custom_models_type", "custom_model_type", "id"),
+        Index("ix_custom_models_type_updated", "custom_model_type", "updated_at", "id"),
     )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)
@@ -62,7 +65,10 @@ class CustomModel(Base):
 
 
 class CustomModelVersion(Base):
-    """One workspace of a model's code, with what it runs on. ``frozen_at``: when it was first packaged or deployed."""
+    """One workspace of a model's code, with what it runs on.
+
+    ``frozen_at``: when it was first packaged, deployed or trained.
+    """
 
     __tablename__ = "custom_model_versions"
     __table_args__ = (
@@ -91,6 +97,10 @@ class CustomModelVersion(Base):
     """The runtime parameters that model-metadata.yaml defines (``workspaces.runtime_parameters.Definition``)."""
     parameter_values: Mapped[list[dict[str, object]]] = mapped_column(Json)
     """What was set by clients (``workspaces.runtime_parameters.Value``)."""
+    hyperparameters: Mapped[list[dict[str, Any]]] = mapped_column(Json, default=list)
+    """What a training may set, by a task's model-metadata.yaml (``workspaces.hyperparameters.Hyperparameter``)."""
+    type_schema: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    """What a task takes and a transform gives, by its model-metadata.yaml (``workspaces.type_schema.TypeSchema``)."""
 
     desired_memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
     maximum_memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
@@ -108,7 +118,10 @@ class CustomModelVersion(Base):
 
 
 class ModelUse(Base):
-    """Something that uses a version: a deployment, a model package or a test. Inactive uses are history."""
+    """Something that uses a version: a deployment, a model package, a learning model or a test.
+
+    Inactive uses are history.
+    """
 
     __tablename__ = "model_uses"
     __table_args__ = (Index("ix_model_uses_model", "model_id", "user_kind", "is_active"),)
@@ -117,5 +130,7 @@ class ModelUse(Base):
     user_id: Mapped[str] = mapped_column(Id, primary_key=True)
     version_id: Mapped[str] = mapped_column(Id, primary_key=True, index=True)
     model_id: Mapped[str] = mapped_column(Id, ForeignKey("custom_models.id", ondelete="CASCADE"))
+    parent_id: Mapped[str | None] = mapped_column(Id)
+    """What the user is a part of, such as the project of a learning model."""
     is_active: Mapped[bool]
     created_at: Mapped[datetime]

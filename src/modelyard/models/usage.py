@@ -1,4 +1,7 @@
-"""Who uses which version: deployments, challengers, packages and tests say so here; models need not know them."""
+"""Who uses which version: deployments, challengers, packages, learning models and tests say so here.
+
+Models need not know them.
+"""
 
 from collections.abc import Collection
 from datetime import UTC, datetime
@@ -17,15 +20,18 @@ class UserKind(StrEnum):
     CHALLENGER = "challenger"
     """By the id of the deployment that it is proposed for."""
     TEST = "test"
+    LEARNING_MODEL = "learningModel"
+    """A model that was trained from it; its parent is the project."""
 
 
-FREEZING_KINDS = frozenset({UserKind.DEPLOYMENT, UserKind.MODEL_PACKAGE})
+FREEZING_KINDS = frozenset({UserKind.DEPLOYMENT, UserKind.MODEL_PACKAGE, UserKind.LEARNING_MODEL})
 
 
-def add(session: Session, version_id: str, user_kind: UserKind, user_id: str) -> None:
-    """Notes that a deployment, challenger, package or test now uses the version; a package or deployment freezes it.
+def add(session: Session, version_id: str, user_kind: UserKind, user_id: str, *, parent_id: str | None = None) -> None:
+    """Notes that somebody now uses the version; packages, deployments and learning models freeze it.
 
-    Doing so again is no error: it makes the use active.
+    ``parent_id`` is what the user is a part of, where it cannot be found without. Doing so again is no error: it makes
+    the use active.
     """
     version = session.get_one(CustomModelVersion, version_id)
     use = session.get(ModelUse, (user_kind.value, user_id, version_id))
@@ -35,6 +41,7 @@ def add(session: Session, version_id: str, user_kind: UserKind, user_id: str) ->
             user_id=user_id,
             version_id=version_id,
             model_id=version.model_id,
+            parent_id=parent_id,
             created_at=datetime.now(UTC),
         )
         session.add(use)
@@ -72,6 +79,20 @@ def users_of(session: Session, model_id: str, user_kind: UserKind) -> list[str]:
             .order_by(func.min(ModelUse.created_at), ModelUse.user_id)
         )
     )
+
+
+def users_with_parents(
+    session: Session, model_id: str, user_kind: UserKind, *, limit: int
+) -> list[tuple[str, str | None]]:
+    """The same with what each is a part of, the first ``limit`` of them."""
+    rows = session.execute(
+        select(ModelUse.user_id, func.max(ModelUse.parent_id))
+        .where(ModelUse.model_id == model_id, *_active(user_kind))
+        .group_by(ModelUse.user_id)
+        .order_by(func.min(ModelUse.created_at), ModelUse.user_id)
+        .limit(limit)
+    )
+    return [(user_id, parent_id) for user_id, parent_id in rows]
 
 
 def deployment_counts(session: Session, model_ids: Collection[str]) -> dict[str, int]:

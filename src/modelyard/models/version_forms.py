@@ -5,7 +5,7 @@ from typing import TypeVar
 from modelyard.kernel.errors import Invalid, invalid
 from modelyard.kernel.form_fields import FieldKinds
 from modelyard.kernel.form_input import FormInput
-from modelyard.kernel.wire import UNSET, UnsetType, read_json_text
+from modelyard.kernel.wire import UNSET, Body, UnsetType, read_json_text
 from modelyard.models.version_schemas import (
     CustomModelVersionCreate,
     CustomModelVersionMetadataUpdate,
@@ -13,7 +13,7 @@ from modelyard.models.version_schemas import (
 )
 from modelyard.storage.blobs import Blob
 
-F = TypeVar("F", bound=CustomModelVersionCreate)
+F = TypeVar("F", bound=Body)
 
 KINDS = FieldKinds(
     nullable=frozenset(

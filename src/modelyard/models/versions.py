@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from sqlalchemy import select
@@ -22,7 +22,8 @@ from modelyard.kernel.problems import Problems
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import UNSET, UnsetType, changes, read_bool
-from modelyard.models.code_files import METADATA_FILE, REQUIREMENTS_FILE, read_dependencies
+from modelyard.models.code_files import read_code_files
+from modelyard.models.doors import MODELS, Door
 from modelyard.models.rules import resource_errors
 from modelyard.models.service import find_model, find_version
 from modelyard.models.tables import CustomModel, CustomModelVersion
@@ -35,10 +36,9 @@ from modelyard.models.version_schemas import (
     CustomModelVersionResponse,
     GitModelVersion,
 )
-from modelyard.models.views import view_version, view_versions
+from modelyard.models.views import VersionView, view_each, view_version, view_versions
 from modelyard.storage.blobs import Blob, BlobStore
 from modelyard.workspaces import service as workspaces
-from modelyard.workspaces.parameter_files import read_parameter_definitions
 from modelyard.workspaces.references import References
 from modelyard.workspaces.runtime_parameters import (
     Definition,
@@ -52,6 +52,8 @@ from modelyard.workspaces.service import NewFile, StoredFile
 from modelyard.workspaces.tables import Workspace
 from modelyard.workspaces.uploads import ids_to_delete, uploaded_files
 
+T = TypeVar("T")
+
 AUDIT_KIND = "customModelVersion"
 RESOURCES = {
     "desired_memory": "desired_memory_bytes",
@@ -64,6 +66,16 @@ RESOURCES = {
 NO_TRAINING_DATA = "training data of versions are not supported yet; leave the field out"
 
 
+class Made(NamedTuple):
+    """A new version, which is its model's latest, with its files."""
+
+    version: CustomModelVersion
+    files: list[StoredFile]
+
+    def view(self) -> CustomModelVersionResponse:
+        return view_version(self.version, self.files, is_latest=True)
+
+
 def create_version(
     session: Session,
     caller: Caller,
@@ -74,9 +86,7 @@ def create_version(
     form: FormInput[Blob],
 ) -> CustomModelVersionResponse:
     """A version from scratch: only the uploaded files, and only the settings that were sent."""
-    model = find_model(session, caller, model_id, Permission.EDIT, lock=True, hide_forbidden=True)
-    body = read_version_form(form, CustomModelVersionCreate)
-    return _make(session, caller, settings, blobs, references, model, partial(uploaded_files, form), body, None)
+    return add_version(session, caller, settings, blobs, references, model_id, form, _read_creation).view()
 
 
 def derive_version(
@@ -93,10 +103,24 @@ def derive_version(
     Where there is no version yet, it is the first one; then nothing is required, not even an environment (existing
     clients begin so, supporting-endpoints A.7).
     """
-    model = find_model(session, caller, model_id, Permission.EDIT, lock=True, hide_forbidden=True)
-    body = read_version_form(form, CustomModelVersionCreateFromLatest, is_major_by_default="false")
-    latest = _latest(session, model)
-    return _make(session, caller, settings, blobs, references, model, partial(uploaded_files, form), body, latest)
+    return add_version(session, caller, settings, blobs, references, model_id, form, _read_derivation).view()
+
+
+def add_version(
+    session: Session,
+    caller: Caller,
+    settings: Settings,
+    blobs: BlobStore,
+    references: References,
+    model_id: str,
+    form: FormInput[Blob],
+    read: Callable[[FormInput[Blob]], CustomModelVersionCreate],
+    door: Door = MODELS,
+) -> Made:
+    """A version of what was uploaded: on top of the latest one where ``read`` makes the form one of that kind."""
+    model = find_model(session, caller, model_id, Permission.EDIT, lock=True, hide_forbidden=True, door=door)
+    body, read_files = read(form), partial(uploaded_files, form)
+    return _make(session, caller, settings, blobs, references, model, read_files, body)
 
 
 def make_version(
@@ -108,16 +132,18 @@ def make_version(
     model_id: str,
     body: CustomModelVersionCreate,
     files: Sequence[NewFile],
-) -> CustomModelVersionResponse:
+    door: Door = MODELS,
+) -> Made:
     """A version of files that are stored already: on top of the latest one where ``body`` is of that kind."""
-    model = find_model(session, caller, model_id, Permission.EDIT, lock=True, hide_forbidden=True)
-    base = _latest(session, model) if isinstance(body, CustomModelVersionCreateFromLatest) else None
-    return _make(session, caller, settings, blobs, references, model, lambda: files, body, base)
+    model = find_model(session, caller, model_id, Permission.EDIT, lock=True, hide_forbidden=True, door=door)
+    return _make(session, caller, settings, blobs, references, model, lambda: files, body)
 
 
-def check_version(session: Session, caller: Caller, model_id: str, body: CustomModelVersionCreate) -> dict[str, str]:
+def check_version(
+    session: Session, caller: Caller, model_id: str, body: CustomModelVersionCreate, door: Door = MODELS
+) -> dict[str, str]:
     """What is wrong with ``body`` as far as it can be told before the files are there."""
-    model = find_model(session, caller, model_id, Permission.EDIT, hide_forbidden=True)
+    model = find_model(session, caller, model_id, Permission.EDIT, hide_forbidden=True, door=door)
     problems = Problems()
     _set_environment(session, caller, CustomModelVersion(), body, _latest(session, model), problems)
     with problems.collecting():
@@ -129,7 +155,20 @@ def list_versions(
     session: Session, caller: Caller, model_id: str, query: CustomModelVersionListQuery, request: RequestInfo
 ) -> Page[CustomModelVersionResponse]:
     """The versions of a model, newest first."""
-    model = find_model(session, caller, model_id, Permission.VIEW)
+    return list_viewed(session, caller, model_id, query, request, view_version)
+
+
+def list_viewed(
+    session: Session,
+    caller: Caller,
+    model_id: str,
+    query: CustomModelVersionListQuery,
+    request: RequestInfo,
+    view: VersionView[T],
+    door: Door = MODELS,
+) -> Page[T]:
+    """``list_versions`` with each one shown by ``view``."""
+    model = find_model(session, caller, model_id, Permission.VIEW, door=door)
     statement = select(CustomModelVersion).where(CustomModelVersion.model_id == model_id)
     if query.main_branch_commit_sha is not None:
         statement = statement.where(CustomModelVersion.main_branch_commit_sha == query.main_branch_commit_sha)
@@ -138,7 +177,7 @@ def list_versions(
         statement.order_by(CustomModelVersion.id.desc()),
         query,
         request,
-        lambda rows: view_versions(session, rows, [model.latest_version_id]),
+        lambda rows: view_each(session, rows, [model.latest_version_id], view),
     )
 
 
@@ -150,8 +189,22 @@ def read_version(session: Session, caller: Caller, model_id: str, version_id: st
 def update_version(
     session: Session, caller: Caller, model_id: str, version_id: str, body: CustomModelVersionMetadataUpdate
 ) -> CustomModelVersionResponse:
+    model, version = change_version(session, caller, model_id, version_id, body)
+    return view_versions(session, [version], [model.latest_version_id])[0]
+
+
+def change_version(
+    session: Session,
+    caller: Caller,
+    model_id: str,
+    version_id: str,
+    body: CustomModelVersionMetadataUpdate,
+    door: Door = MODELS,
+) -> tuple[CustomModel, CustomModelVersion]:
     """Changes what a version is called and where it came from; its files and settings never change."""
-    model, version = find_version(session, caller, version_id, Permission.EDIT, model_id=model_id, hide_forbidden=True)
+    model, version = find_version(
+        session, caller, version_id, Permission.EDIT, model_id=model_id, hide_forbidden=True, door=door
+    )
     required = changed_required_metadata(body)
     if required is not None and version.required_metadata and required != version.required_metadata:
         text = "was set already and cannot be changed; make a new version"
@@ -164,7 +217,15 @@ def update_version(
         _set_commit(version, body.git_model_version)
     audit.record(session, caller, "update", AUDIT_KIND, version_id, {"fields": sorted(changes(body))})
     session.flush()
-    return view_versions(session, [version], [model.latest_version_id])[0]
+    return model, version
+
+
+def _read_creation(form: FormInput[Blob]) -> CustomModelVersionCreate:
+    return read_version_form(form, CustomModelVersionCreate)
+
+
+def _read_derivation(form: FormInput[Blob]) -> CustomModelVersionCreate:
+    return read_version_form(form, CustomModelVersionCreateFromLatest, is_major_by_default="false")
 
 
 def _latest(session: Session, model: CustomModel) -> CustomModelVersion | None:
@@ -180,9 +241,9 @@ def _make(
     model: CustomModel,
     read_files: Callable[[], Sequence[NewFile]],
     body: CustomModelVersionCreate,
-    base: CustomModelVersion | None,
-) -> CustomModelVersionResponse:
+) -> Made:
     latest = _latest(session, model)
+    base = latest if isinstance(body, CustomModelVersionCreateFromLatest) else None
     problems = Problems()
     version = CustomModelVersion(
         id=new_id(), model_id=model.id, created_by_id=caller.user_id, created_at=datetime.now(UTC)
@@ -204,7 +265,7 @@ def _make(
         uploaded = read_files()
         workspace, files = _workspace(session, settings, body, base, uploaded)
         version.workspace_id = workspace.id
-        _read_code_files(version, blobs, base, files, {file.path for file in uploaded}, problems)
+        read_code_files(version, model, blobs, base, files, {file.path for file in uploaded}, problems)
     with problems.collecting():
         _set_parameters(version, body, base, references.seen_by(session, caller))
     problems.raise_all()
@@ -214,7 +275,7 @@ def _make(
     detail: dict[str, object] = {"customModelId": model.id, "label": version.label, "files": len(files)}
     audit.record(session, caller, "create", AUDIT_KIND, version.id, detail)
     session.flush()
-    return view_version(version, files, is_latest=True)
+    return Made(version, files)
 
 
 def next_number(latest: CustomModelVersion | None, *, is_major_update: bool) -> tuple[int, int]:
@@ -297,29 +358,6 @@ def _workspace(
         raise Invalid(f"filesToDelete: {text}", {"filesToDelete": text})
     made = workspaces.create(session, uploaded, max_files=settings.max_files_per_version)
     return made, workspaces.files_in(session, made)
-
-
-def _read_code_files(
-    version: CustomModelVersion,
-    blobs: BlobStore,
-    base: CustomModelVersion | None,
-    files: Sequence[StoredFile],
-    uploaded: set[str],
-    problems: Problems,
-) -> None:
-    """Reads the files that speak about the version; what did not change is not read again."""
-    found = {file.path: file for file in files if file.path in {REQUIREMENTS_FILE, METADATA_FILE}}
-    version.dependencies = version.parameter_definitions = []
-    if base is not None and REQUIREMENTS_FILE in found and REQUIREMENTS_FILE not in uploaded:
-        version.dependencies = base.dependencies
-    else:
-        with problems.collecting():
-            version.dependencies = read_dependencies(blobs, found.get(REQUIREMENTS_FILE))
-    if base is not None and METADATA_FILE in found and METADATA_FILE not in uploaded:
-        version.parameter_definitions = base.parameter_definitions
-    else:
-        with problems.collecting():
-            version.parameter_definitions = read_parameter_definitions(blobs, found.get(METADATA_FILE))
 
 
 def _set_parameters(

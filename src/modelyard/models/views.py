@@ -1,7 +1,7 @@
 """Models and versions as the wire shows them, whole pages at once: a constant number of queries for any page."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 from msgspec import UNSET
@@ -25,6 +25,13 @@ from modelyard.workspaces.runtime_parameters import Definition, Value, views
 from modelyard.workspaces.service import StoredFile
 
 T = TypeVar("T")
+V_co = TypeVar("V_co", covariant=True)
+
+
+class VersionView(Protocol[V_co]):
+    """How one version is shown, given its files."""
+
+    def __call__(self, version: CustomModelVersion, files: Sequence[StoredFile], *, is_latest: bool) -> V_co: ...
 
 
 def view_model(session: Session, model: CustomModel) -> CustomModelResponse:
@@ -33,9 +40,7 @@ def view_model(session: Session, model: CustomModel) -> CustomModelResponse:
 
 def view_models(session: Session, models: Sequence[CustomModel]) -> list[CustomModelResponse]:
     """Each model with its latest version and that version's files."""
-    latest_ids = [model.latest_version_id for model in models if model.latest_version_id]
-    latest = _by_id(session, latest_ids)
-    versions = {version.id: version for version in view_versions(session, list(latest.values()), latest_ids)}
+    versions = latest_versions(session, models, view_version)
     counts = usage.deployment_counts(session, [model.id for model in models])
     names = usernames(session, {model.created_by_id for model in models})
     return [
@@ -49,13 +54,30 @@ def view_models(session: Session, models: Sequence[CustomModel]) -> list[CustomM
     ]
 
 
+def latest_versions(session: Session, models: Sequence[CustomModel], view: VersionView[T]) -> dict[str, T]:
+    """The latest version of each model that has one, as ``view`` shows it, by its id."""
+    latest_ids = [model.latest_version_id for model in models if model.latest_version_id]
+    latest = _by_id(session, latest_ids)
+    return dict(zip(latest, view_each(session, list(latest.values()), latest_ids, view), strict=True))
+
+
 def view_versions(
     session: Session, versions: Sequence[CustomModelVersion], latest_ids: Iterable[str | None]
 ) -> list[CustomModelVersionResponse]:
+    return view_each(session, versions, latest_ids, view_version)
+
+
+def view_each(
+    session: Session, versions: Sequence[CustomModelVersion], latest_ids: Iterable[str | None], view: VersionView[T]
+) -> list[T]:
     """Each version with its files. One that is not among ``latest_ids`` was superseded, so it is frozen."""
     files = workspaces.files_by_id(session, [version.workspace_id for version in versions])
     latest = set(latest_ids)
-    return [view_version(version, files[version.workspace_id], is_latest=version.id in latest) for version in versions]
+    return [view(version, files[version.workspace_id], is_latest=version.id in latest) for version in versions]
+
+
+def is_frozen(version: CustomModelVersion, *, is_latest: bool) -> bool:
+    return version.frozen_at is not None or not is_latest
 
 
 def view_version(
@@ -68,11 +90,11 @@ def view_version(
         label=version.label,
         version_major=version.version_major,
         version_minor=version.version_minor,
-        is_frozen=version.frozen_at is not None or not is_latest,
+        is_frozen=is_frozen(version, is_latest=is_latest),
         created=moment(version.created_at),
         description=version.description,
         items=items(version.workspace_id, files),
-        dependencies=_list_of(version.dependencies, list[DependencyResponse]),
+        dependencies=list_of(version.dependencies, list[DependencyResponse]),
         base_environment_id=version.base_environment_id,
         base_environment_version_id=version.base_environment_version_id,
         desired_memory=version.desired_memory_bytes,
@@ -81,12 +103,12 @@ def view_version(
         requires_ha=version.requires_ha,
         network_egress_policy=version.network_egress_policy,  # type: ignore[arg-type] # checked when it was stored
         resource_bundle_id=version.resource_bundle_id,
-        git_model_version=_read(version.git_model_version, GitModelVersion),
+        git_model_version=read_stored(version.git_model_version, GitModelVersion),
         required_metadata=required,
         required_metadata_values=[RequiredMetadataValue(field_name=k, value=v) for k, v in required.items()],
         runtime_parameters=views(
-            _list_of(version.parameter_definitions, list[Definition]),
-            _list_of(version.parameter_values, list[Value]),
+            list_of(version.parameter_definitions, list[Definition]),
+            list_of(version.parameter_values, list[Value]),
         ),
     )
 
@@ -100,11 +122,11 @@ def _by_id(session: Session, version_ids: Sequence[str]) -> dict[str, CustomMode
     return found
 
 
-def _read(stored: Any, type_: Any) -> Any:
+def read_stored(stored: Any, type_: Any) -> Any:
     return UNSET if stored is None else msgspec.convert(stored, type_)
 
 
-def _list_of(stored: list[dict[str, object]], type_: type[list[T]]) -> list[T]:
+def list_of(stored: list[dict[str, object]], type_: type[list[T]]) -> list[T]:
     return msgspec.convert(stored, type_) if stored else []
 
 
@@ -144,7 +166,7 @@ def _model(
         network_egress_policy=model.network_egress_policy,  # type: ignore[arg-type] # checked when it was stored
         resource_bundle_id=latest.resource_bundle_id if latest else None,
         playground_id=model.playground_id,
-        git_model_version=_read(model.git_model_version, GitModelVersion),
+        git_model_version=read_stored(model.git_model_version, GitModelVersion),
         external_mlops_stats_config=msgspec.convert(config, ExternalMlopsStatsConfig) if config else None,
         positive_class_label=_or_unset(model.positive_class_label),
         negative_class_label=_or_unset(model.negative_class_label),

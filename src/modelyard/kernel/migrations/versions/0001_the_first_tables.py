@@ -119,6 +119,8 @@ def upgrade() -> None:
         ),
     )
     with op.batch_alter_table("custom_models", schema=None) as batch_op:
+        batch_op.create_index("ix_custom_models_type", ["custom_model_type", "id"], unique=False)
+        batch_op.create_index("ix_custom_models_type_updated", ["custom_model_type", "updated_at", "id"], unique=False)
         batch_op.create_index("ix_custom_models_updated", ["updated_at", "id"], unique=False)
 
     op.create_table(
@@ -510,6 +512,7 @@ def upgrade() -> None:
         sa.Column("user_id", sa.String(length=24), nullable=False),
         sa.Column("version_id", sa.String(length=24), nullable=False),
         sa.Column("model_id", sa.String(length=24), nullable=False),
+        sa.Column("parent_id", sa.String(length=24), nullable=True),
         sa.Column("is_active", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
@@ -698,6 +701,8 @@ def upgrade() -> None:
         sa.Column("dependencies", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
         sa.Column("parameter_definitions", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
         sa.Column("parameter_values", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("hyperparameters", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("type_schema", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=True),
         sa.Column("desired_memory_bytes", sa.BigInteger(), nullable=True),
         sa.Column("maximum_memory_bytes", sa.BigInteger(), nullable=True),
         sa.Column("replicas", sa.Integer(), nullable=True),
@@ -1305,6 +1310,8 @@ def downgrade() -> None:
     op.drop_table("datasets")
     with op.batch_alter_table("custom_models", schema=None) as batch_op:
         batch_op.drop_index("ix_custom_models_updated")
+        batch_op.drop_index("ix_custom_models_type_updated")
+        batch_op.drop_index("ix_custom_models_type")
 
     op.drop_table("custom_models")
     op.drop_table("custom_job_queues")

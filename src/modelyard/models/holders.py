@@ -1,0 +1,50 @@
+"""What keeps a custom model from being deleted, and where it is found."""
+
+from sqlalchemy.orm import Session
+
+from modelyard.kernel.errors import Conflict
+from modelyard.kernel.routing import RequestInfo
+from modelyard.models import usage
+from modelyard.models.doors import Door
+from modelyard.models.tables import CustomModel
+from modelyard.models.usage import UserKind
+
+MAX_LINKS = 100
+
+
+def refuse_held(session: Session, request: RequestInfo, model: CustomModel, door: Door) -> None:
+    """Raises ``Conflict``, with the link to what holds it, for a model that is deployed, trained, proposed or tested.
+
+    Seed 000, DELETE customTasks; seed 001, DELETE customModels.
+    """
+    it = f"{door.title} {model.id}"
+    deployments = usage.users_of(session, model.id, UserKind.DEPLOYMENT)
+    if deployments:
+        link = f"{request.api_url}/customModelDeployments/?customModelIds={model.id}"
+        raise Conflict(
+            f"{it} has existing deployments ({len(deployments)}) and cannot be deleted; delete them first: {link}",
+            extra={"link": link, "deploymentIds": deployments},
+        )
+    _refuse_trained(session, request, model, it)
+    challenged = usage.users_of(session, model.id, UserKind.CHALLENGER)
+    if challenged:
+        links = ", ".join(f"{request.api_url}/deployments/{one}/challengers/" for one in challenged[:5])
+        raise Conflict(
+            f"{it} is a challenger in deployments ({len(challenged)}) and cannot be deleted; "
+            f"withdraw it first: {links}",
+            extra={"deploymentIds": challenged},
+        )
+    tests = usage.users_of(session, model.id, UserKind.TEST)
+    if tests:
+        raise Conflict(f"{it} is being tested (test {tests[0]}); cancel the test or wait for its end.")
+
+
+def _refuse_trained(session: Session, request: RequestInfo, model: CustomModel, it: str) -> None:
+    trained = usage.users_with_parents(session, model.id, UserKind.LEARNING_MODEL, limit=MAX_LINKS)
+    if not trained:
+        return
+    links = [f"{request.api_url}/projects/{project_id}/models/{model_id}/" for model_id, project_id in trained]
+    raise Conflict(
+        f"{it} is trained in models of projects and cannot be deleted; delete them first: {', '.join(links[:5])}",
+        extra={"link": links[0], "links": links, "learningModelIds": [model_id for model_id, _ in trained]},
+    )
