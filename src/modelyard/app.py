@@ -77,6 +77,8 @@ from modelyard.registry import work as registry_work
 from modelyard.repositories import routes as repository_routes
 from modelyard.storage.blobs import Blob, BlobStore
 from modelyard.storage.locations import open_blob_store
+from modelyard.tasks import routes as task_routes
+from modelyard.tasks import version_routes as task_version_routes
 from modelyard.templates import routes as template_routes
 from modelyard.templates.gallery import install_gallery
 from modelyard.workspaces.checkout import Checkouts
@@ -97,6 +99,8 @@ ROUTES: tuple[ModuleType, ...] = (
     model_version_routes,
     model_build_routes,
     model_test_routes,
+    task_routes,
+    task_version_routes,
     job_routes,
     job_run_routes,
     job_schedule_routes,
