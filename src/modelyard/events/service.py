@@ -76,7 +76,7 @@ def has_unseen(session: Session, consumer: str) -> bool:
 def list_events(session: Session, caller: Caller, query: EventListQuery, request: RequestInfo) -> Page[Event]:
     """The events of deployments and jobs that the caller may view, newest first."""
     statement = sharing.scoped_by_kind(caller, EventRow, EventRow.resource_kind, EventRow.resource_id)
-    wanted = [one for one in (query.deployment_id, query.custom_job_id) if one is not None]
+    wanted = [one for one in (query.deployment_id, query.custom_job_id) if one]
     for resource_id in wanted:
         statement = statement.where(EventRow.resource_id == resource_id)
     if query.type:
