@@ -134,7 +134,7 @@ def set_files(
         changed = {file.path for file in uploaded}
         if METADATA_FILE in changed or removed or job.parameter_definitions is None:
             found = next((file for file in files if file.path == METADATA_FILE), None)
-            job.parameter_definitions = read_parameter_definitions(blobs, found)
+            job.parameter_definitions = read_parameter_definitions(blobs, found, are_plain=True)
     if isinstance(body, UpdateCustomJob) and body.entry_point is not UNSET:
         with problems.collecting():
             job.entry_point_path = chosen_entry_point(files, body.entry_point)

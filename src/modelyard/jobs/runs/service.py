@@ -49,7 +49,7 @@ def list_runs(
     job = find_job(session, caller, job_id, Permission.VIEW)
     statement = select(CustomJobRun).where(CustomJobRun.job_id == job.id)
     total = job.run_count
-    if query.scheduled_job_id is not None:
+    if query.scheduled_job_id:
         statement = statement.where(CustomJobRun.schedule_id == query.scheduled_job_id)
     return page(
         session,
@@ -57,7 +57,7 @@ def list_runs(
         query,
         request,
         lambda rows: view_runs(session, rows),
-        total=total if query.scheduled_job_id is None else None,
+        total=None if query.scheduled_job_id else total,
     )
 
 
