@@ -30,6 +30,7 @@ from modelyard.cli.job_settings import (
     typed_values,
 )
 from modelyard.cli.lookup import ENVIRONMENT, JOB, TEMPLATE, Kind, find, only_one
+from modelyard.cli.required_metadata import Metadata, metadata_values, shown_values
 from modelyard.cli.screen import Column, done, print_details, print_list, show_time
 from modelyard.cli.sharing import share_roles_command
 
@@ -89,6 +90,7 @@ def create(
     template: Annotated[str | None, typer.Option("--template", help="What it is made from (id or name).")] = None,
     description: Annotated[str | None, typer.Option(help="What it does.")] = None,
     env: Env = None,
+    metadata: Metadata = None,
     network: Egress = None,
     bundle: Bundle = None,
     timeout: Timeout = None,
@@ -114,6 +116,8 @@ def create(
         body["description"] = description
     if env is not None:
         body["environmentId"] = find(api, ENVIRONMENT, env)["id"]
+    if metadata:
+        body["requiredMetadataValues"] = json.dumps(metadata_values(metadata))
     made = api.post(path, body)
     done(f"Made the job {made['name']} ({made['id']}).", made, as_json=as_json)
 
@@ -125,6 +129,7 @@ def update(
     description: Annotated[str | None, typer.Option(help="What it does.")] = None,
     env: Env = None,
     entry_point: Annotated[str | None, typer.Option("--entry-point", help="The path of the file that runs.")] = None,
+    metadata: Metadata = None,
     param: Parameters = None,
     clear: Annotated[
         list[str] | None, typer.Option("--clear", help="A parameter that falls back to its default; repeat it.")
@@ -147,6 +152,9 @@ def update(
         body["description"] = description
     if env is not None:
         body["environmentId"] = find(api, ENVIRONMENT, env)["id"]
+    if metadata:
+        kept = found["requiredMetadataValues"] if env is None else ()
+        body["requiredMetadataValues"] = json.dumps(metadata_values(metadata, kept))
     if entry_point is not None:
         body["entryPoint"] = entry_point_id(found, entry_point)
     values = [*typed_values(api, found, param or []), *cleared_values(found, clear or [])]
@@ -169,6 +177,7 @@ def show(job: Job, as_json: AsJson = False) -> None:
         ("Entry point", _entry_point),
         ("Files", lambda one: [item["filePath"] for item in one["items"]]),
         ("Environment", "environmentId"),
+        ("Metadata", lambda one: shown_values(one["requiredMetadataValues"])),
         ("Parameters", lambda one: [_parameter(each) for each in one["runtimeParameters"]]),
         ("Network", "resources.egressNetworkPolicy"),
         ("Resource bundle", "resources.resourceBundleId"),

@@ -1,5 +1,7 @@
 """``modelyard model push``: a folder becomes a version; only what changed is sent."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +13,7 @@ from modelyard.cli.groups import AsJson
 from modelyard.cli.lookup import MODEL, find, find_if_any, looks_like_id
 from modelyard.cli.model_metadata import NAMES, creation_of
 from modelyard.cli.pushing import Changes, compare, environment_to_set, sending
+from modelyard.cli.required_metadata import Metadata, metadata_values
 from modelyard.cli.screen import note, print_json
 from modelyard.cli.yaml_files import read_metadata
 
@@ -23,6 +26,7 @@ def push(
     env: Annotated[
         str | None, typer.Option("--env", "-e", help="Environment that it runs in (id or name); kept once chosen.")
     ] = None,
+    metadata: Metadata = None,
     major: Annotated[bool, typer.Option("--major", help="Number it as a major version.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -33,19 +37,21 @@ def push(
     """
     api = connect()
     files = files_of(folder)
-    metadata = read_metadata(folder, NAMES)
-    found = _find_model(api, model, metadata)
+    described = read_metadata(folder, NAMES)
+    found = _find_model(api, model, described)
     latest = found["latestVersion"] if found else None
     current = latest["baseEnvironmentId"] if latest else None
-    environment = environment_to_set(api, env, metadata, current, "the first version of a model", NAMES[0])
+    environment = environment_to_set(api, env, described, current, "the first version of a model", NAMES[0])
     changes = compare(files, latest["items"] if latest else [])
     moves = environment is not None and latest is not None and environment["id"] != latest["baseEnvironmentId"]
-    if found and latest and not changes and not moves:
+    if found and latest and not changes and not moves and not metadata:
         _tell_nothing_changed(found, latest, as_json=as_json)
         return
     is_new = found is None
-    found = found or _create(api, creation_of(metadata, model), quiet=as_json)
-    version = send_version(api, found, changes, environment, is_major=major)
+    found = found or _create(api, creation_of(described, model), quiet=as_json)
+    kept = latest["requiredMetadataValues"] if latest and not moves else ()
+    values = metadata_values(metadata, kept) if metadata else []
+    version = send_version(api, found, changes, environment, is_major=major, metadata=values)
     if as_json:
         told = {"model": _short(found), "isNewModel": is_new, "version": version, "changed": True}
         print_json(told | changes.summary())
@@ -56,11 +62,15 @@ def push(
         note(f"next: modelyard model build {found['id']}")
 
 
-def send_version(api: Api, model: Json, changes: Changes, environment: Json | None, *, is_major: bool) -> Json:
-    """Makes a version on top of the latest one, or the first one."""
+def send_version(
+    api: Api, model: Json, changes: Changes, environment: Json | None, *, is_major: bool, metadata: Sequence[Json] = ()
+) -> Json:
+    """Makes a version on top of the latest one, or the first one. ``metadata`` is what its environment asks for."""
     fields: list[tuple[str, Any]] = [("isMajorUpdate", (None, str(is_major).lower()))]
     if environment is not None:
         fields.append(("baseEnvironmentId", (None, environment["id"])))
+    if metadata:
+        fields.append(("requiredMetadataValues", (None, json.dumps(metadata))))
     with sending(changes) as files:
         path = f"/customModels/{model['id']}/versions/"
         made: Json = api.request("PATCH", path, files=[*fields, *files], timeout=UPLOAD_TIMEOUT).json()

@@ -267,6 +267,7 @@ def _apply(
         job.description = given["description"]
     job.search_text = f"{job.name}\n{job.description}".casefold()
     parts.set_environment(session, caller, job, body, problems)
+    parts.set_required_metadata(session, job, body, problems)
     parts.set_limits(job, body, settings, problems)
     parts.set_subscription(job, body, references.seen_by(session, caller), problems)
     parts.set_files(session, settings, blobs, job, form, body, problems)

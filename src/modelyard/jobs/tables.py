@@ -69,6 +69,8 @@ class CustomJob(Base):
     resource_bundle_id: Mapped[str | None] = mapped_column(String(64))
     parameter_definitions: Mapped[list[dict[str, Any]]] = mapped_column(Json, default=list)
     parameter_values: Mapped[list[dict[str, Any]]] = mapped_column(Json, default=list)
+    required_metadata: Mapped[dict[str, str]] = mapped_column(Json, default=dict)
+    """Values of what the environment asks for (``environments.required_metadata``)."""
     timeout_s: Mapped[int | None]
     max_retries: Mapped[int] = mapped_column(default=0)
     last_run_id: Mapped[str | None] = mapped_column(Id)
@@ -104,6 +106,7 @@ class CustomJobRun(Base):
     resource_bundle_id: Mapped[str | None] = mapped_column(String(64))
     parameter_definitions: Mapped[list[dict[str, Any]]] = mapped_column(Json, default=list)
     parameter_values: Mapped[list[dict[str, Any]]] = mapped_column(Json, default=list)
+    required_metadata: Mapped[dict[str, str]] = mapped_column(Json, default=dict)
     timeout_s: Mapped[int]
     max_retries: Mapped[int] = mapped_column(default=0)
     schedule_id: Mapped[str | None] = mapped_column(Id)

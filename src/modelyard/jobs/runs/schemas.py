@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
+from modelyard.environments.required_metadata import RequiredMetadataValue
 from modelyard.jobs.schemas import CustomJobResources, Text10000
 from modelyard.kernel.paging import Limit1000, Offset
 from modelyard.kernel.wire import Body, BoolText, Moment, Query, Schema
@@ -72,6 +73,7 @@ class CustomJobRunResponse(Schema):
     max_retries: int
     timeout_seconds: int
     environment_version_id: str
+    required_metadata_values: list[RequiredMetadataValue]
     scheduled_job_id: str | None
     created_by: str
     peak_memory_bytes: int | None

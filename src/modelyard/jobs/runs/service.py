@@ -8,6 +8,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from modelyard.environments import service as environments
+from modelyard.environments.required_metadata import settled
 from modelyard.identity import audit
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import Permission
@@ -97,8 +98,10 @@ def start_run(
     files = workspaces.files_in(session, session.get_one(Workspace, job.workspace_id))
     problems = Problems()
     path = _program(blobs, files, job, problems)
+    required: dict[str, str] = {}
     with problems.collecting():
         _check_environment(session, job)
+        required = settled(session, job.environment_id, None, job.required_metadata)
     with problems.collecting():
         values = _checked(references.seen_by(session, caller), definitions_of(job), values_of(job), values)
     problems.raise_all()
@@ -116,6 +119,7 @@ def start_run(
         resource_bundle_id=job.resource_bundle_id,
         parameter_definitions=job.parameter_definitions,
         parameter_values=stored(values),
+        required_metadata=required,
         timeout_s=job.timeout_s or int(settings.job_timeout_s),
         max_retries=job.max_retries,
         schedule_id=schedule_id,
