@@ -424,6 +424,10 @@ def test_a_notification_job_is_made_from_a_template_and_listens(modelyard: Termi
     assert "runFailed, deploymentErrored" in modelyard.ok("job", "show", "Teller").out
     modelyard.ok("job", "update", "Teller", "--on", "deploymentReplaced")
     assert modelyard.ok("job", "show", "Teller", "--json").json["subscription"]["eventTypes"] == ["deploymentReplaced"]
+    modelyard.ok("job", "update", "Teller", "--on", "all")
+    assert modelyard.ok("job", "show", "Teller", "--json").json["subscription"]["eventTypes"] is None
+    assert "every event" in modelyard.ok("job", "show", "Teller").out
+    modelyard.ok("job", "update", "Teller", "--on-deployment", "all")
     refused = modelyard("job", "create", "Deaf", "--on", "runFailed")
     assert refused.code == 1
     assert "notification" in refused.err

@@ -145,7 +145,7 @@ def update(
     """Change what a job is set to. Runs that were started before are not affected."""
     api = connect()
     found = find(api, JOB, job)
-    body = settings_body(network, bundle, timeout, retries, found) | subscription_body(api, on, on_deployment)
+    body = settings_body(network, bundle, timeout, retries, found) | subscription_body(api, on, on_deployment, found)
     if name is not None:
         body["name"] = name
     if description is not None:
