@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from modelyard.events.service import forget_events
@@ -33,7 +33,7 @@ from modelyard.jobs.schemas import (
 )
 from modelyard.jobs.tables import CustomJob, CustomJobRun
 from modelyard.jobs.views import view_job, view_jobs
-from modelyard.kernel.errors import Conflict, NotFound
+from modelyard.kernel.errors import Conflict, NotFound, invalid
 from modelyard.kernel.form_input import FormInput
 from modelyard.kernel.ids import is_id, new_id
 from modelyard.kernel.paging import Page, PageQuery, page
@@ -91,6 +91,7 @@ def create_job(
     body = parts.KINDS.read(form, CreateCustomJob)
     job = _new(caller, "", body.job_type)
     _apply(session, caller, settings, blobs, references, job, form, body, Problems())
+    _require_room(session, settings, job)
     add(session, caller, job, {"name": job.name, "jobType": job.job_type})
     return view_job(session, job)
 
@@ -112,6 +113,7 @@ def create_job_from_template(
     if job.environment_id is None and body.environment_id is UNSET and body.environment_version_id is UNSET:
         problems.add("environmentId", "you may not see the template's execution environment; send one of your own")
     _apply(session, caller, settings, blobs, references, job, form, body, problems)
+    _require_room(session, settings, job)
     add(session, caller, job, {"name": job.name, "jobType": job.job_type, "templateId": template.id})
     return view_job(session, job)
 
@@ -225,6 +227,23 @@ def add(session: Session, caller: Caller, job: CustomJob, detail: dict[str, obje
     sharing.grant_owner(session, caller, KIND, job.id)
     audit.record(session, caller, "create", KIND, job.id, detail)
     session.flush()
+
+
+def _require_room(session: Session, settings: Settings, job: CustomJob) -> None:
+    """One event may start all notification jobs of an organization, so these are limited. Raises ``Invalid``."""
+    if job.job_type != parts.NOTIFICATION:
+        return
+    there = select(CustomJob.id).where(
+        CustomJob.organization_id == job.organization_id,
+        CustomJob.job_type == parts.NOTIFICATION,
+        CustomJob.deleted_at.is_(None),
+    )
+    limit = settings.max_notification_jobs
+    if session.scalar(select(func.count()).select_from(there.limit(limit).subquery())) == limit:
+        raise invalid(
+            jobType=f"the organization has {limit} jobs of type {parts.NOTIFICATION}, and no more may be: an event "
+            "could start them all"
+        )
 
 
 def _new(caller: Caller, name: str, job_type: str) -> CustomJob:

@@ -101,7 +101,9 @@ class CustomJobRun(Base):
 
     workspace_id: Mapped[str] = mapped_column(Id, ForeignKey("workspaces.id"))
     entry_point_path: Mapped[str] = mapped_column(String(1024))
-    environment_version_id: Mapped[str] = mapped_column(Id)
+    """Empty only where the run never began: the job had nothing to run."""
+    environment_version_id: Mapped[str | None] = mapped_column(Id)
+    """None only where the run never began: the job had none."""
     egress_policy: Mapped[str] = mapped_column(String(16))
     resource_bundle_id: Mapped[str | None] = mapped_column(String(64))
     parameter_definitions: Mapped[list[dict[str, Any]]] = mapped_column(Json, default=list)
@@ -112,6 +114,8 @@ class CustomJobRun(Base):
     schedule_id: Mapped[str | None] = mapped_column(Id)
     event: Mapped[dict[str, Any] | None] = mapped_column(Json)
     """What a notification job was fired by."""
+    missed_events: Mapped[int] = mapped_column(default=0)
+    """Of a run that stands for events that could not be told, one after the other: how many these are."""
 
     status: Mapped[str] = mapped_column(String(16))
     phase: Mapped[str] = mapped_column(String(16))

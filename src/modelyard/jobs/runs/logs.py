@@ -1,11 +1,12 @@
 """The log of a run: what all its attempts wrote, while they write it and afterwards."""
 
 import asyncio
+import io
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import anyio.to_thread
 import msgspec
@@ -19,6 +20,7 @@ from modelyard.identity.roles import Permission
 from modelyard.jobs.runs.schemas import LogQuery
 from modelyard.jobs.runs.service import find_run, require_logs
 from modelyard.jobs.tables import CustomJobRun, RunLog
+from modelyard.kernel.clock import to_wire
 from modelyard.kernel.database import Database
 from modelyard.kernel.errors import ModelyardError
 from modelyard.kernel.routing import Download
@@ -35,10 +37,15 @@ TAIL_BYTES = 8 * 1024 * 1024
 
 
 class Kept(NamedTuple):
-    """The output of an ended attempt; ``first_offset`` bytes of it were dropped before."""
+    """The output of an ended attempt; ``first_offset`` bytes of it were dropped before. It is the blob ``digest``, or
+    where nothing ever began, the text itself."""
 
     digest: str
     first_offset: int
+    text: bytes = b""
+
+    def open(self, blobs: BlobStore) -> BinaryIO:
+        return blobs.open(self.digest) if self.digest else io.BytesIO(self.text)
 
 
 @dataclass(frozen=True)
@@ -84,11 +91,16 @@ def sources_of(session: Session, run: CustomJobRun) -> Sources:
     rows = session.execute(
         select(RunLog.digest, RunLog.first_offset).where(RunLog.run_id == run.id).order_by(RunLog.attempt)
     )
-    return Sources(tuple(Kept(*row) for row in rows), run.workload_id, run.status, run.ended_at is not None)
+    kept = tuple(Kept(*row) for row in rows)
+    if not kept and run.ended_at is not None and run.reason is not None:
+        time = to_wire(run.ended_at)
+        lines = "".join(f"{time} [modelyard] {line}\n" for line in run.reason.splitlines())
+        kept = (Kept("", 0, lines.encode()),)
+    return Sources(kept, run.workload_id, run.status, run.ended_at is not None)
 
 
-def _kept_tail(blobs: BlobStore, digest: str, lines: int, *, times: bool) -> list[str]:
-    with blobs.open(digest) as content:
+def _kept_tail(blobs: BlobStore, kept: Kept, lines: int, *, times: bool) -> list[str]:
+    with kept.open(blobs) as content:
         size = content.seek(0, os.SEEK_END)
         begin = content.seek(max(0, size - TAIL_BYTES))
         block = content.read()
@@ -161,7 +173,7 @@ class _Reader:
         for kept in reversed(sources.kept):
             if len(newest) >= lines:
                 break
-            newest = [*_kept_tail(self._blobs, kept.digest, lines - len(newest), times=self._times), *newest]
+            newest = [*_kept_tail(self._blobs, kept, lines - len(newest), times=self._times), *newest]
         return newest
 
     def new_lines(self, sources: Sources) -> bytes:
@@ -182,7 +194,7 @@ class _Reader:
     def _kept_lines(self, kept: Kept) -> bytes:
         dropped = max(0, kept.first_offset - self._offset)
         self._offset += dropped
-        with self._blobs.open(kept.digest) as content:
+        with kept.open(self._blobs) as content:
             content.seek(self._offset - kept.first_offset)
             block = content.read(BLOCK_BYTES)
         whole = block[: block.rfind(b"\n") + 1] or block

@@ -72,9 +72,11 @@ class CustomJobRunResponse(Schema):
     attempt: int
     max_retries: int
     timeout_seconds: int
-    environment_version_id: str
+    environment_version_id: str | None
     required_metadata_values: list[RequiredMetadataValue]
     scheduled_job_id: str | None
+    missed_events: int
+    """How many events this run of a notification job stands for that could not be told."""
     created_by: str
     peak_memory_bytes: int | None
 

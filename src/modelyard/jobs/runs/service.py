@@ -93,7 +93,8 @@ def start_run(
 ) -> CustomJobRun:
     """Puts a run of ``job`` (whose row is locked) in line on behalf of ``caller``, whose rights it will have.
 
-    ``values`` go over the job's own. Raises ``Invalid`` with all that keeps the job from running.
+    ``values`` go over the job's own. Raises ``Invalid`` with all that keeps the job from running, or because too many
+    runs wait.
     """
     files = workspaces.files_in(session, session.get_one(Workspace, job.workspace_id))
     problems = Problems()
@@ -105,6 +106,7 @@ def start_run(
     with problems.collecting():
         values = _checked(references.seen_by(session, caller), definitions_of(job), values_of(job), values)
     problems.raise_all()
+    queue.require_room(session, settings, job)
     run = CustomJobRun(
         id=new_id(),
         job_id=job.id,

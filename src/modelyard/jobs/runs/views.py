@@ -75,6 +75,7 @@ def _view(run: CustomJobRun, shown: list[WorkspaceItemResponse], created_by: str
         environment_version_id=run.environment_version_id,
         required_metadata_values=listed(run.required_metadata),
         scheduled_job_id=run.schedule_id,
+        missed_events=run.missed_events,
         created_by=created_by,
         peak_memory_bytes=run.peak_memory_bytes,
     )
