@@ -306,6 +306,29 @@ def test_lists_are_filtered_and_scoped(shelf: Workshop) -> None:
     assert other.get("/customJobs/").json()["totalCount"] == 0
 
 
+def test_the_plain_list_leaves_out_deleted_jobs_and_counts_the_others(shelf: Workshop) -> None:
+    jobs = [shelf.a_job(name=f"{number}") for number in range(6)]
+    ann = shelf.installation.a_user("ann")
+    organization = shelf.api.get("/account/info/").json()["orgId"]
+    for job in jobs[:5]:
+        roles = [
+            {"role": "READ_ONLY", "username": "ann", "shareRecipientType": "user"},
+            {"role": "READ_ONLY", "id": organization, "shareRecipientType": "organization"},
+        ]
+        body = {"operation": "updateRoles", "roles": roles}
+        assert shelf.api.patch(f"/customJobs/{job['id']}/sharedRoles/", json=body).status_code == 204
+    for job in (jobs[1], jobs[4]):
+        assert shelf.api.delete(f"/customJobs/{job['id']}/").status_code == 204
+    for api, expected in ((shelf.api, ["5", "3", "2", "0"]), (ann, ["3", "2", "0"])):
+        whole = api.get("/customJobs/").json()
+        assert (whole["totalCount"], [one["name"] for one in whole["data"]]) == (len(expected), expected)
+        page = api.get("/customJobs/?limit=2&offset=1").json()
+        assert (page["totalCount"], [one["name"] for one in page["data"]]) == (len(expected), expected[1:3])
+        assert (page["next"] is None) == (len(expected) == 3)
+        deleted = api.get("/deletedCustomJobs/").json()
+        assert (deleted["totalCount"], [one["name"] for one in deleted["data"]]) == (2, ["4", "1"])
+
+
 def test_others_jobs_are_not_there(shelf: Workshop) -> None:
     job = shelf.a_job()
     run = shelf.start(job)

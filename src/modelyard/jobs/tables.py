@@ -36,12 +36,20 @@ class Phase(StrEnum):
 
 OF_OPEN_RUNS: dict[str, Any] = {"sqlite_where": text("ended_at IS NULL"), "postgresql_where": text("ended_at IS NULL")}
 
+OF_DELETED_JOBS: dict[str, Any] = {
+    "sqlite_where": text("deleted_at IS NOT NULL"),
+    "postgresql_where": text("deleted_at IS NOT NULL"),
+}
+
 
 class CustomJob(Base):
     """What runs, and the settings of its next run. A deleted job keeps everything until it is cleaned up."""
 
     __tablename__ = "custom_jobs"
-    __table_args__ = (Index("ix_custom_jobs_type", "organization_id", "job_type", "id"),)
+    __table_args__ = (
+        Index("ix_custom_jobs_type", "organization_id", "job_type", "id"),
+        Index("ix_custom_jobs_deleted", "id", **OF_DELETED_JOBS),
+    )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)
     organization_id: Mapped[str] = mapped_column(Id)

@@ -5,6 +5,7 @@ from sqlalchemy.orm import Session
 
 from modelyard.jobs.tables import CustomJob, CustomJobRun, Phase, RunQueue
 from modelyard.kernel.errors import Invalid
+from modelyard.kernel.paging import count_rows
 from modelyard.kernel.settings import Settings
 from modelyard.operations import service as operations
 
@@ -48,7 +49,7 @@ def require_room(session: Session, settings: Settings, job: CustomJob) -> None:
     ]
     for whose, limit, condition in limits:
         waiting = _waiting(job.organization_id).where(condition).with_only_columns(CustomJobRun.id).limit(limit)
-        if session.scalar(select(func.count()).select_from(waiting.subquery())) == limit:
+        if count_rows(session, waiting) == limit:
             raise Invalid(
                 f"No more runs {whose} than {limit} may wait for a free place; try again when some of them have begun, "
                 "or cancel some."

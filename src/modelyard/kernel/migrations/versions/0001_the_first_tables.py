@@ -160,6 +160,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_event_counters")),
     )
     op.create_table(
+        "event_counts",
+        sa.Column("resource_id", sa.String(length=24), nullable=False),
+        sa.Column("type", sa.String(length=32), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("resource_id", "type", name=op.f("pk_event_counts")),
+    )
+    op.create_table(
         "event_cursors",
         sa.Column("consumer", sa.String(length=64), nullable=False),
         sa.Column("number", sa.BigInteger(), nullable=False),
@@ -179,7 +186,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("events", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_events_at"), ["at"], unique=False)
-        batch_op.create_index("ix_events_resource", ["resource_id", "number"], unique=False)
+        batch_op.create_index("ix_events_resource", ["resource_id", "number", "type"], unique=False)
         batch_op.create_index("ix_events_type", ["type", "number"], unique=False)
 
     op.create_table(
@@ -654,6 +661,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_custom_jobs")),
     )
     with op.batch_alter_table("custom_jobs", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_custom_jobs_deleted",
+            ["id"],
+            unique=False,
+            sqlite_where=sa.text("deleted_at IS NOT NULL"),
+            postgresql_where=sa.text("deleted_at IS NOT NULL"),
+        )
         batch_op.create_index("ix_custom_jobs_type", ["organization_id", "job_type", "id"], unique=False)
 
     op.create_table(
@@ -1201,6 +1215,11 @@ def downgrade() -> None:
     op.drop_table("custom_metrics")
     with op.batch_alter_table("custom_jobs", schema=None) as batch_op:
         batch_op.drop_index("ix_custom_jobs_type")
+        batch_op.drop_index(
+            "ix_custom_jobs_deleted",
+            sqlite_where=sa.text("deleted_at IS NOT NULL"),
+            postgresql_where=sa.text("deleted_at IS NOT NULL"),
+        )
 
     op.drop_table("custom_jobs")
     with op.batch_alter_table("challengers", schema=None) as batch_op:
@@ -1301,6 +1320,7 @@ def downgrade() -> None:
 
     op.drop_table("events")
     op.drop_table("event_cursors")
+    op.drop_table("event_counts")
     op.drop_table("event_counters")
     with op.batch_alter_table("environments", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_environments_is_public"))
