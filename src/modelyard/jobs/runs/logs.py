@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO, NamedTuple
+from weakref import WeakKeyDictionary
 
+import anyio
 import anyio.to_thread
 import msgspec
 from sqlalchemy import select
@@ -237,7 +239,7 @@ class _Follower:
         while True:
             lines = await anyio.to_thread.run_sync(self._reader.new_lines, sources)
             if lines:
-                yield _events_of(_text(lines, times=self._times))
+                yield await anyio.to_thread.run_sync(self._events_of, lines, limiter=_one_at_a_time())
                 quiet_s = 0.0
                 continue
             if sources.is_over:
@@ -253,6 +255,20 @@ class _Follower:
             await asyncio.sleep(FOLLOW_PAUSE_S)
             quiet_s += FOLLOW_PAUSE_S
             since_look_s += FOLLOW_PAUSE_S
+
+    def _events_of(self, lines: bytes) -> bytes:
+        return _events_of(_text(lines, times=self._times))
+
+
+_TURNS: WeakKeyDictionary[asyncio.AbstractEventLoop, anyio.CapacityLimiter] = WeakKeyDictionary()
+
+
+def _one_at_a_time() -> anyio.CapacityLimiter:
+    """Followers of a program that writes without end take turns in making events, and leave time for others."""
+    loop = asyncio.get_running_loop()
+    if loop not in _TURNS:
+        _TURNS[loop] = anyio.CapacityLimiter(1)
+    return _TURNS[loop]
 
 
 def _events_of(text: str) -> bytes:
