@@ -247,7 +247,7 @@ def test_ctrl_c_leaves_the_run_alone(modelyard: Terminal) -> None:
         run = the_run(modelyard, job)
         told = waiting.stderr.read()
     ways = f"Follow it: modelyard job logs {job} {run['id']} -f; cancel it: modelyard job cancel {job} {run['id']}\n"
-    assert told.endswith(f"Stopped waiting; the server goes on. {ways}")
+    assert told.endswith(f"Stopped waiting; the run goes on. {ways}")
     assert modelyard.ok("job", "logs", job, "-f").out == "begins\nends\n"
     assert the_run(modelyard, job)["status"] == "succeeded"
 

@@ -81,7 +81,7 @@ def create(
     language: Annotated[Language, typer.Option(help="What it runs.")] = Language.PYTHON,
     ask: Annotated[
         list[str] | None,
-        typer.Option("--ask", help="NAME or NAME=TEXT of a value that all on it must have; repeat it."),
+        typer.Option("--ask", metavar="NAME[=TEXT]", help="A value that all on it must have; repeat it."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

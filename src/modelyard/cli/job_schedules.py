@@ -39,7 +39,7 @@ def add(
         CatchUp, typer.Option(case_sensitive=False, help="What to do about due times that nobody was there for.")
     ] = CatchUp.SKIP,
     param: Annotated[
-        list[str] | None, typer.Option("--param", "-p", help="NAME=VALUE of a runtime parameter; repeat it.")
+        list[str] | None, typer.Option("--param", "-p", metavar="NAME=VALUE", help="A runtime parameter; repeat it.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -45,16 +45,25 @@ Retries = Annotated[
     int | None, typer.Option("--retries", min=0, max=10, help="How often a run that failed begins again.")
 ]
 Parameters = Annotated[
-    list[str] | None, typer.Option("--param", "-p", help="NAME=VALUE of a runtime parameter; repeat it.")
+    list[str] | None, typer.Option("--param", "-p", metavar="NAME=VALUE", help="A runtime parameter; repeat it.")
 ]
 
 On = Annotated[
     list[EventType] | None,
-    typer.Option("--on", case_sensitive=False, help="An event that starts the notification job, or all; repeat it."),
+    typer.Option(
+        "--on",
+        metavar="EVENT",
+        case_sensitive=False,
+        help=f"What starts the notification job: {', '.join(EventType)}; repeat it.",
+    ),
 ]
 OnDeployment = Annotated[
     list[str] | None,
-    typer.Option("--on-deployment", help="Only what happens to this deployment (id or label), or all; repeat it."),
+    typer.Option(
+        "--on-deployment",
+        metavar="DEPLOYMENT",
+        help="Only what happens to this deployment (id or label), or all; repeat it.",
+    ),
 ]
 
 

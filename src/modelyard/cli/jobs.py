@@ -50,7 +50,10 @@ class JobType(StrEnum):
 def list_jobs(
     search: Annotated[str | None, typer.Option(help="Only those whose name or description holds this.")] = None,
     job_type: Annotated[
-        list[JobType] | None, typer.Option("--type", case_sensitive=False, help="Only this type; repeat it.")
+        list[JobType] | None,
+        typer.Option(
+            "--type", metavar="TYPE", case_sensitive=False, help=f"Only this type ({', '.join(JobType)}); repeat it."
+        ),
     ] = None,
     running: Annotated[bool, typer.Option("--running", help="Only those with a run under way.")] = False,
     deleted: Annotated[bool, typer.Option("--deleted", help="The deleted ones, until they are cleaned up.")] = False,
@@ -84,7 +87,11 @@ def create(
     job_type: Annotated[
         JobType | None,
         typer.Option(
-            "--type", "-t", case_sensitive=False, help="What it is for; without a word, or a template: default."
+            "--type",
+            "-t",
+            metavar="TYPE",
+            case_sensitive=False,
+            help=f"What it is for: {', '.join(JobType)}; else as the template, or default.",
         ),
     ] = None,
     template: Annotated[str | None, typer.Option("--template", help="What it is made from (id or name).")] = None,
@@ -132,7 +139,8 @@ def update(
     metadata: Metadata = None,
     param: Parameters = None,
     clear: Annotated[
-        list[str] | None, typer.Option("--clear", help="A parameter that falls back to its default; repeat it.")
+        list[str] | None,
+        typer.Option("--clear", metavar="NAME", help="A parameter that falls back to its default; repeat it."),
     ] = None,
     network: Egress = None,
     bundle: Bundle = None,

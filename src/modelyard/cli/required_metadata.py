@@ -10,7 +10,7 @@ from modelyard.cli.errors import CommandError, ExitCode
 
 Metadata = Annotated[
     list[str] | None,
-    typer.Option("--metadata", help="NAME=VALUE of what its environment asks for; repeat it."),
+    typer.Option("--metadata", metavar="NAME=VALUE", help="What its environment asks for; repeat it."),
 ]
 
 
