@@ -160,7 +160,7 @@ def test_held_out_rows_are_predicted_by_what_was_fitted_without_them(commands: C
         "result.json",
     }
     assert [path.name for path in (training.output / "artifacts/0").iterdir()] == ["line.joblib"]
-    assert "[fold-1] task 1 of 1, Task 0: fitting on 113 rows × 1 columns\n" in training.log
+    assert "[fold-1] task 1 of 1, Task 0: fitting on 113 rows \u00d7 1 columns\n" in training.log
     lines = training.progress()
     assert {(line["fit"], line["task"], line["phase"]) for line in lines} == {
         (fit, 0, phase) for fit in ("fold-1", "fold-2", "fold-3", "final") for phase in ("fit", "predict")
