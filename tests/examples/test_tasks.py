@@ -167,7 +167,7 @@ def test_gaps_are_filled(commands: Commands, tmp_path: Path, strategy: str) -> N
         commands, tmp_path, [filling, *PREPARED[1:], an_example("binary")], "Binary", "sold", **plan_changes
     )
     assert training.code == 0, training.errors
-    kept = pd.read_pickle(training.output / "transforms/final/0/train/frame.pkl")
+    kept = pd.read_pickle(training.output / "transforms/final/0/train/frame.pkl")  # noqa: S301
     rows = a_frame()[np.arange(ROWS) % 10 != 9].reset_index(drop=True)
     expected = {"median": rows["length"].median(), "mean": rows["length"].mean(), "constant": -1.0}[strategy]
     assert kept["length"][rows["length"].isna()].tolist() == pytest.approx([expected] * rows["length"].isna().sum())
