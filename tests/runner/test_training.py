@@ -305,6 +305,34 @@ def test_fits_run_beside_each_other(commands: Commands, tmp_path: Path) -> None:
     assert (training.predictions("final") == 0.5).all()
 
 
+def test_many_rows_are_scored_block_by_block(commands: Commands, tmp_path: Path) -> None:
+    code = """
+        from pathlib import Path
+
+        def fit(X, y, output_dir):
+            Path(output_dir, "a.txt").write_text("a")
+
+        def load_model(code_dir):
+            return 1
+
+        def score(data, model):
+            print("block", len(data))
+            assert data.index[0] == 0
+            return data["x"]
+    """
+    frame = pd.DataFrame({"x": np.arange(110_000.0), "y": 1.0})
+    fits = [{"id": "final", "train": [1], "score": [0]}]
+    parts = [0] * 109_000 + [1] * 1_000
+    plan = a_plan(tmp_path, frame, [Task(code)], "Regression", "y", partition=parts, fits=fits)
+    training = commands.train(tmp_path, plan)
+    assert (training.predictions("final")[:, 0] == frame["x"][:109_000]).all()
+    assert [line for line in training.log.splitlines() if "block" in line] == [
+        "block 50000",
+        "block 50000",
+        "block 9000",
+    ]
+
+
 def test_random_numbers_are_the_same_each_time(commands: Commands, tmp_path: Path) -> None:
     dice = """
         import random
