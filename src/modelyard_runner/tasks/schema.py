@@ -4,8 +4,8 @@ Source: contract/supporting-endpoints.md C.7. Rules of our own, where a type can
 TXT, CAT, IMG, GEO or COUNT_DICT, and DATE when it looks like dates; a condition that allows is met when the column may
 be one of the types, one that forbids is broken by the most likely type when a task is fitted (text of several words
 that hardly ever repeats is TXT, other text CAT), and otherwise, when the rows may be few, only when the column can be
-nothing else. Numbers are NUM or DATE_DURATION, booleans NUM or CAT. EQUALS and IN ask that every column is of one of the
-types, NOT_EQUALS and NOT_IN that none is.
+nothing else. Numbers are NUM or DATE_DURATION, booleans NUM or CAT. EQUALS and IN ask that every column is of one of
+the types, NOT_EQUALS and NOT_IN that none is.
 """
 
 import operator
