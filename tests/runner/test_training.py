@@ -224,6 +224,9 @@ def test_a_cached_transform_does_not_run(commands: Commands, tmp_path: Path) -> 
     assert fitted.read_text() == "x"
     third = commands.train(tmp_path, {**plan, "cached": {"final": [str(tmp_path / "gone")]}}, "third")
     assert "cannot be read" in third.error["message"]
+    fewer = [{"id": "final", "train": [0], "score": [-1]}]
+    fourth = commands.train(tmp_path, {**plan, "cached": cached, "fits": fewer}, "fourth")
+    assert "is of other rows" in fourth.error["message"]
 
 
 def test_what_fit_changes_in_its_rows_stays_there(commands: Commands, tmp_path: Path) -> None:
