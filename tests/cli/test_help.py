@@ -25,6 +25,7 @@ From a folder to predictions:
   env         Execution environments: what models run in.
   dataset     Datasets: tables to test and score with.
   model       Custom models: push, build, test and share them.
+  task        Custom tasks: code that fits and transforms, to train with.
   credential  Credentials: what code needs for other systems.
   repository  Remote repositories: Git and S3 to pull files from.
   registry    Registered models and their versions.
@@ -78,6 +79,28 @@ Commands:
   log       Print the log of the dependency build, or the latest test.
   share     Share this model, or show who has which role.
 """
+TASK_HELP = """\
+Usage: modelyard task [OPTIONS] COMMAND [ARGS]...
+
+  Custom tasks: code that fits and transforms, to train models with.
+
+Options:
+  -h, --help  Show this message and exit.
+
+Commands:
+  list       List the tasks that you may see.
+  create     Make a task without a version.
+  show       Show a task, its files and hyperparameters.
+  copy       Copy a task with its versions and files; the copy is yours.
+  delete     Delete a task and its versions; not one that is trained.
+  push       Push a folder as the next version of a task.
+  pull       Make a version of files from a remote repository.
+  versions   List the versions of a task, newest first.
+  download   Download the files of a version as a zip.
+  build      Build what requirements.txt asks for, and follow the log.
+  build-log  Print the log of the dependency build.
+  share      Share this task, or show who has which role.
+"""
 JOB_HELP = """\
 Usage: modelyard job [OPTIONS] COMMAND [ARGS]...
 
@@ -109,6 +132,7 @@ def test_help(alone: Terminal) -> None:
     alone.variables["COLUMNS"] = "80"
     assert alone.ok("--help").out == HELP
     assert alone.ok("model", "--help").out == MODEL_HELP
+    assert alone.ok("task", "--help").out == TASK_HELP
     assert alone.ok("job", "--help").out == JOB_HELP
     assert alone("model").code == 2
 

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from modelyard.identity.tables import AuditEvent
 from tests.conftest import Installation
 from tests.models.builders import NOBODY, a_model, an_environment_id, model_fields
+from tests.tasks.builders import a_task
 
 LONG = "x" * 11_000
 
@@ -56,6 +57,29 @@ CASES = [
         {"desiredMemory", "maximumMemory", "baseEnvironmentVersionId"},
         "PATCH",
         is_form=True,
+    ),
+    Refused(
+        "/customTasks/",
+        {"name": " ", "maximumMemory": "1", "language": 5},
+        {"targetType", "name", "maximumMemory", "language"},
+    ),
+    Refused(
+        "/customTasks/{task}/",
+        {"name": " ", "maximumMemory": 1, "description": LONG},
+        {"name", "maximumMemory", "description"},
+        "PATCH",
+    ),
+    Refused(
+        "/customTasks/{task}/versions/",
+        {"baseEnvironmentId": NOBODY, "maximumMemory": "much", "requiredMetadata": "{", "filesToDelete": NOBODY},
+        {"baseEnvironmentId", "isMajorUpdate", "maximumMemory", "requiredMetadata", "filesToDelete"},
+        "PATCH",
+        is_form=True,
+    ),
+    Refused(
+        "/customTasks/{task}/versions/fromRepository/",
+        {"repositoryId": NOBODY, "baseEnvironmentId": NOBODY, "isMajorUpdate": "x"},
+        {"repositoryId", "baseEnvironmentId", "isMajorUpdate"},
     ),
     Refused(
         "/customJobs/",
@@ -158,7 +182,8 @@ def ids(installation: Installation) -> dict[str, str]:
     api = installation.api
     job = api.post("/customJobs/", json={"name": "Job", "environmentId": an_environment_id(api)})
     environment = api.post("/executionEnvironments/", json={"name": "Mine"})
-    return {"model": a_model(api)["id"], "job": job.json()["id"], "environment": environment.json()["id"]}
+    made = {"model": a_model(api)["id"], "task": a_task(api)["id"]}
+    return made | {"job": job.json()["id"], "environment": environment.json()["id"]}
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ ON_PURPOSE = {
     ("PATCH /api/v2/customModels/{customModelId}/accessControl/", "type", "request body .data[].role"): (
         "NO_ROLE takes a role away, as the text of the operation says and its enumeration does not"
     ),
+    ("PATCH /api/v2/customTasks/{customTaskId}/accessControl/", "type", "request body .data[].role"): "as of models",
     **{
         (operation, "enum", f"{where}defaultResourceBundleId"): (
             "an installation may have resource bundles of its own, so their ids are no closed list"

@@ -25,6 +25,7 @@ STORIES = (
     "docs/jobs.md",
     "docs/notifications.md",
     "docs/repositories.md",
+    "docs/tasks.md",
     "docs/templates.md",
     "docs/schedules.md",
 )

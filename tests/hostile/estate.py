@@ -24,6 +24,7 @@ from tests.api_client import Api
 from tests.conftest import ADMIN_TOKEN, Installation
 from tests.environments.contexts import an_environment, push_requirements
 from tests.models.builders import a_model, a_version
+from tests.tasks.builders import a_task, a_task_version
 from tests.templates.builders import a_template
 
 CSV = b"age,city,churned\n31,Bern,yes\n45,Graz,no\n"
@@ -90,6 +91,7 @@ def an_estate(installation: Installation, name: str, organization: str) -> Estat
     _add_dataset(estate, installation)
     _add_environment(estate, installation)
     _add_model(estate)
+    _add_task(estate)
     _add_test(estate)
     _add_package(estate)
     _add_deployment(estate, installation)
@@ -174,6 +176,15 @@ def _add_model(estate: Estate) -> None:
     build = estate.api.post(f"{path}/dependencyBuild/")
     assert build.status_code < 300, build.text
     estate.ids |= {"customModelId": model["id"], "customModelVersionId": version["id"], "modelId": model["id"]}
+
+
+def _add_task(estate: Estate) -> None:
+    task = a_task(estate.api, name=estate.mark, description=estate.mark)
+    files = {"custom.py": estate.mark.encode(), "requirements.txt": b"apple==1.0\n"}
+    version = a_task_version(estate.api, task["id"], files)
+    build = estate.api.post(f"/customTasks/{task['id']}/versions/{version['id']}/dependencyBuild/")
+    assert build.status_code < 300, build.text
+    estate.ids |= {"customTaskId": task["id"], "customTaskVersionId": version["id"]}
 
 
 def _add_test(estate: Estate) -> None:

@@ -28,11 +28,14 @@ SEEN_BY_COLLEAGUES = ("/customTemplates/",)
 QUERIES = {"/customModelTests/": "customModelId={customModelId}"}
 NOT_THERE_YET = {
     "/customModels/{customModelId}/versions/{customModelVersionId}/dependencyBuildLog/": "the build has not ended",
+    "/customTasks/{customTaskId}/versions/{customTaskVersionId}/dependencyBuildLog/": "the build has not ended",
     "/customModelTests/{customModelTestId}/log/": "the test has not begun",
     "/executionEnvironments/{environmentId}/versions/{versionId}/download/": "the context is not unpacked",
 }
 FIELDS: dict[str, tuple[str, ...]] = {
     "POST /customModels/{customModelId}/versions/": ("baseEnvironmentId",),
+    "POST /customTasks/{customTaskId}/versions/": ("baseEnvironmentId",),
+    "PATCH /customTasks/{customTaskId}/versions/": ("baseEnvironmentId",),
     "POST /customModelTests/": ("datasetId", "environmentId"),
     "POST /customJobs/fromGalleryTemplate/": ("templateId",),
 }

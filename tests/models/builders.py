@@ -54,11 +54,12 @@ def parts(files: Mapping[str, bytes]) -> list[tuple[str, Any]]:
 
 def post_version(api: Api, model_id: str, files: Mapping[str, bytes] | None = None, **fields: Any) -> httpx.Response:
     values = {"isMajorUpdate": "false", "baseEnvironmentId": an_environment_id(api), **fields}
-    return _send(api, "POST", model_id, files or {}, values)
+    return send_version(api, "POST", f"/customModels/{model_id}/versions/", files or {}, values)
 
 
 def patch_version(api: Api, model_id: str, files: Mapping[str, bytes] | None = None, **fields: Any) -> httpx.Response:
-    return _send(api, "PATCH", model_id, files or {}, {"isMajorUpdate": "false", **fields})
+    values = {"isMajorUpdate": "false", **fields}
+    return send_version(api, "PATCH", f"/customModels/{model_id}/versions/", files or {}, values)
 
 
 def a_version(api: Api, model_id: str, files: Mapping[str, bytes] | None = None, **fields: Any) -> dict[str, Any]:
@@ -83,11 +84,12 @@ def item_ids(version: Mapping[str, Any]) -> dict[str, str]:
     return {item["filePath"]: item["id"] for item in version["items"]}
 
 
-def _send(
-    api: Api, method: str, model_id: str, files: Mapping[str, bytes], values: Mapping[str, Any]
+def send_version(
+    api: Api, method: str, path: str, files: Mapping[str, bytes], values: Mapping[str, Any]
 ) -> httpx.Response:
+    """The form of a version; ``...`` leaves a field out."""
     sent = [(name, (None, _text(item))) for name, value in values.items() if value is not ... for item in _each(value)]
-    return api.request(method, f"/customModels/{model_id}/versions/", files=[*sent, *parts(files)])
+    return api.request(method, path, files=[*sent, *parts(files)])
 
 
 def _each(value: Any) -> Sequence[Any]:

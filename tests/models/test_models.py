@@ -187,7 +187,7 @@ def test_a_page_costs_the_same_number_of_queries_for_any_number_of_models(instal
 def test_a_list_of_many_orders_by_change_through_the_index(
     api: Api, monkeypatch: pytest.MonkeyPatch, installation: Installation
 ) -> None:
-    monkeypatch.setattr("modelyard.models.service.MANY", 2)
+    monkeypatch.setattr("modelyard.models.listing.MANY", 2)
     ids = [a_model(api)["id"] for _ in range(4)]
     stranger = a_model(installation.a_user("ann"))["id"]
     api.patch(f"/customModels/{ids[1]}/", json={"name": "changed"})

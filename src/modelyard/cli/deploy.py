@@ -10,7 +10,7 @@ from modelyard.cli.deployments import Importance
 from modelyard.cli.errors import CommandError, ExitCode
 from modelyard.cli.following import wait_for
 from modelyard.cli.groups import AsJson
-from modelyard.cli.lookup import CREDENTIAL, MODEL, PREDICTION_ENVIRONMENT, find, find_model_version
+from modelyard.cli.lookup import CREDENTIAL, MODEL, PREDICTION_ENVIRONMENT, find, find_version
 from modelyard.cli.packages import package_of
 from modelyard.cli.prediction_routes import curl_line, prediction_url
 from modelyard.cli.screen import print_json
@@ -43,7 +43,7 @@ def deploy(
     """Deploy a version of a model and wait until it answers; it is registered first where it is not."""
     api = connect()
     found = find(api, MODEL, model)
-    chosen = find_model_version(api, found, version)
+    chosen = find_version(api, MODEL, found, version)
     where = find(api, PREDICTION_ENVIRONMENT, env) if env else None
     if replicas is not None and replicas != (chosen["replicas"] or 1):
         chosen = _with_replicas(api, found, replicas)

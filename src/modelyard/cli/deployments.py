@@ -10,7 +10,7 @@ from modelyard.cli.client import Api, Json, connect
 from modelyard.cli.errors import CommandError, ExitCode
 from modelyard.cli.following import wait_for
 from modelyard.cli.groups import AsJson, Yes, confirm, group
-from modelyard.cli.lookup import DEPLOYMENT, MODEL, find, find_model_version
+from modelyard.cli.lookup import DEPLOYMENT, MODEL, find, find_version
 from modelyard.cli.packages import package_of
 from modelyard.cli.prediction_routes import prediction_url
 from modelyard.cli.screen import Column, done, note, print_details, print_list, show_time
@@ -153,7 +153,7 @@ def replace(
         package_id, title = challenging(api, found, challenger)
     else:
         custom_model = find(api, MODEL, str(model))
-        chosen = find_model_version(api, custom_model, version)
+        chosen = find_version(api, MODEL, custom_model, version)
         package_id = package_of(api, custom_model, chosen)[0]["id"]
         title = f"{custom_model['name']} {chosen['label']}"
     path = f"{DEPLOYMENT.path}{found['id']}/model/"

@@ -24,6 +24,11 @@ def group(help_text: str) -> typer.Typer:
     )
 
 
+def name_argument(noun: str) -> Any:
+    """The argument that names a resource, for commands that several kinds share."""
+    return typer.Argument(help=f"The {noun}'s id or name.", show_default=False, metavar=noun)
+
+
 def confirm(question: str, *, yes: bool) -> None:
     """Asks before something that cannot be undone; raises where there is nobody to ask, or the answer is no."""
     if yes:

@@ -32,6 +32,7 @@ DATASET = Kind("dataset", "/datasets/", "searchFor", id="datasetId", command="da
 CREDENTIAL = Kind("credential", "/credentials/", "search", id="credentialId", command="credential list")
 REPOSITORY = Kind("repository", "/remoteRepositories/", "searchFor", command="repository list")
 MODEL = Kind("model", "/customModels/", "searchFor", command="model list")
+TASK = Kind("task", "/customTasks/", "searchFor", command="task list")
 JOB = Kind("job", "/customJobs/", "search", command="job list")
 REGISTERED_MODEL = Kind("registered model", "/registeredModels/", "search", command="registry list")
 DEPLOYMENT = Kind("deployment", "/deployments/", "search", name="label", page=100, command="deployment list")
@@ -91,24 +92,24 @@ def _not_found(api: Api, kind: Kind, text: str) -> CommandError:
     return CommandError(f"there is no {kind.noun} with the id or name {text!r}", hint=hint, code=ExitCode.NOT_FOUND)
 
 
-def find_model_version(api: Api, model: Json, text: str | None) -> Json:
-    """A version of a model by its id or label; None is the latest."""
+def find_version(api: Api, kind: Kind, found: Json, text: str | None) -> Json:
+    """A version of a model or task by its id or label; None is the latest."""
     if text is None:
-        if model["latestVersion"] is None:
+        if found["latestVersion"] is None:
             raise CommandError(
-                f"model {model['name']!r} has no version yet",
-                hint=f"modelyard model push DIR --model {model['id']}",
+                f"{kind.noun} {found['name']!r} has no version yet",
+                hint=f"modelyard {kind.noun} push DIR --{kind.noun} {found['id']}",
                 code=ExitCode.NOT_FOUND,
             )
-        latest: Json = model["latestVersion"]
+        latest: Json = found["latestVersion"]
         return latest
     labels = []
-    for version in api.pages(f"/customModels/{model['id']}/versions/"):
+    for version in api.pages(f"{kind.path}{found['id']}/versions/"):
         if text in {version["id"], version["label"]}:
             return version
         labels.append(version["label"])
     raise CommandError(
-        f"model {model['name']!r} has no version {text!r}",
+        f"{kind.noun} {found['name']!r} has no version {text!r}",
         hint=f"it has {', '.join(labels[:10])}" if labels else "it has none yet",
         code=ExitCode.NOT_FOUND,
     )

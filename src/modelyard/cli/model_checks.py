@@ -1,4 +1,4 @@
-"""``modelyard model build``, ``test`` and ``log``: does a version run, and does it do what it should?"""
+"""``modelyard model test`` and ``log``: does a version do what it should?"""
 
 import sys
 from collections.abc import Sequence
@@ -11,14 +11,13 @@ from rich.text import Text
 
 from modelyard.cli.client import Api, Json, connect
 from modelyard.cli.errors import CommandError, ExitCode, near_matches
-from modelyard.cli.following import LogFollower, interruptible, pauses, spinner, stderr_console
+from modelyard.cli.following import interruptible, pauses, stderr_console
 from modelyard.cli.groups import AsJson
-from modelyard.cli.lookup import DATASET, MODEL, find, find_model_version
+from modelyard.cli.lookup import DATASET, MODEL, find, find_version
 from modelyard.cli.screen import done, note, print_json, print_table
+from modelyard.cli.versioned import Version, Wait, read_build_log
 
 Model = Annotated[str, typer.Argument(help="The model's id or name.", show_default=False)]
-Version = Annotated[str | None, typer.Option("--version", help="A version's id or label; else the latest.")]
-Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the end.")]
 
 CHECKS = (
     "errorCheck",
@@ -39,50 +38,6 @@ BY_DEFAULT = {
 """What is checked with a dataset unless ``--check`` says otherwise, beside what the server always checks."""
 GOING_ON = {"queued", "in_progress", "not_tested"}
 COLORS = {"succeeded": "green", "failed": "red", "warning": "yellow", "in progress": "cyan", "skipped": "dim"}
-
-
-def build(model: Model, version: Version = None, wait: Wait = True, as_json: AsJson = False) -> None:
-    """Build what requirements.txt asks for, and follow the log."""
-    api = connect()
-    found = find(api, MODEL, model)
-    chosen = find_model_version(api, found, version)
-    title = f"version {chosen['label']} of {found['name']}"
-    if not any(item["filePath"] == "requirements.txt" for item in chosen["items"]):
-        nothing = {"customModelVersionId": chosen["id"], "buildStatus": None}
-        done(
-            f"Nothing to build: {title} has no requirements.txt and runs in its environment.", nothing, as_json=as_json
-        )
-        return
-    path = f"{MODEL.path}{found['id']}/versions/{chosen['id']}/"
-    state = api.post(f"{path}dependencyBuild/")
-    follower = LogFollower(lambda: api.text(f"{path}dependencyBuildLog/", inProgress="true"), quiet=as_json)
-    if wait:
-        state = _follow_build(api, path, follower, f"modelyard model log {found['id']}", f"Building {title}")
-    if as_json:
-        print_json(state)
-    elif state["buildStatus"] == "success":
-        print(f"Built {title}.")
-    elif not wait:
-        print(f"Building {title}: modelyard model log {found['id']}")
-    if state["buildStatus"] == "failed":
-        raise CommandError(_reason(follower.text), hint="correct requirements.txt, push again and build again")
-
-
-def _follow_build(api: Api, path: str, follower: LogFollower, come_back: str, title: str) -> Json:
-    with interruptible(f"See the log: {come_back}"), spinner(title):
-        for _ in pauses():
-            state = api.get(f"{path}dependencyBuild/")
-            if state["buildStatus"] in {"success", "failed"}:
-                follower.finish()
-                return state
-            follower.look()
-    raise AssertionError
-
-
-def _reason(log_text: str) -> str:
-    """Why a build failed, from the last line of its log that says so."""
-    lines = [line.removeprefix("Failed: ") for line in log_text.splitlines() if line.startswith("Failed: ")]
-    return f"the build failed: {lines[-1]}" if lines else "the build failed; its log says why"
 
 
 def run_test(
@@ -106,7 +61,7 @@ def run_test(
     """
     api = connect()
     found = find(api, MODEL, model)
-    chosen = find_model_version(api, found, version)
+    chosen = find_version(api, MODEL, found, version)
     body: Json = {"customModelId": found["id"], "customModelVersionId": chosen["id"]}
     if dataset is not None:
         body["datasetId"] = find(api, DATASET, dataset)["datasetId"]
@@ -233,17 +188,5 @@ def log(
             raise CommandError(f"{found['name']} was never tested", hint=hint, code=ExitCode.NOT_FOUND)
         text = api.text(f"/customModelTests/{tests[0]['id']}/log/")
     else:
-        chosen = find_model_version(api, found, version)
-        path = f"{MODEL.path}{found['id']}/versions/{chosen['id']}/dependencyBuildLog/"
-        text = _build_log(api, path, found)
+        text = read_build_log(api, MODEL, found, version)
     done(text.rstrip("\n"), {"log": text}, as_json=as_json)
-
-
-def _build_log(api: Api, path: str, model: Json) -> str:
-    try:
-        return api.text(path, inProgress="true")
-    except CommandError as error:
-        if error.status != 422:
-            raise
-        hint = f"build it: modelyard model build {model['id']}"
-        raise CommandError("its dependencies were never built", hint=hint, code=ExitCode.NOT_FOUND) from error

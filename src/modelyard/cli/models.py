@@ -1,26 +1,24 @@
 """``modelyard model``: custom models and their versions."""
 
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from modelyard.cli.client import connect
-from modelyard.cli.downloads import save
 from modelyard.cli.errors import CommandError, ExitCode
 from modelyard.cli.groups import AsJson, Yes, confirm, group
-from modelyard.cli.lookup import MODEL, find, find_model_version
-from modelyard.cli.model_checks import build, log, run_test
-from modelyard.cli.push import push
-from modelyard.cli.repositories import pull
+from modelyard.cli.lookup import MODEL, find
+from modelyard.cli.model_checks import log, run_test
+from modelyard.cli.push import push_command
+from modelyard.cli.repositories import pull_command
 from modelyard.cli.screen import Column, done, plural, print_details, print_list, show_time
 from modelyard.cli.sharing import share_command
+from modelyard.cli.versioned import build_command, download_command, versions_command
 
 app = group("Custom models: push, build, test and share them.")
 
 Model = Annotated[str, typer.Argument(help="The model's id or name.", show_default=False)]
-Version = Annotated[str | None, typer.Option("--version", help="A version's id or label; else the latest.")]
 
 
 class TargetType(StrEnum):
@@ -84,22 +82,7 @@ def create(
     done(f"Made the model {made['name']} ({made['id']}).", made, as_json=as_json)
 
 
-@app.command()
-def versions(model: Model, as_json: AsJson = False) -> None:
-    """List the versions of a model, newest first."""
-    api = connect()
-    found = find(api, MODEL, model)
-    columns: list[Column] = [
-        ("id", "id"),
-        ("version", "label"),
-        ("created", lambda one: show_time(one["created"])),
-        ("frozen", "isFrozen"),
-        ("files", lambda one: len(one["items"])),
-        ("description", "description"),
-    ]
-    listed = api.pages(f"{MODEL.path}{found['id']}/versions/")
-    nothing = f"It has no version yet: modelyard model push DIR --model {found['id']}"
-    print_list(listed, columns, as_json=as_json, nothing=nothing)
+app.command("versions")(versions_command(MODEL))
 
 
 @app.command()
@@ -134,18 +117,7 @@ def _both_labels(model: dict[str, Any]) -> list[str] | None:
     return [f"{positive} (positive)", f"{model.get('negativeClassLabel')} (negative)"] if positive else None
 
 
-@app.command()
-def download(
-    model: Model,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="The zip to write; - is stdout.")] = None,
-    version: Version = None,
-    as_json: AsJson = False,
-) -> None:
-    """Download the files of a version as a zip."""
-    api = connect()
-    found = find(api, MODEL, model)
-    chosen = find_model_version(api, found, version)
-    save(api, f"{MODEL.path}{found['id']}/versions/{chosen['id']}/download/", output, as_json=as_json)
+app.command("download")(download_command(MODEL))
 
 
 @app.command()
@@ -165,9 +137,9 @@ def delete(model: Model, yes: Yes = False, as_json: AsJson = False) -> None:
     done(f"Deleted the model {found['name']}.", {"id": found["id"], "deleted": True}, as_json=as_json)
 
 
-app.command("push")(push)
-app.command("pull")(pull)
-app.command("build")(build)
+app.command("push")(push_command(MODEL))
+app.command("pull")(pull_command(MODEL))
+app.command("build")(build_command(MODEL, "model log"))
 app.command("test")(run_test)
 app.command("log")(log)
 app.command("share")(share_command(MODEL))

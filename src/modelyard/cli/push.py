@@ -1,5 +1,6 @@
-"""``modelyard model push``: a folder becomes a version; only what changed is sent."""
+"""``modelyard model push`` and ``task push``: a folder becomes a version; only what changed is sent."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,87 +9,106 @@ import typer
 from modelyard.cli.client import UPLOAD_TIMEOUT, Api, Json, connect
 from modelyard.cli.folders import files_of
 from modelyard.cli.groups import AsJson
-from modelyard.cli.lookup import MODEL, find, find_if_any, looks_like_id
+from modelyard.cli.lookup import TASK, Kind, find, find_if_any, looks_like_id
 from modelyard.cli.model_metadata import NAMES, creation_of
 from modelyard.cli.pushing import Changes, compare, environment_to_set, sending
 from modelyard.cli.screen import note, print_json
 from modelyard.cli.yaml_files import read_metadata
 
 
-def push(
-    folder: Annotated[Path, typer.Argument(help="The folder with the model.", show_default=False)],
-    model: Annotated[
-        str | None, typer.Option("--model", "-m", help="Model to add a version to (id or name); made where new.")
-    ] = None,
-    env: Annotated[
-        str | None, typer.Option("--env", "-e", help="Environment that it runs in (id or name); kept once chosen.")
-    ] = None,
-    major: Annotated[bool, typer.Option("--major", help="Number it as a major version.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Push a folder as the next version of a model.
+def push_command(kind: Kind) -> Callable[..., None]:
+    """The command that makes a version of a folder."""
 
-    The first push makes the model; its name, target and environment come from model-metadata.yaml. What
+    def push(
+        folder: Annotated[Path, typer.Argument(help=f"The folder with the {kind.noun}.", show_default=False)],
+        name: Annotated[
+            str | None,
+            typer.Option(
+                f"--{kind.noun}",
+                f"-{kind.noun[0]}",
+                help=f"{kind.noun.title()} to add a version to (id or name); made where new.",
+            ),
+        ] = None,
+        env: Annotated[
+            str | None, typer.Option("--env", "-e", help="Environment that it runs in (id or name); kept once chosen.")
+        ] = None,
+        major: Annotated[bool, typer.Option("--major", help="Number it as a major version.")] = False,
+        as_json: AsJson = False,
+    ) -> None:
+        _push(kind, folder, name, env, is_major=major, as_json=as_json)
+
+    its = "name, target and environment" if kind is not TASK else "name, target type and environment"
+    push.__doc__ = f"""Push a folder as the next version of a {kind.noun}.
+
+    The first push makes the {kind.noun}; its {its} come from model-metadata.yaml. What
     .modelyardignore names stays here. Only files that changed are sent; where nothing did, no version is made.
     """
+    return push
+
+
+def _push(kind: Kind, folder: Path, name: str | None, env: str | None, *, is_major: bool, as_json: bool) -> None:
     api = connect()
     files = files_of(folder)
     metadata = read_metadata(folder, NAMES)
-    found = _find_model(api, model, metadata)
+    found = _find(api, kind, name, metadata)
     latest = found["latestVersion"] if found else None
     current = latest["baseEnvironmentId"] if latest else None
-    environment = environment_to_set(api, env, metadata, current, "the first version of a model", NAMES[0])
+    environment = environment_to_set(api, env, metadata, current, f"the first version of a {kind.noun}", NAMES[0])
+    environment_id = environment["id"] if environment else None
     changes = compare(files, latest["items"] if latest else [])
-    moves = environment is not None and latest is not None and environment["id"] != latest["baseEnvironmentId"]
+    moves = environment_id is not None and latest is not None and environment_id != current
     if found and latest and not changes and not moves:
-        _tell_nothing_changed(found, latest, as_json=as_json)
+        _tell_nothing_changed(kind, found, latest, as_json=as_json)
         return
     is_new = found is None
-    found = found or _create(api, creation_of(metadata, model), quiet=as_json)
-    version = send_version(api, found, changes, environment, is_major=major)
+    found = found or _create(api, kind, creation_of(kind, metadata, name), quiet=as_json)
+    if kind is TASK:
+        environment_id = environment_id or current  # which every version of a task has to name
+    version = _send(api, kind, found, changes, environment_id, is_major=is_major)
     if as_json:
-        told = {"model": _short(found), "isNewModel": is_new, "version": version, "changed": True}
-        print_json(told | changes.summary())
+        print_json(_told(kind, found, version, is_new=is_new, changed=True) | changes.summary())
         return
     changes.tell()
     print(f"Version {version['label']} of {found['name']} ({version['id']}).")
+    for warning in version.get("warning", []):
+        note(f"warning: {warning}")
     if version["dependencies"]:
-        note(f"next: modelyard model build {found['id']}")
+        note(f"next: modelyard {kind.noun} build {found['id']}")
 
 
-def send_version(api: Api, model: Json, changes: Changes, environment: Json | None, *, is_major: bool) -> Json:
+def _send(api: Api, kind: Kind, found: Json, changes: Changes, environment_id: str | None, *, is_major: bool) -> Json:
     """Makes a version on top of the latest one, or the first one."""
     fields: list[tuple[str, Any]] = [("isMajorUpdate", (None, str(is_major).lower()))]
-    if environment is not None:
-        fields.append(("baseEnvironmentId", (None, environment["id"])))
+    if environment_id is not None:
+        fields.append(("baseEnvironmentId", (None, environment_id)))
     with sending(changes) as files:
-        path = f"/customModels/{model['id']}/versions/"
+        path = f"{kind.path}{found['id']}/versions/"
         made: Json = api.request("PATCH", path, files=[*fields, *files], timeout=UPLOAD_TIMEOUT).json()
     return made
 
 
-def _find_model(api: Api, model: str | None, metadata: dict[str, Any]) -> Json | None:
-    if model:
-        return find(api, MODEL, model) if looks_like_id(model) else find_if_any(api, MODEL, model)
+def _find(api: Api, kind: Kind, name: str | None, metadata: dict[str, Any]) -> Json | None:
+    if name:
+        return find(api, kind, name) if looks_like_id(name) else find_if_any(api, kind, name)
     if metadata.get("modelID"):
-        return find(api, MODEL, str(metadata["modelID"]))
-    return find_if_any(api, MODEL, str(metadata["name"])) if metadata.get("name") else None
+        return find(api, kind, str(metadata["modelID"]))
+    return find_if_any(api, kind, str(metadata["name"])) if metadata.get("name") else None
 
 
-def _create(api: Api, body: Json, *, quiet: bool) -> Json:
-    model = api.post("/customModels/", body)
+def _create(api: Api, kind: Kind, body: Json, *, quiet: bool) -> Json:
+    made = api.post(kind.path, body)
     if not quiet:
-        print(f"Made the model {model['name']} ({model['id']}): {model['targetType']}.")
-    return model
+        print(f"Made the {kind.noun} {made['name']} ({made['id']}): {made['targetType']}.")
+    return made
 
 
-def _tell_nothing_changed(model: Json, latest: Json, *, as_json: bool) -> None:
+def _tell_nothing_changed(kind: Kind, found: Json, latest: Json, *, as_json: bool) -> None:
     if as_json:
-        told = {"model": _short(model), "isNewModel": False, "version": latest, "changed": False}
-        print_json(told | Changes().summary())
+        print_json(_told(kind, found, latest, is_new=False, changed=False) | Changes().summary())
     else:
-        print(f"Nothing changed: version {latest['label']} of {model['name']} has these files.")
+        print(f"Nothing changed: version {latest['label']} of {found['name']} has these files.")
 
 
-def _short(model: Json) -> Json:
-    return {"id": model["id"], "name": model["name"]}
+def _told(kind: Kind, found: Json, version: Json, *, is_new: bool, changed: bool) -> Json:
+    short = {"id": found["id"], "name": found["name"]}
+    return {kind.noun: short, f"isNew{kind.noun.title()}": is_new, "version": version, "changed": changed}

@@ -6,7 +6,7 @@ import typer
 
 from modelyard.cli.client import connect
 from modelyard.cli.groups import AsJson, group
-from modelyard.cli.lookup import MODEL, REGISTERED_MODEL, find, find_model_version
+from modelyard.cli.lookup import MODEL, REGISTERED_MODEL, find, find_version
 from modelyard.cli.packages import package_of
 from modelyard.cli.screen import Column, done, print_details, print_list, show_time
 from modelyard.cli.sharing import share_command
@@ -76,7 +76,7 @@ def register(
     """Register a version of a custom model, which freezes it. One that is registered stays as it is."""
     api = connect()
     found = find(api, MODEL, model)
-    package, is_new = package_of(api, found, find_model_version(api, found, version), name)
+    package, is_new = package_of(api, found, find_version(api, MODEL, found, version), name)
     how = "Registered" if is_new else "It is registered already:"
     done(f"{how} {package['name']} (package {package['id']}).", package | {"isNew": is_new}, as_json=as_json)
 

@@ -1,5 +1,6 @@
 """``modelyard repository``: places to pull files from; and ``modelyard model pull``."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -7,8 +8,8 @@ import typer
 from modelyard.cli.client import Api, Json, connect
 from modelyard.cli.errors import CommandError, ExitCode
 from modelyard.cli.following import wait_for
-from modelyard.cli.groups import AsJson, Yes, confirm, group
-from modelyard.cli.lookup import CREDENTIAL, ENVIRONMENT, MODEL, REPOSITORY, find
+from modelyard.cli.groups import AsJson, Yes, confirm, group, name_argument
+from modelyard.cli.lookup import CREDENTIAL, ENVIRONMENT, REPOSITORY, Kind, find
 from modelyard.cli.screen import Column, done, plural, print_details, print_list, show_time
 
 app = group("Remote repositories: Git servers and S3 buckets to pull files from.")
@@ -98,38 +99,47 @@ def delete(repository: Repository, yes: Yes = False, as_json: AsJson = False) ->
     done(f"Deleted the repository {found['name']}.", {"id": found["id"], "deleted": True}, as_json=as_json)
 
 
-def pull(
-    model: Annotated[str, typer.Argument(help="The model's id or name.", show_default=False)],
-    repository: Annotated[str, typer.Option("--repository", help="The repository's id or name.", show_default=False)],
-    ref: Annotated[str | None, typer.Option(help="A branch, a tag or a commit; else the default branch.")] = None,
-    path: Annotated[
-        list[str] | None,
-        typer.Option("--path", help="A file, or a folder whose content is wanted; repeat it. Else everything."),
-    ] = None,
-    env: Annotated[str | None, typer.Option("--env", help="The environment; else that of the latest version.")] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the other files of the latest version.")] = False,
-    major: Annotated[bool, typer.Option("--major", help="Make it a major version.")] = False,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the version is made.")] = True,
-    as_json: AsJson = False,
-) -> None:
-    """Make a version of files from a remote repository."""
-    api = connect()
-    found, source = find(api, MODEL, model), find(api, REPOSITORY, repository)
-    body: dict[str, Any] = {"repositoryId": source["id"], "isMajorUpdate": major}
-    body |= {"ref": ref} if ref else {}
-    body |= {"sourcePath": path} if path else {}
-    body |= {"baseEnvironmentId": find(api, ENVIRONMENT, env)["id"]} if env else {}
-    method = "PATCH" if keep else "POST"
-    address = f"{MODEL.path}{found['id']}/versions/fromRepository/"
-    location = api.request(method, address, json=body).headers["Location"]
-    status_id = location.rstrip("/").rpartition("/")[2]
-    if not wait:
-        text = f"Pulling; see how it goes: modelyard status {status_id} --wait"
-        done(text, {"statusId": status_id}, as_json=as_json)
-        return
-    version = api.get(str(wait_for(api, location, f"Pulling {source['name']}")))
-    text = f"Pulled version {version['label']} of {found['name']} ({plural(len(version['items']), 'file')})."
-    done(text, version, as_json=as_json)
+def pull_command(kind: Kind) -> Callable[..., None]:
+    """The command that makes a version of files from a remote repository."""
+
+    def pull(
+        name: Annotated[str, name_argument(kind.noun)],
+        repository: Annotated[
+            str, typer.Option("--repository", help="The repository's id or name.", show_default=False)
+        ],
+        ref: Annotated[str | None, typer.Option(help="A branch, a tag or a commit; else the default branch.")] = None,
+        path: Annotated[
+            list[str] | None,
+            typer.Option("--path", help="A file, or a folder whose content is wanted; repeat it. Else everything."),
+        ] = None,
+        env: Annotated[
+            str | None, typer.Option("--env", help="The environment; else that of the latest version.")
+        ] = None,
+        keep: Annotated[bool, typer.Option("--keep", help="Keep the other files of the latest version.")] = False,
+        major: Annotated[bool, typer.Option("--major", help="Make it a major version.")] = False,
+        wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the version is made.")] = True,
+        as_json: AsJson = False,
+    ) -> None:
+        """Make a version of files from a remote repository."""
+        api = connect()
+        found, source = find(api, kind, name), find(api, REPOSITORY, repository)
+        body: dict[str, Any] = {"repositoryId": source["id"], "isMajorUpdate": major}
+        body |= {"ref": ref} if ref else {}
+        body |= {"sourcePath": path} if path else {}
+        body |= {"baseEnvironmentId": find(api, ENVIRONMENT, env)["id"]} if env else {}
+        method = "PATCH" if keep else "POST"
+        address = f"{kind.path}{found['id']}/versions/fromRepository/"
+        location = api.request(method, address, json=body).headers["Location"]
+        status_id = location.rstrip("/").rpartition("/")[2]
+        if not wait:
+            text = f"Pulling; see how it goes: modelyard status {status_id} --wait"
+            done(text, {"statusId": status_id}, as_json=as_json)
+            return
+        version = api.get(str(wait_for(api, location, f"Pulling {source['name']}")))
+        text = f"Pulled version {version['label']} of {found['name']} ({plural(len(version['items']), 'file')})."
+        done(text, version, as_json=as_json)
+
+    return pull
 
 
 def _type_of(location: str) -> str:

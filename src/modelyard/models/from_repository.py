@@ -49,6 +49,8 @@ def start_pull(
         faults = repositories.pull_faults(session, caller, settings, body.repository_id, body.ref, body.source_path)
     fields = _fields(body)
     faults |= versions.check_version(session, caller, model_id, _form(fields, on_latest=on_latest), door)
+    if faults.pop("baseEnvironmentVersionId", None) is not None:  # which this body does not have
+        faults["baseEnvironmentId"] = "is required, because there is no version yet whose environment could be kept"
     raise_all(faults)
     return operations.start(
         session,

@@ -46,7 +46,7 @@ class Requirement(msgspec.Struct, kw_only=True):
 
     field: Field
     condition: str
-    value: str | int | list[str] | list[int]
+    value: str | int | list[str | int]
 
 
 class TypeSchema(msgspec.Struct, kw_only=True, omit_defaults=True):
