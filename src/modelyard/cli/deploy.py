@@ -69,9 +69,12 @@ def launch(api: Api, path: str, body: Json, *, wait: bool, as_json: bool) -> Non
     if as_json:
         print_json(deployment | {"predictionUrl": url})
         return
-    next_step = f"modelyard deployment {'start' if deployment['status'] == 'inactive' else 'show'} {made['id']}"
-    state = "is active" if deployment["status"] == "active" else f"is {deployment['status']}: {next_step}"
-    print(f"{deployment['label']} ({made['id']}) {state}.")
+    title = f"{deployment['label']} ({made['id']})"
+    if deployment["status"] == "inactive":
+        print(f"{title} is inactive: modelyard deployment start {made['id']}")
+        return
+    state = "is active" if wait else f"is {deployment['status']}: modelyard deployment show {made['id']}"
+    print(f"{title} {state}.")
     print(f"Predictions: {url}")
     print(f"Try it:      {curl_line(deployment)}")
 

@@ -20,6 +20,7 @@ Model = Annotated[
 BEST = "best"
 ENDED = ("completed", "errored", "canceled")
 BEGUN = ("training", *ENDED)
+MOST_FOLDS_SHOWN = 10
 PARTITIONS = {"crossValidation": "cross validation", "validation": "validation", "holdout": "holdout"}
 
 
@@ -174,7 +175,7 @@ _TASK_COLUMNS: list[Column] = [
 
 
 def print_metrics(model: Json) -> None:
-    """Each metric by partition and fold; of anomalies, how the scores spread."""
+    """Each metric by partition, and by fold unless there are many; of anomalies, how the scores spread."""
     spread = model["scoreDistribution"]
     if spread is not None:
         headings = ["scores", "mean", "deviation", *(f"q{float(share) * 100:g}" for share in spread["quantiles"])]
@@ -182,6 +183,8 @@ def print_metrics(model: Json) -> None:
         print_table(headings, [[str(spread["count"]), *map(show_number, numbers)]])
         return
     folds = [each for each in model["folds"] if each["id"].startswith("fold-")]
+    if len(folds) > MOST_FOLDS_SHOWN:
+        folds = []
     parts = [part for part in PARTITIONS if part in model["metrics"]]
     columns = [model["metrics"][part] for part in parts] + [each["metrics"] for each in folds]
     names = list(columns[0]) if columns else []
