@@ -25,6 +25,7 @@ from modelyard.learning.predictions import LABEL as PREDICTION_LABEL
 from modelyard.learning.table_files import TableStore
 from modelyard.learning.tables import LearningModel, LearningPrediction, Project
 from modelyard.learning.training import LABEL as TRAINING_LABEL
+from modelyard.learning.training import remove_plans
 from modelyard.learning.transforms import TransformCache
 from modelyard.models.testing.tables import OPEN as OPEN_TEST
 from modelyard.models.testing.tables import CustomModelTest
@@ -66,6 +67,7 @@ class Collected:
     tables: int = 0
     transforms: int = 0
     workloads: int = 0
+    plans: int = 0
     stopped: int = 0
     operations: int = 0
     report_keys: int = 0
@@ -80,6 +82,7 @@ def collect(database: Database, parts: Parts, settings: Settings, *, age_s: floa
     collected = Collected(
         stopped=stopped,
         workloads=_remove_ended(database, executor, limit),
+        plans=remove_plans(settings, executor, limit),
         checkouts=parts.get(Checkouts).collect(_folders_in_use(executor), limit.timestamp()),
         tables=parts.get(TableStore).collect(mounted := _mounted(executor), limit),
         transforms=parts.get(TransformCache).collect(mounted, limit, settings.max_transform_cache_bytes),

@@ -123,6 +123,17 @@ def test_a_task_is_not_pushed_as_a_model_nor_a_model_as_a_task(modelyard: Termin
     assert "(binary, regression, multiclass, anomaly, transform)" in outcome.err
 
 
+def test_a_model_and_a_task_may_have_one_name(modelyard: Terminal) -> None:
+    task = modelyard.ok("task", "push", a_task_folder(modelyard, "Namesake"), "--env", PYTHON, "--json").json["task"]
+    folder = modelyard.a_model_folder("other", {"model-metadata.yaml": "name: Namesake\ntargetType: unstructured\n"})
+    model = modelyard.ok("model", "push", folder, "--env", PYTHON, "--json").json["model"]
+    assert model["id"] != task["id"]
+    assert modelyard.ok("model", "show", "Namesake", "--json").json["id"] == model["id"]
+    assert modelyard.ok("task", "show", "Namesake", "--json").json["id"] == task["id"]
+    listed = modelyard.ok("model", "list", "--search", "Namesake", "--json").json
+    assert [one["id"] for one in listed] == [model["id"]]
+
+
 def test_faults_of_the_metadata_are_told(modelyard: Terminal) -> None:
     metadata = "name: Faulty\ntargetType: binary\nhyperparameters: [{name: a, type: real}]\n"
     folder = a_task_folder(modelyard, "Faulty", {"model-metadata.yaml": metadata})

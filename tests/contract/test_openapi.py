@@ -20,7 +20,6 @@ NOT_BUILT_YET = (
     "/customModels/{customModelId}/versions/{customModelVersionId}/conversions/",
     "/customModels/{customModelId}/versions/{customModelVersionId}/featureImpact/",
     "/customModels/{customModelId}/versions/{customModelVersionId}/predictionExplanationsInitialization/",
-    "/deployments/fromLearningModel/",
     "/mlops/portablePredictionServerImage/",
 )
 """Beginnings of paths below ``/api/v2`` whose operations come with later issues."""

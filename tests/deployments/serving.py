@@ -113,7 +113,9 @@ class Workshop:
         response: httpx.Response = self.api.get(answer.headers["Location"])
         return response
 
-    def ask(self, deployment_id: str, text: str, target: str = "/predictUnstructured/") -> HttpAnswer:
+    def ask(
+        self, deployment_id: str, text: str, target: str = "/predictUnstructured/", content_type: str = "text/csv"
+    ) -> HttpAnswer:
         """What a ready replica answers."""
         with self.installation.application.database.read() as session:
             paths = [
@@ -122,7 +124,7 @@ class Workshop:
                 if replica.state == ReplicaState.READY.value and replica.socket_path
             ]
         assert paths
-        return ask_once(Path(paths[0]), "POST", target, body=text.encode(), headers={"Content-Type": "text/csv"})
+        return ask_once(Path(paths[0]), "POST", target, body=text.encode(), headers={"Content-Type": content_type})
 
     @contextmanager
     def working(self) -> Iterator[None]:

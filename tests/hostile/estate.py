@@ -14,6 +14,8 @@ from modelyard.environments.tables import Environment, EnvironmentVersion
 from modelyard.jobs.tables import CustomJobRun, RunLog
 from modelyard.kernel.ids import new_id
 from modelyard.kernel.routing import Endpoint
+from modelyard.learning import preparing
+from modelyard.learning.tables import LearningModel, LearningPrediction, ModelStatus, PredictionStatus
 from modelyard.models.testing.tables import CustomModelTest, TestStatus
 from modelyard.operations.engine import Engine
 from modelyard.operations.tables import Operation
@@ -27,7 +29,7 @@ from tests.models.builders import a_model, a_version
 from tests.tasks.builders import a_task, a_task_version
 from tests.templates.builders import a_template
 
-CSV = b"age,city,churned\n31,Bern,yes\n45,Graz,no\n"
+CSV = b"age,city,churned\n" + b"31,Bern,yes\n45,Graz,no\n" * 6
 
 
 MARK = "mark-of-"
@@ -98,6 +100,7 @@ def an_estate(installation: Installation, name: str, organization: str) -> Estat
     _add_template(estate)
     _add_challenger(estate)
     _add_job(estate, installation)
+    _add_project(estate, installation)
     return estate
 
 
@@ -280,4 +283,37 @@ def _add_job(estate: Estate, installation: Installation) -> None:
         "customJobRunId": run["id"],
         "artifactId": artifact_id,
         "scheduleId": schedule["id"],
+    }
+
+
+def _add_project(estate: Estate, installation: Installation) -> None:
+    """A project with a model that counts as trained, and what that predicted."""
+    rows = "".join(f"{number},{estate.mark},{number % 3}.5\n" for number in range(20))
+    uploaded = estate.api.post(
+        "/datasets/fromFile/", files={"file": (f"{estate.mark}-rows.csv", f"age,city,y\n{rows}".encode(), "text/csv")}
+    )
+    application = installation.application
+    engine = Engine(application.database, application.parts, [*dataset_work.handlers(), *preparing.handlers()])
+    engine.run_until_idle()
+    body = {"projectName": estate.mark, "datasetId": _made(uploaded, 202)["catalogId"], "target": "y"}
+    project = _made(estate.api.post("/projects/", json=body), 202)
+    engine.run_until_idle()
+    models = f"/projects/{project['id']}/models/"
+    chain = {"tasks": [{"customTaskVersionId": estate.ids["customTaskVersionId"]}], "name": estate.mark}
+    model = _made(estate.api.post(models, json=chain), 202)
+    blob = store_bytes(application.parts.get(BlobStore), f"{estate.mark}\n".encode())  # type: ignore[type-abstract]
+    with application.database.write() as session:
+        row = session.get_one(LearningModel, model["id"])
+        row.status, row.ended_at = ModelStatus.COMPLETED.value, datetime.now(UTC)
+        row.log_digest, row.trained_workspace_id = blob.digest, row.workspace_id
+    predictions = f"{models}{model['id']}/predictions/"
+    prediction = _made(estate.api.post(predictions, json={"datasetId": body["datasetId"]}), 202)
+    with application.database.write() as session:
+        made = session.get_one(LearningPrediction, prediction["id"])
+        made.status, made.ended_at = PredictionStatus.COMPLETED.value, datetime.now(UTC)
+        made.result_digest, made.result_bytes = blob.digest, blob.size_bytes
+    estate.ids |= {
+        "projectId": project["id"],
+        "/projects/{projectId}/models/{modelId}": model["id"],
+        "predictionId": prediction["id"],
     }

@@ -12,22 +12,32 @@ from modelyard.app import build
 from modelyard.compute.process_executor import ProcessExecutor
 from modelyard.jobs.runs import work
 from modelyard.kernel.settings import Settings
+from modelyard.learning import training
+from modelyard.learning.table_files import TableStore
 
 PLACES: dict[str, tuple[Any, str, bool]] = {
     "preparing": (work, "ensure_image", False),
     "workload written": (ProcessExecutor, "start", False),
     "executing": (ProcessExecutor, "start", True),
     "concluding": (work, "keep_log", False),
-    "output stored": (work, "keep_artifacts", True),
+    "output stored": (work, "collect_files", True),
     "concluded": (ProcessExecutor, "remove", False),
 }
 """Where it dies: in this function of that module or class, before it or after it."""
+TRAINING_PLACES: dict[str, tuple[Any, str, bool]] = {
+    "making the table": (TableStore, "path", False),
+    "training written": (ProcessExecutor, "start", False),
+    "training": (ProcessExecutor, "start", True),
+    "measuring": (training, "evaluate", False),
+    "artifacts stored": (training, "collect_files", True),
+    "trained": (ProcessExecutor, "remove", False),
+}
 
 
 def main(settings: dict[str, Any], place: str) -> None:
     application = build(Settings(**{name: _path(name, value) for name, value in settings.items()}))
     if place:
-        owner, name, is_after = PLACES[place]
+        owner, name, is_after = (PLACES | TRAINING_PLACES)[place]
         setattr(owner, name, _deadly(getattr(owner, name), is_after=is_after))
     engine = application.engine()
     signal.signal(signal.SIGTERM, lambda *_: engine.stop())

@@ -49,9 +49,21 @@ class Lab:
 
     def a_dataset(self, lines: Sequence[str] | None = None, name: str = "churn.csv") -> str:
         content = "".join(f"{line}\n" for line in lines or churn_rows()).encode()
-        made = sent(self.api.post("/datasets/fromFile/", files={"file": (name, content)}), 202)
+        answer = self.api.post("/datasets/fromFile/", files={"file": (name, content)})
+        self.done(answer)
+        return str(sent(answer, 202)["catalogId"])
+
+    def done(self, answer: httpx.Response) -> None:
+        """Until what was asked for has ended, whoever does it."""
+        assert answer.status_code == 202, answer.text
         self.installation.run_operations()
-        return str(made["catalogId"])
+        path = answer.headers["Location"]
+
+        def has_ended() -> bool:
+            status = self.api.get(path)
+            return status.status_code == 303 or status.json()["status"] == "ERROR"
+
+        wait_until(has_ended, what=f"the end of {path}")
 
     def project_body(self, **fields: Any) -> dict[str, Any]:
         body = {"projectName": "Churn", "target": "churned"} | fields
@@ -61,27 +73,41 @@ class Lab:
 
     def a_project(self, **fields: Any) -> dict[str, Any]:
         """A project whose data are ready."""
-        made = sent(self.api.post("/projects/", json=self.project_body(**fields)), 202)
-        self.installation.run_operations()
-        return self.project(made)
+        answer = self.api.post("/projects/", json=self.project_body(**fields))
+        self.done(answer)
+        return self.project(sent(answer, 202))
 
     def project(self, project: Mapping[str, Any]) -> dict[str, Any]:
         return sent(self.api.get(f"/projects/{project['id']}/"), 200)
 
-    def a_task(self, code: str, target_type: str = "Binary", metadata: str | None = None, **fields: Any) -> str:
+    def a_task(
+        self,
+        code: str,
+        target_type: str = "Binary",
+        metadata: str | None = None,
+        requirements: str | None = None,
+        **fields: Any,
+    ) -> str:
         """A task with one version of this ``custom.py``; the id of the version."""
         task = sent(
             self.api.post("/customTasks/", json={"name": f"{target_type} task", "targetType": target_type} | fields),
             201,
         )
-        return self.a_task_version(task["id"], code, metadata)
+        return self.a_task_version(task["id"], code, metadata, requirements=requirements)
 
     def a_task_version(
-        self, task_id: str, code: str, metadata: str | None = None, environment_id: str | None = None
+        self,
+        task_id: str,
+        code: str,
+        metadata: str | None = None,
+        environment_id: str | None = None,
+        requirements: str | None = None,
     ) -> str:
         files = {"custom.py": textwrap.dedent(code).encode()}
         if metadata is not None:
             files["model-metadata.yaml"] = textwrap.dedent(metadata).encode()
+        if requirements is not None:
+            files["requirements.txt"] = requirements.encode()
         about = {"isMajorUpdate": "true", "baseEnvironmentId": environment_id or self.environment_id}
         fields = [*parts(files), *((name, (None, value)) for name, value in about.items())]
         return str(sent(self.api.post(f"/customTasks/{task_id}/versions/", files=fields), 201)["id"])

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,11 @@ COLUMNS: dict[str, tuple[pl.Series, str, list[Any]]] = {
     "some": (pl.Series([None, "ö\n", ""]), "text", [None, "ö\n", ""]),
     "nothing": (pl.Series([None, None, None]), "float64", ["nan", "nan", "nan"]),
     "day": (pl.Series([date(2024, 2, 29)] * 3), "text", ["2024-02-29"] * 3),
-    "moment": (pl.Series([datetime(2024, 2, 29, 12, 30)] * 3), "text", ["2024-02-29 12:30:00.000000"] * 3),
+    "moment": (
+        pl.Series([datetime(2024, 2, 29, 12, 30, tzinfo=UTC)] * 3).dt.replace_time_zone(None),
+        "text",
+        ["2024-02-29 12:30:00.000000"] * 3,
+    ),
     "kind": (pl.Series(["x", "y", "x"], dtype=pl.Categorical), "text", ["x", "y", "x"]),
 }
 
@@ -82,7 +86,7 @@ def test_a_table_is_written_once_and_can_be_made_again(tmp_path: Path, blobs: Bl
     assert read(folder) == {"a": ("int64", [1, 2])}
     before = (folder / "table.bin").stat().st_ino
     assert (store.path(digest) / "table.bin").stat().st_ino == before
-    future = datetime(2100, 1, 1)
+    future = datetime(2100, 1, 1, tzinfo=UTC)
     assert store.collect({str(folder)}, future) == 0
     assert store.collect(set(), future) == 1
     assert read(store.path(digest)) == {"a": ("int64", [1, 2])}

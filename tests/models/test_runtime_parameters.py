@@ -204,3 +204,20 @@ def _set(version: dict[str, Any]) -> dict[str, Any]:
 
 def _current(version: dict[str, Any]) -> dict[str, Any]:
     return {p["fieldName"]: p["currentValue"] for p in version["runtimeParameters"] if "currentValue" in p}
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (r'"\ud800"', "characters that no text has"),
+        (r'"a\0b"', "characters that no text has"),
+        ("1" + "0" * 30, "a whole number of more than 64 bits"),
+        ("1" + "0" * 400, "a whole number of more than 64 bits"),
+        ("1" + "0" * 5000, "cannot be read"),
+    ],
+)
+def test_values_that_nobody_could_store_are_refused(api: Api, model_id: str, value: str, told: str) -> None:
+    metadata = f"runtimeParameterDefinitions: [{{fieldName: A, type: numeric, defaultValue: {value}}}]"
+    answer = post_version(api, model_id, {"model-metadata.yaml": metadata.encode()})
+    assert answer.status_code == 422
+    assert told in answer.json()["errors"]["file"]

@@ -53,6 +53,13 @@ def test_what_a_file_defines_is_on_the_version(api: Api, task_id: str) -> None:
     assert a_task_version(api, task_id, {"custom.py": CODE})["hyperparameters"] == []
 
 
+def test_a_kind_of_which_nothing_is_said_takes_anything(api: Api, task_id: str) -> None:
+    content = b"hyperparameters: [{name: a, type: multi, values: {int: , string: {}}}]"
+    version = a_task_version(api, task_id, {"model-metadata.yaml": content})
+    assert version["hyperparameters"] == [{"name": "a", "type": "multi", "values": {"int": {}, "string": {}}}]
+    assert check_parameters(version["hyperparameters"], {"a": 5}) == ({"a": 5}, {})
+
+
 def test_a_model_has_none(api: Api) -> None:
     """What is wrong in a part of the file that only tasks have is no reason to refuse a model's version."""
     made = api.post(
@@ -111,9 +118,8 @@ FAULTS: list[tuple[Any, list[str]]] = [
 
 @pytest.mark.parametrize(("entries", "told"), FAULTS)
 def test_what_is_wrong_is_told(entries: Any, told: list[str]) -> None:
-    metadata = read_metadata(metadata_of(entries), "model-metadata.yaml")
     with pytest.raises(ValueError, match=r"^model-metadata\.yaml: ") as raised:
-        read_hyperparameters(metadata, "model-metadata.yaml")
+        read_hyperparameters({"hyperparameters": entries}, "model-metadata.yaml")
     for text in told:
         assert text in str(raised.value)
 

@@ -1,8 +1,9 @@
 """Finding what the user named: by id or by exact name."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from modelyard.cli.client import Api, Json
 from modelyard.cli.errors import CommandError, ExitCode, near_matches
@@ -25,13 +26,19 @@ class Kind:
     """The command that lists it, for hints."""
     by_part: bool = False
     """Whether a part of its name will do where only one has it: built-in environments have long names."""
+    only: tuple[str, str] | None = None
+    """What the list is asked for, where it has other kinds as well."""
+
+    def listed(self, api: Api, limit: int | None = None, **query: Any) -> Iterator[Json]:
+        """The entries of its list."""
+        return api.pages(self.path, page=self.page, limit=limit, **(dict([self.only]) if self.only else {}), **query)
 
 
 ENVIRONMENT = Kind("environment", "/executionEnvironments/", "searchFor", command="env list", by_part=True)
 DATASET = Kind("dataset", "/datasets/", "searchFor", id="datasetId", command="dataset list")
 CREDENTIAL = Kind("credential", "/credentials/", "search", id="credentialId", command="credential list")
 REPOSITORY = Kind("repository", "/remoteRepositories/", "searchFor", command="repository list")
-MODEL = Kind("model", "/customModels/", "searchFor", command="model list")
+MODEL = Kind("model", "/customModels/", "searchFor", command="model list", only=("customModelType", "inference"))
 TASK = Kind("task", "/customTasks/", "searchFor", command="task list")
 PROJECT = Kind("project", "/projects/", "searchFor", name="projectName", command="project list")
 JOB = Kind("job", "/customJobs/", "search", command="job list")
@@ -66,7 +73,7 @@ def find_if_any(api: Api, kind: Kind, text: str) -> Json | None:
             if error.code != ExitCode.NOT_FOUND:
                 raise
     query: Json = {kind.search: text} if kind.search else {}
-    listed = list(api.pages(kind.path, page=kind.page, **query))
+    listed = list(kind.listed(api, **query))
     same = [entry for entry in listed if entry[kind.name] == text]
     if not same and kind.by_part:
         same = [entry for entry in listed if text.lower() in str(entry[kind.name]).lower()]
@@ -86,7 +93,7 @@ def only_one(kind: Kind, text: str, found: Sequence[Json]) -> Json | None:
 
 
 def _not_found(api: Api, kind: Kind, text: str) -> CommandError:
-    names = [str(entry[kind.name]) for entry in api.pages(kind.path, page=kind.page, limit=_NEAR)]
+    names = [str(entry[kind.name]) for entry in kind.listed(api, limit=_NEAR)]
     near = " or ".join(map(repr, near_matches(text, names)))
     listing = f"modelyard {kind.command} shows what there is" if kind.command else None
     hint = f"did you mean {near}?" if near else listing

@@ -40,7 +40,7 @@ def list_models(
 ) -> None:
     """List the models that you may see."""
     is_deployed = None if deployed is None else str(deployed).lower()
-    found = connect().pages(MODEL.path, limit=limit, searchFor=search, isDeployed=is_deployed, orderBy="-updated")
+    found = MODEL.listed(connect(), limit=limit, searchFor=search, isDeployed=is_deployed, orderBy="-updated")
     columns: list[Column] = [
         ("id", "id"),
         ("name", "name"),

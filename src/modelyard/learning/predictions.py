@@ -50,6 +50,7 @@ from modelyard.workspaces.tables import Workspace
 PREDICT = "learningModel.predict"
 LABEL = "prediction"
 WATCH_S = 10.0
+MAX_LAUNCHES = 3
 ROWS_AT_ONCE = 50_000
 
 
@@ -182,10 +183,12 @@ def advance(work: Work) -> None:
         seen = executor.observe(row.workload_id)
         if seen.is_alive:
             raise Waiting(WATCH_S)
-        if seen.state is State.ABSENT:  # whoever was to start it ended just before
+        executor.stop(row.workload_id, 0)
+        is_lost = seen.state is State.LOST and row.launches < MAX_LAUNCHES
+        if seen.state is State.ABSENT or is_lost:  # whoever was to start it ended just before, or the machine restarted
+            executor.remove(row.workload_id)
             _launch(work, row)
             continue
-        executor.stop(row.workload_id, 0)
         _conclude(work, row, seen)
 
 
@@ -199,7 +202,7 @@ def _launch(work: Work, row: LearningPrediction) -> None:
         spec = image_spec(session, blobs, session.get_one(EnvironmentVersion, model.environment_version_id), base)
     image = ensure_image(work, spec, work.say)
     table = work.parts.get(TableStore).path(row.table_digest)
-    workload_id = row.workload_id or new_id()
+    workload_id = new_id()
     workload = Workload(
         id=workload_id,
         kind=Kind.RUN,
@@ -230,7 +233,9 @@ def _launch(work: Work, row: LearningPrediction) -> None:
         labels={LABEL: row.id},
     )
     with work.unit() as session:
-        _locked(session, row.id).workload_id = workload_id
+        locked = _locked(session, row.id)
+        locked.workload_id = workload_id
+        locked.launches += 1
     work.checkpoint()
     executor.start(workload)
 

@@ -108,6 +108,7 @@ class LearningModel(Base):
     reason: Mapped[str | None] = mapped_column(Text)
     operation_id: Mapped[str | None] = mapped_column(Id)
     workload_id: Mapped[str | None] = mapped_column(String(64))
+    launches: Mapped[int] = mapped_column(default=0)
     log_digest: Mapped[str | None] = mapped_column(String(64), index=True)
     log_first_offset: Mapped[int] = mapped_column(BigInteger, default=0)
     started_at: Mapped[datetime | None]
@@ -152,6 +153,7 @@ class LearningPrediction(Base):
     reason: Mapped[str | None] = mapped_column(Text)
     operation_id: Mapped[str | None] = mapped_column(Id)
     workload_id: Mapped[str | None] = mapped_column(String(64))
+    launches: Mapped[int] = mapped_column(default=0)
     ended_at: Mapped[datetime | None]
     row_count: Mapped[int | None] = mapped_column(BigInteger)
     result_digest: Mapped[str | None] = mapped_column(String(64), index=True)

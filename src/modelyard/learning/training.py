@@ -44,9 +44,11 @@ from modelyard.workspaces.tables import Workspace
 LABEL = "training"
 LOOK_AGAIN_S = 30.0
 WATCH_S = 10.0
+"""A training that waits is woken when its turn comes, one under way when its workload ends; so often in any case."""
 END_GRACE_S = 10.0
 STOP_WAIT_S = 15.0
-"""A training that waits is woken when its turn comes, one under way when its workload ends; so often in any case."""
+MAX_LAUNCHES = 3
+"""A training touches nothing outside, so one whose supervisor was killed begins anew, but not for ever."""
 
 
 def handlers() -> list[Handler]:
@@ -147,7 +149,8 @@ def _launch(work: Work, project: Project, model: LearningModel) -> None:
         row.status = ModelStatus.TRAINING.value
         row.workload_id = workload_id
         row.image_digest = digest
-        row.started_at = datetime.now(UTC)
+        row.started_at = row.started_at or datetime.now(UTC)
+        row.launches += 1
     work.checkpoint()  # a controller that was away for long must not start what another has taken over
     executor.start(workload)
 
@@ -196,12 +199,15 @@ def _watch(work: Work, project: Project, model: LearningModel) -> None:
     seen = executor.observe(workload_id)
     if seen.is_alive:
         raise Waiting(WATCH_S)
-    if seen.state is State.ABSENT:  # whoever was to start it ended just before
+    executor.stop(workload_id, 0)  # kills what a lost one may have left
+    is_lost = seen.state is State.LOST and model.launches < MAX_LAUNCHES
+    if seen.state is State.ABSENT or is_lost:  # whoever was to start it ended just before, or the machine restarted
         with work.unit() as session:
             row = _locked(session, model.id)
-            row.status, row.workload_id = ModelStatus.PREPARING.value, None
+            if row.workload_id == workload_id:
+                row.status, row.workload_id = ModelStatus.PREPARING.value, None
+        _clear(work, workload_id)
         return
-    executor.stop(workload_id, 0)  # kills what a lost one may have left
     _conclude(work, project, model, seen)
 
 
@@ -239,8 +245,7 @@ def _conclude(work: Work, project: Project, model: LearningModel, seen: Observat
             _complete(session, settings, project, row, result, evaluation, artifacts)
     if evaluation is not None:
         _keep_transforms(work, project, model, folder)
-    executor.remove(workload_id)
-    shutil.rmtree(_plan_folder(settings, workload_id), ignore_errors=True)
+    _clear(work, workload_id)
 
 
 def _why_it_failed(seen: Observation, result: Result | None, model: LearningModel) -> str | None:
@@ -336,8 +341,13 @@ def _end_early(work: Work, status: ModelStatus, reason: str) -> None:
             row.log_digest, row.log_first_offset = kept["digest"], kept["first_offset"]
             _finish(session, settings, row, status, reason)
     if model.workload_id is not None:
-        executor.remove(model.workload_id)
-        shutil.rmtree(_plan_folder(settings, model.workload_id), ignore_errors=True)
+        _clear(work, model.workload_id)
+
+
+def _clear(work: Work, workload_id: str) -> None:
+    """Removes what is left of a workload that is over."""
+    work.parts.get(Executor).remove(workload_id)  # type: ignore[type-abstract]
+    shutil.rmtree(_plan_folder(work.parts.get(Settings), workload_id), ignore_errors=True)
 
 
 def _locked(session: Session, model_id: str) -> LearningModel:
@@ -349,6 +359,17 @@ def _locked(session: Session, model_id: str) -> LearningModel:
 
 def _plan_folder(settings: Settings, workload_id: str) -> Path:
     return settings.data_dir / "trainings" / workload_id
+
+
+def remove_plans(settings: Settings, executor: Executor, older_than: datetime) -> int:
+    """Removes the plans of workloads that are gone; whoever was to do it may have ended just then."""
+    folder = settings.data_dir / "trainings"
+    living = set(executor.ids())
+    left = [one for one in folder.iterdir() if one.name not in living] if folder.is_dir() else []
+    old = [one for one in left if one.stat().st_mtime < older_than.timestamp()]
+    for one in old:
+        shutil.rmtree(one, ignore_errors=True)
+    return len(old)
 
 
 def _write_readable(path: Path, content: bytes) -> None:

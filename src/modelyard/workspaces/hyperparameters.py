@@ -12,6 +12,8 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
+from modelyard.workspaces.metadata_file import INT64
+
 Scalar = str | bool | int | float
 SingleType = Literal["int", "float", "select", "string"]
 HyperparameterType = Literal["int", "float", "select", "string", "multi"]
@@ -19,7 +21,6 @@ HyperparameterType = Literal["int", "float", "select", "string", "multi"]
 MAX_HYPERPARAMETERS = 100
 MAX_TEXT_LENGTH = 4096
 MAX_NAMED = 20
-INT64 = range(-(2**63), 2**63)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 _EXPONENT = re.compile(r"[-+]?\d+[eE]")
 _SINGLE_TYPES: tuple[str, ...] = get_args(SingleType)
@@ -35,7 +36,7 @@ _KEYS_OF = {
 """What each type may have beside a name, a default and a description."""
 
 
-class Choice(msgspec.Struct, kw_only=True, omit_defaults=True):
+class AllowedValues(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What values of one kind may be."""
 
     min: int | float | None = None
@@ -50,15 +51,15 @@ class Hyperparameter(msgspec.Struct, kw_only=True, omit_defaults=True):
     type: HyperparameterType
     min: int | float | None = None
     max: int | float | None = None
-    values: list[Scalar] | dict[SingleType, Choice] | None = None
+    values: list[Scalar] | dict[SingleType, AllowedValues] | None = None
     default: Scalar | None = None
     description: str | None = None
 
-    def choices(self) -> dict[str, Choice]:
+    def choices(self) -> dict[str, AllowedValues]:
         """What its values may be, by their kinds: one kind, unless it is a ``multi``."""
         if isinstance(self.values, dict):
             return {str(kind): choice for kind, choice in self.values.items()}
-        return {self.type: Choice(min=self.min, max=self.max, values=self.values)}
+        return {self.type: AllowedValues(min=self.min, max=self.max, values=self.values)}
 
 
 def read_hyperparameters(metadata: dict[str, Any], file_name: str) -> list[Hyperparameter]:
@@ -75,7 +76,7 @@ def read_hyperparameters(metadata: dict[str, Any], file_name: str) -> list[Hyper
     for index, entry in enumerate(found):
         faults = _entry_faults(entry)
         if not faults:
-            hyperparameter = msgspec.convert(entry, Hyperparameter)
+            hyperparameter = msgspec.convert(_complete(entry), Hyperparameter)
             faults = _default_faults(hyperparameter)
             if any(other.name == hyperparameter.name for other in read):
                 faults.append(f"name {hyperparameter.name!r} is defined twice")
@@ -136,7 +137,7 @@ def _value_fault(definition: Hyperparameter, value: object) -> str | None:
     return " or ".join(f"{fault}" for fault in faults.values())
 
 
-def _kind_fault(kind: str, choice: Choice, value: object) -> str | None:
+def _kind_fault(kind: str, choice: AllowedValues, value: object) -> str | None:
     """What is wrong with a value of one kind."""
     if kind == "int":
         if not isinstance(value, int) or isinstance(value, bool) or value not in INT64:
@@ -157,7 +158,7 @@ def _kind_fault(kind: str, choice: Choice, value: object) -> str | None:
     return text_fault(value)
 
 
-def _bounds_fault(choice: Choice, value: Any) -> str | None:
+def _bounds_fault(choice: AllowedValues, value: Any) -> str | None:
     if choice.min is not None and value < choice.min:
         return f"{value} is below min {choice.min}"
     if choice.max is not None and value > choice.max:
@@ -208,7 +209,7 @@ def _multi_faults(entry: dict[Any, Any]) -> list[str]:
         if not isinstance(kind, str) or kind not in _SINGLE_TYPES:
             faults.append(f"values: {shown(kind)} is none of {', '.join(_SINGLE_TYPES)}")
         elif choice is None and kind != "select":
-            kinds[kind] = {}
+            continue  # anything of the kind
         elif not isinstance(choice, dict):
             faults.append(f"values.{kind} must be a map such as {{min: 1}}, not {shown(choice)}")
         else:
@@ -249,6 +250,12 @@ def _select_faults(values: Any) -> list[str]:
         if any(_is_same(value, other) for other in values[:index]):
             faults.append(f"values[{index}] {shown(value)} stands there twice")
     return faults
+
+
+def _complete(entry: dict[str, Any]) -> dict[str, Any]:
+    """A ``multi`` may name a kind and say nothing of it."""
+    values = entry.get("values")
+    return entry | {"values": {kind: it or {} for kind, it in values.items()}} if isinstance(values, dict) else entry
 
 
 def _default_faults(definition: Hyperparameter) -> list[str]:

@@ -1,11 +1,14 @@
 """The YAML file that describes a workspace (``model-metadata.yaml``, ``metadata.yaml``), read without trust."""
 
+import re
 from typing import Any
 
 import yaml
 
 MAX_BYTES = 64 * 1024
 MAX_NODES = 5_000
+INT64 = range(-(2**63), 2**63)
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 class MetadataError(ValueError):
@@ -13,7 +16,7 @@ class MetadataError(ValueError):
 
 
 class _Loader(yaml.SafeLoader):
-    """Stops at a file of too many values as soon as it meets them."""
+    """Stops at the first value that nobody could store or send, and at too many of them, as soon as it meets them."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -24,7 +27,19 @@ class _Loader(yaml.SafeLoader):
         if self._met > MAX_NODES:
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call] # untyped in types-pyyaml
             raise yaml.MarkedYAMLError(problem=f"more than {MAX_NODES} values", problem_mark=mark)
-        return super().compose_node(parent, index)
+        node = super().compose_node(parent, index)
+        if isinstance(node, yaml.ScalarNode) and _NO_TEXT.search(node.value):
+            raise yaml.MarkedYAMLError(problem="characters that no text has", problem_mark=node.start_mark)
+        return node
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        value: int = super().construct_yaml_int(node)
+        if value not in INT64:
+            raise yaml.MarkedYAMLError(problem="a whole number of more than 64 bits", problem_mark=node.start_mark)
+        return value
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 def read_metadata(content: bytes, file_name: str) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from modelyard.workspaces.hyperparameters import INT64, MAX_NAMED, shown
+from modelyard.workspaces.hyperparameters import MAX_NAMED, shown
+from modelyard.workspaces.metadata_file import INT64
 
 Side = Literal["input_requirements", "output_requirements"]
 Field = Literal["data_types", "sparse", "number_of_columns", "contains_missing"]
@@ -41,7 +42,7 @@ _ALONE = frozenset({"EQUALS", "IN"})
 """Conditions on the number of columns that say it all, so that there is no other one beside them."""
 
 
-class Requirement(msgspec.Struct, kw_only=True):
+class TypeRequirement(msgspec.Struct, kw_only=True):
     """One line: ``value`` is a list where the file has one."""
 
     field: Field
@@ -52,8 +53,8 @@ class Requirement(msgspec.Struct, kw_only=True):
 class TypeSchema(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What a file does not say is left out; the defaults of C.7 hold then."""
 
-    input_requirements: list[Requirement] | None = None
-    output_requirements: list[Requirement] | None = None
+    input_requirements: list[TypeRequirement] | None = None
+    output_requirements: list[TypeRequirement] | None = None
 
 
 def read_type_schema(metadata: dict[str, Any], file_name: str, target_type: str) -> TypeSchema | None:
