@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import builds, csv_scoring, jobs, lists, pulls, serving, startup, versions
+from benchmarks import builds, csv_scoring, jobs, lists, pulls, serving, startup, training, versions
 from benchmarks.figures import Result, Skipped, save, show
 
 BENCHMARKS: dict[str, Callable[[], list[Result]]] = {
@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, Callable[[], list[Result]]] = {
     "builds": builds.measure,
     "csv": csv_scoring.measure,
     "jobs": jobs.measure,
+    "training": training.measure,
     "serving": serving.measure,
 }
 

@@ -9,8 +9,8 @@ import pytest
 
 from modelyard.compute.log_keeping import keep_log
 from modelyard.compute.logs import without_times
-from modelyard.jobs.runs import keeping
 from modelyard.storage.blobs import BlobStore
+from modelyard.workspaces import collecting
 from modelyard.workspaces.collecting import Limits, collect_files
 from tests.jobs.builders import Workshop, path_of
 
@@ -91,7 +91,7 @@ def test_what_is_exchanged_after_it_was_listed_is_not_followed(
     (output / "folder").mkdir(parents=True)
     for name in ("became_link", "became_pipe", "folder/file", "gone", "stays"):
         (output / name).write_text("x")
-    store = keeping._store
+    store = collecting._store
 
     def exchange(*arguments: Any) -> Any:
         name = arguments[2]
@@ -103,7 +103,7 @@ def test_what_is_exchanged_after_it_was_listed_is_not_followed(
             os.mkfifo(name, dir_fd=arguments[1])
         return store(*arguments)
 
-    monkeypatch.setattr(keeping, "_store", exchange)
+    monkeypatch.setattr(collecting, "_store", exchange)
     kept, said = keep(blobs, tmp_path / "work")
     assert kept == ["stays"]
     assert len(said) == 4
@@ -140,7 +140,7 @@ def test_a_tree_without_end_is_left_after_so_many_names(
     blobs: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever it is made of: empty folders, and files that cannot be kept, are not kept in mind either."""
-    monkeypatch.setattr(keeping, "MAX_SCANNED", 50)
+    monkeypatch.setattr(collecting, "MAX_SCANNED", 50)
     for branch in "ab":
         for number in range(40):
             (tmp_path / "output" / branch / f"{number:02}").mkdir(parents=True)
@@ -165,7 +165,7 @@ def test_a_file_that_grows_while_it_is_read_is_not_kept(
             end.truncate(1 << 20)
         return found
 
-    monkeypatch.setattr(keeping.os, "fstat", grow)
+    monkeypatch.setattr(collecting.os, "fstat", grow)
     kept, said = keep(blobs, tmp_path, total_bytes=1000)
     assert kept == []
     assert "grows while it is read" in said[0]

@@ -37,15 +37,12 @@ def churn_rows(count: int = 120) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Lab:
-    """An API with projects, as one user sees it, and the environment that tasks run in."""
+class Bench:
+    """An API with projects, as one user sees it, and the environment that tasks run in. Somebody else's controller
+    works."""
 
-    installation: Installation
     api: Api
     environment_id: str
-
-    def as_(self, api: Api) -> "Lab":
-        return Lab(self.installation, api, self.environment_id)
 
     def a_dataset(self, lines: Sequence[str] | None = None, name: str = "churn.csv") -> str:
         content = "".join(f"{line}\n" for line in lines or churn_rows()).encode()
@@ -56,7 +53,6 @@ class Lab:
     def done(self, answer: httpx.Response) -> None:
         """Until what was asked for has ended, whoever does it."""
         assert answer.status_code == 202, answer.text
-        self.installation.run_operations()
         path = answer.headers["Location"]
 
         def has_ended() -> bool:
@@ -148,6 +144,20 @@ class Lab:
         answer = self.api.get(path_of(model) + "log/")
         assert answer.status_code == 200, answer.text
         return str(answer.text)
+
+
+@dataclass(frozen=True)
+class Lab(Bench):
+    """A bench in an installation of its own."""
+
+    installation: Installation
+
+    def as_(self, api: Api) -> "Lab":
+        return Lab(api, self.environment_id, self.installation)
+
+    def done(self, answer: httpx.Response) -> None:
+        self.installation.run_operations()
+        super().done(answer)
 
     @contextmanager
     def working(self) -> Iterator[None]:

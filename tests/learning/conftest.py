@@ -19,7 +19,7 @@ def a_lab(an_installation: Callable[..., Installation], shared_images: dict[str,
         installation = an_installation(**(shared_images | settings))
         found = installation.api.get("/executionEnvironments/").json()["data"]
         environment_id = next(str(one["id"]) for one in found if SCIKIT_LEARN in one["name"])
-        return Lab(installation, installation.api, environment_id)
+        return Lab(installation.api, environment_id, installation)
 
     return make
 
