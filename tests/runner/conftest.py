@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.runner.running import RunningRunner, StartRunner, a_code_folder
+from tests.runner.training import Commands
 
 
 @contextmanager
@@ -44,3 +45,11 @@ def start_shared_runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
     """Starts runners that end with the module."""
     with _starter(tmp_path_factory.mktemp("runner")) as start:
         yield start
+
+
+@pytest.fixture(scope="module")
+def commands() -> Iterator[Commands]:
+    """Runs commands of the runner quickly."""
+    runs = Commands()
+    yield runs
+    runs.stop()

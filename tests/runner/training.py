@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 
 KINDS = {"i": "int64", "f": "float64", "b": "bool"}
 EXAMPLES = Path(__file__).parents[2] / "examples" / "tasks"
@@ -60,8 +61,6 @@ class Task:
 
 def an_example(name: str, kind: str = "estimator", **parameters: Any) -> Task:
     """A shipped task, with the defaults of its hyperparameters and its type schema."""
-    import yaml  # noqa: PLC0415
-
     metadata = yaml.safe_load((EXAMPLES / name / "model-metadata.yaml").read_text())
     defaults = {one["name"]: one["default"] for one in metadata["hyperparameters"]}
     return Task(EXAMPLES / name, kind, {**defaults, **parameters}, metadata.get("typeSchema"))
@@ -176,16 +175,37 @@ def a_plan(
     }
 
 
-def train(folder: Path, plan: dict[str, Any], output: str = "output") -> Training:
-    """Run the command."""
-    path = folder / f"{output}.plan.json"
-    path.write_text(json.dumps(plan))
-    arguments = ["train", "--plan", str(path), "--output", str(folder / output)]
-    done = run_command(*arguments)
-    return Training(folder / output, plan, done.returncode, done.stdout, done.stderr)
+class Commands:
+    """Runs commands of the runner in forks of one process."""
+
+    def __init__(self) -> None:
+        program = [sys.executable, str(Path(__file__).with_name("forking.py"))]
+        self._process = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def run(self, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run one to its end; `folder` gets its log."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        log, errors = folder / "log", folder / "errors"
+        told = {"arguments": arguments, "log": str(log), "errors": str(errors)}
+        self._process.stdin.write(json.dumps(told) + "\n")
+        self._process.stdin.flush()
+        code = int(self._process.stdout.readline())
+        return subprocess.CompletedProcess(arguments, code, log.read_text(), errors.read_text())
+
+    def train(self, folder: Path, plan: dict[str, Any], output: str = "output") -> Training:
+        """Train as a plan says."""
+        path = folder / f"{output}.plan.json"
+        path.write_text(json.dumps(plan))
+        done = self.run(folder, "train", "--plan", str(path), "--output", str(folder / output))
+        return Training(folder / output, plan, done.returncode, done.stdout, done.stderr)
+
+    def stop(self) -> None:
+        """End the process."""
+        self._process.communicate(timeout=TIME_LIMIT_S)
 
 
 def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of the runner to its end."""
+    """Run a command of the runner in a process of its own."""
     command = [sys.executable, "-m", "modelyard_runner", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIME_LIMIT_S)

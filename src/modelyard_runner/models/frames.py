@@ -100,3 +100,8 @@ def frame_of_csv(body: bytes) -> pd.DataFrame:
     if not len(frame):
         raise Refusal(422, "The data has no rows, only a header line.")
     return frame
+
+
+def texts_of_csv(body: bytes, names: list[str]) -> pd.DataFrame:
+    """Some columns of a CSV body that `frame_of_csv` has read, as the texts they are written as."""
+    return pd.read_csv(io.BytesIO(body), usecols=names, dtype=str)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from modelyard_runner.models.frames import texts_of_csv
 from modelyard_runner.models.hooks import Hooks
 from modelyard_runner.models.structured import TableModel
 from modelyard_runner.problems import LoadError, Refusal, listing
@@ -29,6 +30,7 @@ from modelyard_runner.tasks.specification import (
 )
 from modelyard_runner.tasks.values import Value
 from modelyard_runner.wire.outputs import Predictions
+from modelyard_runner.wire.payload import Form, Payload
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,15 @@ class ChainModel(TableModel):
     def __init__(self, chain: Chain, target: Target) -> None:
         super().__init__(Hooks(), target)
         self._chain = chain
+        self._texts = [feature.name for feature in chain.specification.features if feature.kind == "text"]
+
+    def frame_of(self, payload: Payload) -> Any:
+        frame = super().frame_of(payload)
+        if payload.form is Form.JSON:
+            return frame
+        # a column of texts may hold nothing but numbers this time, and 0150 is not 150
+        numbers = [name for name in self._texts if name in frame.columns and frame[name].dtype.kind in "iuf"]
+        return frame.assign(**texts_of_csv(payload.body, numbers)) if numbers else frame
 
     def predict(self, frame: Any) -> Predictions:
         try:

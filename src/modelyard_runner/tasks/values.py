@@ -42,6 +42,15 @@ def shape_text(value: Value) -> str:
     return f"{row_count(value):,} rows × {len(column_names(value)):,} columns"  # noqa: RUF001  as mathematics writes it
 
 
+def part(value: Value, start: int, stop: int) -> Value:
+    """Some of the rows, numbered from 0; the value itself when those are all."""
+    if start == 0 and stop >= row_count(value):
+        return value
+    if isinstance(value, Sparse):
+        return Sparse(value.matrix[start:stop], value.names)
+    return value.iloc[start:stop].reset_index(drop=True)
+
+
 def given(value: Value, *, as_matrix: bool) -> Any:
     """A value as a task gets it, which may write to it.
 
@@ -68,6 +77,8 @@ def taken(result: Any, rows: int, names: list[str] | None = None) -> Value:
         raise TaskError(f"transform returned an array of {len(result.shape)} dimensions; it has to be a table")
     if result.shape[0] != rows:
         raise TaskError(f"transform returned {result.shape[0]:,} rows for {rows:,} rows of input")
+    if result.shape[1] == 0:
+        raise TaskError("transform returned no columns")
     if isinstance(result, pd.DataFrame):
         return _of_frame(result)
     if names is None or len(names) != result.shape[1]:

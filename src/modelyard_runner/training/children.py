@@ -156,7 +156,8 @@ class Children:
         *lines, rest = child.received.split(b"\n")
         child.received = bytearray(rest)
         for line in lines:
-            self._take(child, json.loads(line))
+            with suppress(ValueError):  # what a task itself wrote there is nothing to be told
+                self._take(child, json.loads(line))
 
     def _take(self, child: Child, message: Message) -> None:
         if "begin" in message:

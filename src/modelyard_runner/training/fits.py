@@ -14,17 +14,16 @@ import numpy as np
 import pandas as pd
 
 from modelyard_runner.problems import listing
-from modelyard_runner.target import Target, TargetType
+from modelyard_runner.target import TargetType
 from modelyard_runner.tasks.calibration import CALIBRATION_FILE, Calibration
-from modelyard_runner.tasks.chain import calibrated
 from modelyard_runner.tasks.code import FittedTask, TaskCode
 from modelyard_runner.tasks.faults import TaskError
 from modelyard_runner.tasks.specification import TaskSpecification
-from modelyard_runner.tasks.values import Sparse, Value, column_names, shape_text
+from modelyard_runner.tasks.values import Sparse, Value, column_names, part, row_count, shape_text
+from modelyard_runner.training.outputs import block_rows, prediction_matrix, width
 from modelyard_runner.training.plan import FINAL, Fit, Plan
 from modelyard_runner.training.storage import load_value, save_value
 from modelyard_runner.training.tables import Table
-from modelyard_runner.wire.outputs import Predictions
 
 SEED = 0
 """Where a task does not seed its random numbers itself, numpy's and Python's own begin here at every `fit`."""
@@ -186,19 +185,24 @@ class FitRun:
     def _predict(self, fitted: FittedTask, rows: Rows) -> None:
         place = len(self.plan.tasks) - 1
         self._begin(place, "predict")
-        if self.plan.calibrates:
-            scores = prediction_matrix(self.plan.target, fitted.predict(rows.train))
+        scores = self._scores(fitted, rows.train) if self.plan.calibrates else None
+        start_s = time.perf_counter()
+        matrix = np.empty(0) if rows.score is None else self._scores(fitted, rows.score)
+        self.predict_s = time.perf_counter() - start_s
+        if scores is not None:
             calibration = Calibration.of(scores[:, 0])
             calibration.save(self.work)
-        start_s = time.perf_counter()
-        predictions = None if rows.score is None else fitted.predict(rows.score)
-        if predictions is not None and self.plan.calibrates:
-            predictions = calibrated(predictions, calibration)
-        self.predict_s = time.perf_counter() - start_s
-        matrix = np.empty(0) if predictions is None else prediction_matrix(self.plan.target, predictions)
+            matrix = calibration.apply(matrix)
         (self.work / "predictions.bin").write_bytes(matrix.tobytes())
-        self.reports[-1].columns = len(self.plan.target.labels) if self.plan.target.is_classification else 1
+        self.reports[-1].columns = width(self.plan.target)
         self._done(place, "predict", self.predict_s)
+
+    def _scores(self, fitted: FittedTask, value: Value) -> Any:
+        """The checked predictions of all rows, scored in blocks."""
+        target, step = self.plan.target, block_rows(self.plan.target)
+        starts = range(0, row_count(value), step)
+        blocks = [prediction_matrix(target, fitted.predict(part(value, start, start + step))) for start in starts]
+        return np.concatenate(blocks)
 
     def _keep(self) -> None:
         """Bring what the fit made to where it is looked for; each thing is whole when it appears."""
@@ -230,12 +234,6 @@ class FitRun:
         tasks = self.plan.tasks
         sys.stdout.write(f"[{self.fit.id}] task {place + 1} of {len(tasks)}, {tasks[place].name}: {what}\n")
         sys.stdout.flush()
-
-
-def prediction_matrix(target: Target, predictions: Predictions) -> Any:
-    """Predictions as the files hold them: a row each; of a binary target the probability of the positive class."""
-    matrix = np.array(predictions.rows, dtype=np.float64).reshape(len(predictions.rows), -1)
-    return matrix if target.kind is TargetType.MULTICLASS else np.ascontiguousarray(matrix[:, :1])
 
 
 def _classes(plan: Plan, kind: str) -> list[Any]:

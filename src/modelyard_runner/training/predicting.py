@@ -7,11 +7,10 @@ from modelyard_runner.models.backend import CHAIN_FILE
 from modelyard_runner.problems import LoadError, Refusal
 from modelyard_runner.tasks.chain import Chain, read_chain
 from modelyard_runner.tasks.faults import TaskError
-from modelyard_runner.training.fits import prediction_matrix
+from modelyard_runner.training.outputs import block_rows, prediction_matrix
 from modelyard_runner.training.results import fault, write_result
 from modelyard_runner.training.tables import Table
 
-BLOCK_ROWS = 20_000
 PREDICTIONS_FILE = "predictions.bin"
 
 
@@ -36,8 +35,9 @@ def _score(chain_dir: Path, table: Table, output: Path) -> None:
     chain = Chain(specification)
     part = output / f"{PREDICTIONS_FILE}.part"
     with part.open("wb") as file:
-        for first in range(0, table.rows, BLOCK_ROWS):
-            rows = slice(first, min(first + BLOCK_ROWS, table.rows))
+        step = block_rows(specification.target)
+        for first in range(0, table.rows, step):
+            rows = slice(first, min(first + step, table.rows))
             predictions = chain.predict(table.frame(names, rows))
             file.write(prediction_matrix(specification.target, predictions).tobytes())
             sys.stdout.write(f"{rows.stop:,} of {table.rows:,} rows are scored\n")
