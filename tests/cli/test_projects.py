@@ -18,13 +18,14 @@ from tests.waiting import wait_until
 
 TASKS = Path(__file__).parents[2] / "examples" / "tasks"
 SHARE = """\
+import sys
 from pathlib import Path
 
 import pandas as pd
 
 
 def fit(X, y, output_dir, class_order, parameters, **kwargs):
-    print("fitting on", len(X), "rows")
+    sys.stdout.write(f"fitting on {len(X)} rows\\n")  # at once: fits run side by side
     if parameters["mood"] == "bad":
         raise ValueError("not today")
     if parameters["mood"] == "slow":
