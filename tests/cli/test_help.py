@@ -28,6 +28,7 @@ From a folder to predictions:
   dataset     Datasets: tables to test and score with.
   model       Custom models: push, build, test and share them.
   task        Custom tasks: code that fits and transforms, to train with.
+  project     Projects: train chains of tasks, compare and deploy.
   credential  Credentials: what code needs for other systems.
   repository  Remote repositories: Git and S3 to pull files from.
   registry    Registered models and their versions.
@@ -103,6 +104,31 @@ Commands:
   build-log  Print the log of the dependency build.
   share      Share this task, or show who has which role.
 """
+PROJECT_HELP = """\
+Usage: modelyard project [OPTIONS] COMMAND [ARGS]...
+
+  Projects: train chains of tasks, compare and deploy.
+
+Options:
+  -h, --help  Show this message and exit.
+
+Commands:
+  list         List the projects that you may see, newest first.
+  create       Make a project of a table and what is to be learned of it.
+  show         Show a project: its target, data and partitions.
+  update       Rename a project, or rank its models by another metric.
+  delete       Delete a project with its models; what was deployed stays.
+  share        Share this project, or show who has which role.
+  train        Train a chain of tasks: transforms, then an estimator.
+  leaderboard  Rank the models of a project, the best first.
+  models       List the models of a project, newest first.
+  model        Show a model: its chain, its metrics and what it took.
+  log          Print what tasks wrote in a training.
+  cancel       Cancel a training.
+  remove       Remove a model; what was deployed of it stays.
+  predict      Predict the rows of a table with a model, as CSV.
+  deploy       Deploy a model and wait until it answers.
+"""
 JOB_HELP = """\
 Usage: modelyard job [OPTIONS] COMMAND [ARGS]...
 
@@ -135,6 +161,7 @@ def test_help(alone: Terminal) -> None:
     assert alone.ok("--help").out == HELP
     assert alone.ok("model", "--help").out == MODEL_HELP
     assert alone.ok("task", "--help").out == TASK_HELP
+    assert alone.ok("project", "--help").out == PROJECT_HELP
     assert alone.ok("job", "--help").out == JOB_HELP
     assert alone("model").code == 2
 

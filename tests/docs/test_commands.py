@@ -24,6 +24,7 @@ STORIES = (
     "docs/events.md",
     "docs/jobs.md",
     "docs/notifications.md",
+    "docs/projects.md",
     "docs/repositories.md",
     "docs/tasks.md",
     "docs/templates.md",

@@ -18,9 +18,8 @@ def blocks(language: str) -> list[str]:
 
 
 def a_frame() -> pd.DataFrame:
-    frame = pd.DataFrame(
-        {"x": np.random.default_rng(2).normal(size=ROWS), "text": "a", "sold": ["no", "yes", "yes"] * 20}
-    )
+    sold = ["no", "yes", "yes"] * 20
+    frame = pd.DataFrame({"x": np.random.default_rng(2).normal(size=ROWS), "text": "a", "sold": sold})
     return frame.assign(price=frame["x"] * 2).assign(x=frame["x"].where(frame.index % 7 != 3))
 
 

@@ -22,6 +22,7 @@ COMMANDS: dict[str, Entry] = {
     "dataset": Entry("modelyard.cli.datasets:app", "Datasets: tables to test and score with.", STORY),
     "model": Entry("modelyard.cli.models:app", "Custom models: push, build, test and share them.", STORY),
     "task": Entry("modelyard.cli.tasks:app", "Custom tasks: code that fits and transforms, to train with.", STORY),
+    "project": Entry("modelyard.cli.projects:app", "Projects: train chains of tasks, compare and deploy.", STORY),
     "credential": Entry("modelyard.cli.credentials:app", "Credentials: what code needs for other systems.", STORY),
     "repository": Entry("modelyard.cli.repositories:app", "Remote repositories: Git and S3 to pull files from.", STORY),
     "registry": Entry("modelyard.cli.registry:app", "Registered models and their versions.", STORY),

@@ -5,14 +5,13 @@ from typing import Annotated
 
 import typer
 
-from modelyard.cli.client import UPLOAD_TIMEOUT, connect
-from modelyard.cli.errors import CommandError, ExitCode
-from modelyard.cli.following import upload_bar, wait_for
+from modelyard.cli.client import connect
+from modelyard.cli.following import wait_for
 from modelyard.cli.groups import AsJson, Yes, confirm, group
 from modelyard.cli.lookup import DATASET, find
 from modelyard.cli.screen import Column, done, plural, print_details, print_json, print_list, show_size, show_time
 from modelyard.cli.sharing import share_command
-from modelyard.cli.uploads import SentFile
+from modelyard.cli.uploads import NEW_DATASET, send_table
 
 app = group("Datasets: tables to test and score with.")
 
@@ -51,15 +50,9 @@ def upload(
     as_json: AsJson = False,
 ) -> None:
     """Upload a table as a new dataset, or as the next version of one."""
-    if not file.is_file():
-        raise CommandError(f"there is no file {file}", code=ExitCode.USAGE)
     api = connect()
-    path = (
-        f"{DATASET.path}{find(api, DATASET, to)['datasetId']}/versions/fromFile/" if to else f"{DATASET.path}fromFile/"
-    )
-    with upload_bar(f"Sending {file.name}", file.stat().st_size) as advance, SentFile(file, advance) as stream:
-        fields = [("file", (file.name, stream, "application/octet-stream"))]
-        accepted, location = api.start("POST", path, files=fields, timeout=UPLOAD_TIMEOUT)
+    path = f"{DATASET.path}{find(api, DATASET, to)['datasetId']}/versions/fromFile/" if to else NEW_DATASET
+    accepted, location = send_table(api, file, path)
     dataset = f"{DATASET.path}{accepted['catalogId']}/"
     if name:
         api.patch(dataset, {"name": name})

@@ -56,7 +56,12 @@ def deploy(
         body["predictionEnvironmentId"] = where["id"]
     if importance:
         body["importance"] = importance.value
-    made, location = api.start("POST", "/deployments/fromModelPackage/", body)
+    launch(api, "/deployments/fromModelPackage/", body, wait=wait, as_json=as_json)
+
+
+def launch(api: Api, path: str, body: Json, *, wait: bool, as_json: bool) -> None:
+    """Asks for a deployment, waits until it answers, and says where."""
+    made, location = api.start("POST", path, body)
     if wait:
         wait_for(api, location, f"Deploying {body['label']}")
     deployment = api.get(f"/deployments/{made['id']}/")
@@ -64,8 +69,12 @@ def deploy(
     if as_json:
         print_json(deployment | {"predictionUrl": url})
         return
+    title = f"{deployment['label']} ({made['id']})"
+    if deployment["status"] == "inactive":
+        print(f"{title} is inactive: modelyard deployment start {made['id']}")
+        return
     state = "is active" if wait else f"is {deployment['status']}: modelyard deployment show {made['id']}"
-    print(f"{deployment['label']} ({made['id']}) {state}.")
+    print(f"{title} {state}.")
     print(f"Predictions: {url}")
     print(f"Try it:      {curl_line(deployment)}")
 

@@ -9,11 +9,16 @@ from modelyard.cli.client import Api
 from modelyard.cli.errors import CommandError
 from modelyard.cli.screen import done, show_size
 
+STDOUT = Path("-")
 
-def save(api: Api, path: str, output: Path | None, *, as_json: bool) -> None:
-    """Writes a download to ``output``, ``-`` being stdout; without it to the name that the server gives."""
+
+def save(api: Api, path: str, output: Path | None, *, as_json: bool = False, quiet: bool = False) -> None:
+    """Writes a download to ``output``, ``-`` being stdout; without it to the name that the server gives.
+
+    ``quiet`` leaves it to the caller to tell.
+    """
     with api.stream("GET", api.url(path)) as response:
-        if output == Path("-"):
+        if output == STDOUT:
             for chunk in response.iter_bytes():
                 sys.stdout.buffer.write(chunk)
             sys.stdout.buffer.flush()
@@ -22,7 +27,9 @@ def save(api: Api, path: str, output: Path | None, *, as_json: bool) -> None:
         if output is None and target.exists():
             raise CommandError(f"{target} exists already", hint="choose another file with -o")
         size_bytes = write(response.iter_bytes(), target)
-    done(f"Saved {target} ({show_size(size_bytes)}).", {"file": str(target), "sizeBytes": size_bytes}, as_json=as_json)
+    if not quiet:
+        saved = {"file": str(target), "sizeBytes": size_bytes}
+        done(f"Saved {target} ({show_size(size_bytes)}).", saved, as_json=as_json)
 
 
 def write(chunks: Iterable[bytes], target: Path) -> int:

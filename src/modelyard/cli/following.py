@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
+    MofNCompleteColumn,
     Progress,
     SpinnerColumn,
     TextColumn,
@@ -69,6 +70,35 @@ def upload_bar(title: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
     ) as progress:
         task = progress.add_task(title, total=total_bytes)
         yield lambda count: progress.update(task, advance=count)
+
+
+@contextmanager
+def step_bar(title: str, *, quiet: bool = False) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar of steps done; the yielded function takes how many are, of how many, and which is under way.
+
+    Where there is no terminal, each change is a line instead.
+    """
+    if not quiet and not sys.stderr.isatty():
+        yield _step_lines()
+        return
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=stderr_console(quiet=quiet), transient=True) as progress:
+        task = progress.add_task(title, total=None)
+        yield lambda done, total, text: progress.update(
+            task, completed=done, total=total, description=f"{title}: {text}"
+        )
+
+
+def _step_lines() -> Callable[[int, int, str], None]:
+    told: list[str] = []
+
+    def tell(done: int, total: int, text: str) -> None:
+        line = f"{done}/{total} {text}"
+        if told[-1:] != [line]:
+            note(line)
+            told.append(line)
+
+    return tell
 
 
 def pauses() -> Iterator[None]:

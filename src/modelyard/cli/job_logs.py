@@ -13,8 +13,8 @@ from modelyard.cli.following import interruptible, patient, pauses, spinner
 from modelyard.cli.groups import AsJson
 from modelyard.cli.job_settings import Job
 from modelyard.cli.lookup import JOB, find
-from modelyard.cli.run_log import Line, RunLog, as_json_line
-from modelyard.cli.screen import note, print_json
+from modelyard.cli.run_log import Line, RunLog, print_as_json, print_log, print_text, print_with_time
+from modelyard.cli.screen import note
 
 UNHURRIED_S = 1.5
 """A wait is only worth a line in a terminal-less run's output when it takes longer."""
@@ -34,17 +34,10 @@ def logs(
     api = connect()
     path = run_path(api, find(api, JOB, job), run)
     if follow:
-        show = _as_json if as_json else _with_time if timestamps else print_text
+        show = print_as_json if as_json else print_with_time if timestamps else print_text
         follow_log(api, path, show, tail=tail, quiet=as_json)
         return
-    query: Json = {"timestamps": str(timestamps).lower()} | ({} if tail is None else {"tail": tail})
-    if as_json:
-        print_json({"log": api.text(f"{path}logs/", **query)})
-        return
-    with api.stream("GET", api.url(f"{path}logs/"), params=query) as response:
-        for chunk in response.iter_bytes():
-            sys.stdout.buffer.write(chunk)
-        sys.stdout.buffer.flush()
+    print_log(api, f"{path}logs/", tail=tail, timestamps=timestamps, as_json=as_json)
 
 
 def run_path(api: Api, job: Json, run: str | None) -> str:
@@ -64,7 +57,7 @@ def follow_log(api: Api, path: str, show: Callable[[Line], None], *, tail: int |
     come_back = f"Follow it: modelyard job logs {job_id} {run_id} -f; cancel it: modelyard job cancel {job_id} {run_id}"
     with interruptible(come_back, "the run"):
         _wait_to_begin(api, path, quiet=quiet)
-        for line in RunLog(api, path, tail).lines():
+        for line in RunLog(api, f"{path}logs/", tail).lines():
             show(line)
         return patient(lambda: api.get(path))
 
@@ -83,20 +76,3 @@ def _wait_to_begin(api: Api, path: str, *, quiet: bool) -> None:
             if is_long and text != told and not quiet and not sys.stderr.isatty():
                 note(text)
                 told = text
-
-
-def print_text(line: Line) -> None:
-    _write(line.text)
-
-
-def _with_time(line: Line) -> None:
-    _write(f"{line.time} {line.text}" if line.time else line.text)
-
-
-def _as_json(line: Line) -> None:
-    _write(as_json_line(line))
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()

@@ -8,10 +8,10 @@ from modelyard.cli.client import Api, Json, connect
 from modelyard.cli.errors import CommandError, ExitCode
 from modelyard.cli.following import interruptible, patient, pauses, spinner
 from modelyard.cli.groups import AsJson
-from modelyard.cli.job_logs import Run, follow_log, print_text, run_path
+from modelyard.cli.job_logs import Run, follow_log, run_path
 from modelyard.cli.job_settings import Job, Parameters, typed_values
 from modelyard.cli.lookup import JOB, find
-from modelyard.cli.run_log import Line
+from modelyard.cli.run_log import Line, print_text
 from modelyard.cli.screen import Column, done, note, plural, print_json, print_list, show_time
 
 INTERRUPTED, CANCELED = 124, 125

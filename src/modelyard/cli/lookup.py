@@ -40,6 +40,7 @@ CREDENTIAL = Kind("credential", "/credentials/", "search", id="credentialId", co
 REPOSITORY = Kind("repository", "/remoteRepositories/", "searchFor", command="repository list")
 MODEL = Kind("model", "/customModels/", "searchFor", command="model list", only=("customModelType", "inference"))
 TASK = Kind("task", "/customTasks/", "searchFor", command="task list")
+PROJECT = Kind("project", "/projects/", "searchFor", name="projectName", command="project list")
 JOB = Kind("job", "/customJobs/", "search", command="job list")
 REGISTERED_MODEL = Kind("registered model", "/registeredModels/", "search", command="registry list")
 DEPLOYMENT = Kind("deployment", "/deployments/", "search", name="label", page=100, command="deployment list")

@@ -1,14 +1,15 @@
-"""The log of a run, followed across broken connections and restarts of the server."""
+"""The log of a run or a training: so far, or followed across broken connections and restarts of the server."""
 
 import json
+import sys
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from modelyard.cli.client import Api
+from modelyard.cli.client import Api, Json
 from modelyard.cli.errors import CommandError
 from modelyard.cli.following import PATIENCE_S, is_away, pauses
-from modelyard.cli.screen import note
+from modelyard.cli.screen import note, print_json
 from modelyard.cli.server_events import Event, read_events
 
 STAMP_LENGTH = len("2026-01-01T00:00:00.000000Z ")
@@ -29,9 +30,9 @@ class RunLog:
     drops the oldest of a long log.
     """
 
-    def __init__(self, api: Api, run_path: str, tail: int | None = None) -> None:
+    def __init__(self, api: Api, log_path: str, tail: int | None = None) -> None:
         self._api = api
-        self._path = f"{run_path}logs/"
+        self._path = log_path
         self._tail = tail
         self._time = ""
         self._count = 0
@@ -109,5 +110,30 @@ def _line(data: str) -> Line:
     return Line(data[:STAMP_LENGTH].strip(), data[STAMP_LENGTH:].replace("\n", "\r"))
 
 
-def as_json_line(line: Line) -> str:
-    return json.dumps({"time": line.time or None, "text": line.text}, ensure_ascii=False)
+def print_log(api: Api, log_path: str, *, tail: int | None, timestamps: bool, as_json: bool) -> None:
+    """Prints what there is of a log now."""
+    query: Json = {"timestamps": str(timestamps).lower()} | ({} if tail is None else {"tail": tail})
+    if as_json:
+        print_json({"log": api.text(log_path, **query)})
+        return
+    with api.stream("GET", api.url(log_path), params=query) as response:
+        for chunk in response.iter_bytes():
+            sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
+
+
+def print_text(line: Line) -> None:
+    _write(line.text)
+
+
+def print_with_time(line: Line) -> None:
+    _write(f"{line.time} {line.text}" if line.time else line.text)
+
+
+def print_as_json(line: Line) -> None:
+    _write(json.dumps({"time": line.time or None, "text": line.text}, ensure_ascii=False))
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()

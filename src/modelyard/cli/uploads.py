@@ -5,6 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from modelyard.cli.client import UPLOAD_TIMEOUT, Api, Json
+from modelyard.cli.errors import CommandError, ExitCode
+from modelyard.cli.following import upload_bar
+from modelyard.cli.lookup import DATASET
+
+NEW_DATASET = f"{DATASET.path}fromFile/"
+
 
 class SentFile(io.RawIOBase):
     """A file that is opened when its first byte is wanted, so that a thousand of them hold no descriptor."""
@@ -48,3 +55,12 @@ class SentFile(io.RawIOBase):
         if self.file is not None:
             self.file.close()
             self.file = None
+
+
+def send_table(api: Api, file: Path, path: str = NEW_DATASET) -> tuple[Json, str]:
+    """Sends a table as a new dataset, or to another ``path``: the answer, and where to ask how its reading goes."""
+    if not file.is_file():
+        raise CommandError(f"there is no file {file}", code=ExitCode.USAGE)
+    with upload_bar(f"Sending {file.name}", file.stat().st_size) as advance, SentFile(file, advance) as stream:
+        fields = [("file", (file.name, stream, "application/octet-stream"))]
+        return api.start("POST", path, files=fields, timeout=UPLOAD_TIMEOUT)
