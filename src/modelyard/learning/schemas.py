@@ -122,9 +122,10 @@ class ChainTask(Schema):
 
 
 class FoldResponse(Schema):
-    """One training, and how good it was on the rows that it did not see."""
+    """One training on ``trainRows``, and how good it was on ``rows`` that it did not see."""
 
     id: str
+    train_rows: int | None
     rows: int
     metrics: dict[str, float | None]
     predict_seconds: float | None

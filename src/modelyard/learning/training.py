@@ -133,7 +133,11 @@ def _launch(work: Work, project: Project, model: LearningModel) -> None:
         image=image,
         code=work.parts.get(Checkouts).path(files),
         mounts=tuple(Mount(path, str(path)) for path in dict.fromkeys(mounted)),
-        environment={"MODELYARD_CODE_DIR": "{code}", "MODELYARD_OUTPUT_DIR": "{work}/" + OUTPUT_FOLDER},
+        environment={
+            "MODELYARD_CODE_DIR": "{code}",
+            "MODELYARD_OUTPUT_DIR": "{work}/" + OUTPUT_FOLDER,
+            "PYTHONHASHSEED": "0",  # or the order of a set would differ from training to training
+        },
         literals=surroundings_of(model.tasks).variables(),
         limits=Limits(
             memory_bytes=model.memory_bytes,
@@ -283,6 +287,7 @@ def _complete(
         {
             "id": fit.id,
             "rows": fit.rows,
+            "trainRows": fit.train_rows,
             "metrics": evaluation.by_fit.get(fit.id, {}),
             "predictSeconds": fit.predict_seconds,
             "peakMemory": fit.peak_memory_bytes,
