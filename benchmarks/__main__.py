@@ -18,7 +18,7 @@ BENCHMARKS: dict[str, Callable[[], list[Result]]] = {
     "builds": builds.measure,
     "csv": csv_scoring.measure,
     "jobs": jobs.measure,
-    "job lists": job_lists.measure,
+    "job-lists": job_lists.measure,
     "serving": serving.measure,
 }
 
