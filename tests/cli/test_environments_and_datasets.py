@@ -94,7 +94,7 @@ def test_an_environment_asks_for_values_and_code_on_it_finds_them(modelyard: Ter
     modelyard.ok("job", "update", "asked", "--metadata", "REGION=us")
     assert modelyard.ok("job", "run", "asked").out == "fruit in us\n"
     modelyard.ok("job", "push", folder, "--job", "asked", "--metadata", "TEAM=nuts")
-    assert "TEAM=nuts, REGION=us" in modelyard.ok("job", "show", "asked").out
+    assert "REGION=us, TEAM=nuts" in modelyard.ok("job", "show", "asked").out
 
     modelyard.ok("model", "create", "asked too", "--target-type", "Unstructured")
     values = ("--metadata", "TEAM=fruit", "--metadata", "REGION=eu")

@@ -107,8 +107,8 @@ def settled(
 
 
 def listed(values: Mapping[str, str] | None) -> list[RequiredMetadataValue]:
-    """Values as the wire lists them."""
-    return [RequiredMetadataValue(field_name=name, value=value) for name, value in (values or {}).items()]
+    """Values as the wire lists them, by name: databases keep the names of an object in an order of their own."""
+    return [RequiredMetadataValue(field_name=name, value=value) for name, value in sorted((values or {}).items())]
 
 
 def stored_keys(keys: Iterable[RequiredMetadataKey]) -> list[dict[str, str]]:

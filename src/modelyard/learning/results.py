@@ -21,8 +21,8 @@ class TaskResult(msgspec.Struct, rename="camel"):
 class FitResult(msgspec.Struct, rename="camel"):
     id: str
     rows: int
-    train_rows: int | None = None
     tasks: list[TaskResult]
+    train_rows: int | None = None
     predict_seconds: float | None = None
     peak_memory_bytes: int | None = None
 
