@@ -18,12 +18,8 @@ BENCHMARKS: dict[str, Callable[[], list[Result]]] = {
     "builds": builds.measure,
     "csv": csv_scoring.measure,
     "jobs": jobs.measure,
-<<<<<<< HEAD
     "training": training.measure,
-    "job lists": job_lists.measure,
-=======
     "job-lists": job_lists.measure,
->>>>>>> issue3
     "serving": serving.measure,
 }
 

@@ -9,7 +9,8 @@ from modelyard_runner.options import Options, PredictOptions, ScoreOptions, Trai
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    for stream in (sys.stdout, sys.stderr):  # whole lines, or those of fits that run side by side would mix
+        stream.reconfigure(line_buffering=True, write_through=False)  # type: ignore[union-attr]
     end_process(_run(parse(sys.argv[1:])))
 
 
