@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import builds, csv_scoring, jobs, lists, pulls, serving, startup, training, versions
+from benchmarks import builds, csv_scoring, job_lists, jobs, lists, pulls, serving, startup, training, versions
 from benchmarks.figures import Result, Skipped, save, show
 
 BENCHMARKS: dict[str, Callable[[], list[Result]]] = {
@@ -19,6 +19,7 @@ BENCHMARKS: dict[str, Callable[[], list[Result]]] = {
     "csv": csv_scoring.measure,
     "jobs": jobs.measure,
     "training": training.measure,
+    "job lists": job_lists.measure,
     "serving": serving.measure,
 }
 

@@ -14,7 +14,7 @@ from modelyard.datasets.tables import DatasetVersion
 from modelyard.environments.images.store import ImageStore
 from modelyard.environments.tables import EnvironmentVersion
 from modelyard.environments.work import collect_images
-from modelyard.events.tables import EventRow
+from modelyard.events.service import drop_older
 from modelyard.jobs.runs.workloads import LABEL as RUN_LABEL
 from modelyard.jobs.tables import CustomJobRun, RunLog
 from modelyard.kernel.database import Base, Database
@@ -94,7 +94,7 @@ def collect(database: Database, parts: Parts, settings: Settings, *, age_s: floa
         report_keys=_delete_before(
             database, CustomMetricReport, CustomMetricReport.at, timedelta(days=REPORT_KEY_DAYS)
         ),
-        events=_delete_before(database, EventRow, EventRow.at, timedelta(seconds=settings.event_retention_s)),
+        events=_drop_events(database, timedelta(seconds=settings.event_retention_s)),
     )
     log.info("collected garbage", **vars(collected))
     return collected
@@ -192,6 +192,16 @@ def _mounted(executor: Executor) -> set[str]:
         if (workload := executor.describe(one)) is not None and executor.observe(one).is_alive
         for mount in workload.mounts
     }
+
+
+def _drop_events(database: Database, kept: timedelta) -> int:
+    limit, removed = datetime.now(UTC) - kept, 0
+    while True:
+        with database.write() as session:
+            dropped = drop_older(session, limit, BATCH)
+        removed += dropped
+        if dropped < BATCH:
+            return removed
 
 
 def _delete_before(database: Database, table: type[Base], column: InstrumentedAttribute[Any], kept: timedelta) -> int:

@@ -68,3 +68,37 @@ def test_what_is_no_table_is_refused(modelyard: Terminal) -> None:
     assert outcome.code == 1
     assert "empty" in outcome.err
     assert modelyard("dataset", "upload", "nowhere.csv").code == 2
+
+
+def test_an_environment_asks_for_values_and_code_on_it_finds_them(modelyard: Terminal) -> None:
+    made = modelyard.ok("env", "create", "asking", "--ask", "TEAM=Who pays", "--ask", "REGION", "--json").json
+    assert [(key["fieldName"], key["displayName"]) for key in made["requiredMetadataKeys"]] == [
+        ("TEAM", "Who pays"),
+        ("REGION", "REGION"),
+    ]
+    context = modelyard.folder / "context"
+    context.mkdir()
+    (context / "start_server.sh").write_text("#!/bin/sh\nexec true\n")
+    modelyard.ok("env", "push", context, "--env", "asking")
+    assert "TEAM, REGION" in modelyard.ok("env", "show", "asking").out
+    folder = modelyard.folder / "code"
+    folder.mkdir()
+    (folder / "run.sh").write_text('echo "$TEAM in $REGION"\n')
+    push = ("job", "push", folder, "--job", "asked", "--env", "asking")
+    refused = modelyard(*push, "--metadata", "TEAM=fruit")
+    assert refused.code == 1
+    assert "asks for a value of REGION (REGION)" in refused.err
+    assert modelyard(*push, "--metadata", "TEAM").code == 2
+    modelyard.ok(*push, "--metadata", "TEAM=fruit", "--metadata", "REGION=eu")
+    assert modelyard.ok("job", "run", "asked").out == "fruit in eu\n"
+    modelyard.ok("job", "update", "asked", "--metadata", "REGION=us")
+    assert modelyard.ok("job", "run", "asked").out == "fruit in us\n"
+    modelyard.ok("job", "push", folder, "--job", "asked", "--metadata", "TEAM=nuts")
+    assert "TEAM=nuts, REGION=us" in modelyard.ok("job", "show", "asked").out
+
+    modelyard.ok("model", "create", "asked too", "--target-type", "Unstructured")
+    values = ("--metadata", "TEAM=fruit", "--metadata", "REGION=eu")
+    pushed = modelyard.ok("model", "push", folder, "--model", "asked too", "--env", "asking", *values, "--json").json
+    assert pushed["version"]["requiredMetadata"] == {"TEAM": "fruit", "REGION": "eu"}
+    next_one = modelyard.ok("model", "push", folder, "--model", "asked too", "--metadata", "TEAM=nuts", "--json").json
+    assert next_one["version"]["requiredMetadata"] == {"TEAM": "nuts", "REGION": "eu"}

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Terminal
 
 HELP = """\
@@ -233,3 +235,15 @@ def test_it_runs_as_a_module(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "modelyard.cli.main", "--help"]
     told = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert told.stdout.startswith("Usage: modelyard ")
+
+
+@pytest.mark.parametrize("group", ["job", "template", "credential", "metric"])
+def test_the_summary_of_each_command_is_whole(modelyard: Terminal, group: str) -> None:
+    assert "..." not in modelyard.ok(group, "--help").out.partition("Commands:")[2]
+
+
+def test_types_and_events_are_written_as_they_are_called(modelyard: Terminal) -> None:
+    for command in (("events",), ("job", "create"), ("job", "update")):
+        told = modelyard.ok(*command, "--help").out
+        assert "deploymentHealthChanged" in told
+        assert "list[" not in told

@@ -74,6 +74,10 @@ def test_the_life_of_a_schedule(modelyard: Terminal, server: Server) -> None:
     second = modelyard.ok("job", "schedule", "add", "scheduled", "--cron", "0 0 * * *")
     assert second.out.startswith("scheduled runs next at 20")
 
+    sundays = modelyard.ok("job", "schedule", "add", "scheduled", "--cron", "0 0 * * 1,7", "--json").json
+    assert sundays["schedule"]["dayOfWeek"] == [1, 0]
+    modelyard.ok("job", "schedule", "remove", "scheduled", sundays["id"])
+
     outcome = modelyard("job", "schedule", "remove", "scheduled")
     assert (outcome.code, outcome.out) == (2, "")
     assert "has 2 schedules" in outcome.err

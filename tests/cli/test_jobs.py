@@ -247,7 +247,7 @@ def test_ctrl_c_leaves_the_run_alone(modelyard: Terminal) -> None:
         run = the_run(modelyard, job)
         told = waiting.stderr.read()
     ways = f"Follow it: modelyard job logs {job} {run['id']} -f; cancel it: modelyard job cancel {job} {run['id']}\n"
-    assert told.endswith(f"Stopped waiting; the server goes on. {ways}")
+    assert told.endswith(f"Stopped waiting; the run goes on. {ways}")
     assert modelyard.ok("job", "logs", job, "-f").out == "begins\nends\n"
     assert the_run(modelyard, job)["status"] == "succeeded"
 
@@ -424,6 +424,10 @@ def test_a_notification_job_is_made_from_a_template_and_listens(modelyard: Termi
     assert "runFailed, deploymentErrored" in modelyard.ok("job", "show", "Teller").out
     modelyard.ok("job", "update", "Teller", "--on", "deploymentReplaced")
     assert modelyard.ok("job", "show", "Teller", "--json").json["subscription"]["eventTypes"] == ["deploymentReplaced"]
+    modelyard.ok("job", "update", "Teller", "--on", "all")
+    assert modelyard.ok("job", "show", "Teller", "--json").json["subscription"]["eventTypes"] is None
+    assert "every event" in modelyard.ok("job", "show", "Teller").out
+    modelyard.ok("job", "update", "Teller", "--on-deployment", "all")
     refused = modelyard("job", "create", "Deaf", "--on", "runFailed")
     assert refused.code == 1
     assert "notification" in refused.err

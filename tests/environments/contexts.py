@@ -7,7 +7,9 @@ from typing import Any
 
 import httpx
 
+from modelyard.environments.tables import Environment
 from tests.api_client import Api
+from tests.conftest import Installation
 
 START = b"#!/bin/sh\nexec true\n"
 
@@ -53,3 +55,10 @@ def push_requirements(api: Api, environment_id: str, text: str) -> dict[str, Any
 
 def path_of(version: dict[str, Any], below: str = "") -> str:
     return f"/executionEnvironments/{version['environmentId']}/versions/{version['id']}/{below}"
+
+
+def ask_for(installation: Installation, environment_id: str, *names: str) -> None:
+    """Has an environment ask for values of these names, also a built-in one, which nobody may change."""
+    with installation.application.database.write() as session:
+        keys = [{"fieldName": name, "displayName": f"the {name.lower()}"} for name in names]
+        session.get_one(Environment, environment_id).required_metadata_keys = keys

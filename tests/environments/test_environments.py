@@ -80,9 +80,39 @@ def test_an_environment_is_made_changed_and_deleted(installation: Installation) 
     assert list(events) == ["create", "update", "delete"]
 
 
+def test_an_environment_asks_for_metadata(installation: Installation) -> None:
+    api = installation.api
+    keys = [{"fieldName": "REGION", "displayName": "Region of the data"}, {"fieldName": "TEAM", "displayName": "Team"}]
+    made = an_environment(api, requiredMetadataKeys=keys)
+    path = f"/executionEnvironments/{made['id']}/"
+    assert made["requiredMetadataKeys"] == api.get(path).json()["requiredMetadataKeys"] == keys
+    listed = api.get("/executionEnvironments/").json()["data"]
+    assert {len(one["requiredMetadataKeys"]) for one in listed} == {0, 2}
+    assert api.patch(path, json={"name": "n"}).json()["requiredMetadataKeys"] == keys
+    assert api.patch(path, json={"requiredMetadataKeys": keys[:1]}).json()["requiredMetadataKeys"] == keys[:1]
+    for names, told in (
+        (["A", "A"], "twice"),
+        (["PATH"], "is taken"),
+        (["A=B"], "letters"),
+        (["MODELYARD_X"], "taken"),
+    ):
+        wrong = [{"fieldName": name, "displayName": name} for name in names]
+        for answer in (
+            api.patch(path, json={"requiredMetadataKeys": wrong}),
+            api.post("/executionEnvironments/", json={"name": "n", "requiredMetadataKeys": wrong}),
+        ):
+            assert answer.status_code == 422, answer.text
+            assert told in answer.json()["errors"]["requiredMetadataKeys"]
+    for unread in ([{"fieldName": "A"}], [{"fieldName": "", "displayName": "a"}], "A", None):
+        answer = api.patch(path, json={"requiredMetadataKeys": unread})
+        assert answer.json()["errors"].keys() == {"requiredMetadataKeys"}
+    assert api.get(path).json()["requiredMetadataKeys"] == keys[:1]
+
+
 def test_defaults_are_those_that_clients_leave_out(installation: Installation) -> None:
     made = an_environment(installation.api, description=None)
     assert (made["description"], made["programmingLanguage"], made["useCases"]) == ("", "python", ["customModel"])
+    assert made["requiredMetadataKeys"] == []
 
 
 def test_every_wrong_field_is_named(installation: Installation) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from modelyard.events.schemas import Event
 from modelyard.events.service import publish
-from modelyard.events.tables import EventCounter, EventCursor, EventRow
+from modelyard.events.tables import EventCount, EventCounter, EventCursor, EventRow
 from modelyard.kernel.database import Base, Database
 from tests.conftest import Installation
 from tests.deployments.shelf import Shelf
@@ -40,7 +40,7 @@ class Board:
 @pytest.fixture
 def board(each_database: str) -> Iterator[Board]:
     database = Database(each_database)
-    tables = [Base.metadata.tables[table.__tablename__] for table in (EventRow, EventCounter, EventCursor)]
+    tables = [Base.metadata.tables[table.__tablename__] for table in (EventRow, EventCount, EventCounter, EventCursor)]
     Base.metadata.create_all(database.engine, tables=tables)
     yield Board(database, each_database)
     database.dispose()

@@ -2,12 +2,15 @@
 
 from datetime import timedelta
 
+import pytest
+
 from modelyard import garbage
+from modelyard.events import service
 from modelyard.events.schemas import Event
 from modelyard.events.service import publish
-from modelyard.events.tables import EventRow
+from modelyard.events.tables import EventCount, EventRow
 from modelyard.identity.sharing import grant
-from modelyard.identity.tables import ResourceKind
+from modelyard.identity.tables import ResourceKind, SubjectKind, User
 from modelyard.kernel.ids import new_id
 from tests.api_client import Api
 from tests.deployments.shelf import Shelf
@@ -95,8 +98,38 @@ def test_old_events_are_collected_and_erased_deployments_have_none(shelf: Shelf)
                 row.at -= timedelta(days=31)
     assert garbage.collect(application.database, application.parts, application.settings).events == 2
     assert told(shelf.api) == ["new is active."] * 2
+    assert counts(shelf) == {kept: 1, erased: 1}
     shelf.api.delete(f"/deployments/{erased}/")
     shelf.api.patch("/deletedDeployments/", json={"action": "PermanentlyErase", "deploymentIds": [erased]})
     shelf.installation.run_operations()
     with application.database.read() as session:
         assert [row.resource_id for row in session.query(EventRow)] == [kept]
+    assert counts(shelf) == {kept: 1}
+
+
+def counts(shelf: Shelf) -> dict[str, int]:
+    """How many events are counted, of what they are about."""
+    with shelf.installation.application.database.read() as session:
+        found = {row.resource_id: row.number for row in session.query(EventCount)}
+        assert sum(found.values()) == session.query(EventRow).count()
+        return found
+
+
+@pytest.mark.parametrize("few", [service.FEW, 0])
+def test_many_events_are_paged_as_few_are(shelf: Shelf, monkeypatch: pytest.MonkeyPatch, few: int) -> None:
+    monkeypatch.setattr(service, "FEW", few)
+    seen, hidden = shelf.put("Seen"), shelf.put("Hidden")
+    for number in range(7):
+        tell(shelf, an_event(f"{number}", seen if number % 2 else hidden))
+    ann = shelf.installation.a_user("ann")
+    with shelf.installation.application.database.write() as session:
+        user = session.query(User).filter_by(username="ann").one()
+        for subject, kind in ((user.id, SubjectKind.USER), (user.organization_id, SubjectKind.ORGANIZATION)):
+            grant(session, ResourceKind.DEPLOYMENT, seen, subject, "READ_ONLY", can_share=False, subject_kind=kind)
+    assert told(ann) == [f"{number} is active." for number in (5, 3, 1)]
+    page = ann.get("/events/?limit=2&offset=1&type=deploymentCreated&type=runFailed").json()
+    assert (page["totalCount"], page["count"], page["next"]) == (3, 2, None)
+    assert [one["message"] for one in page["data"]] == ["3 is active.", "1 is active."]
+    assert shelf.api.get("/events/?limit=1").json()["totalCount"] == 7
+    assert ann.get("/events/?type=runFailed").json()["totalCount"] == 0
+    assert ann.get(f"/events/?deploymentId={hidden}").json()["totalCount"] == 0

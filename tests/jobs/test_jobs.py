@@ -149,6 +149,37 @@ def test_wrong_parameters_change_nothing(shelf: Workshop) -> None:
     assert shelf.api.get(f"/customJobs/{job['id']}/runs/").json()["totalCount"] == 0
 
 
+def test_text_that_means_a_boolean_or_a_number_is_one_wherever_it_is_sent(shelf: Workshop) -> None:
+    job = shelf.a_job({"main.py": "1\n", "metadata.yaml": METADATA})
+    values = [parameter("COUNT", "5", "numeric"), parameter("LOUD", "true", "boolean")]
+    expected = {"CITY": "Oslo", "COUNT": 5, "LOUD": True}
+    run = made(shelf.api.post(f"/customJobs/{job['id']}/runs/", json={"runtimeParameterValues": values}))
+    assert current(run) == expected
+    assert current(made(shelf.api.patch(path_of(run), json={"runtimeParameterValues": values}))) == expected
+    schedule = {"schedule": {name: ["*"] for name in CRON_FIELDS}, "parameterOverrides": values}
+    assert shelf.api.post(f"/customJobs/{job['id']}/schedules/", json=schedule).status_code == 201
+    assert current(made(send_job(shelf.api, job_id=job["id"], runtimeParameterValues=values))) == expected
+
+
+CRON_FIELDS = ("minute", "hour", "dayOfMonth", "month", "dayOfWeek")
+TAKEN = ("PATH", "LD_PRELOAD", "PYTHONPATH", "MODELYARD_API_TOKEN", "DATAROBOT_ENDPOINT", "MLOPS_X")
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_a_parameter_cannot_have_the_name_of_a_variable_that_is_taken(shelf: Workshop, name: str) -> None:
+    job = shelf.a_job()
+    text = f"runtimeParameterDefinitions: [{{fieldName: {name}, type: string}}, {{fieldName: PATHS, type: string}}]"
+    for answer in (
+        send_job(shelf.api, {"metadata.yaml": text}, name="n"),
+        send_job(shelf.api, {"metadata.yaml": text}, job_id=job["id"]),
+    ):
+        assert answer.status_code == 422, answer.text
+        told = answer.json()["errors"]["file"]
+        assert f"metadata.yaml: fieldName '{name}': " in told
+        assert "names are taken: PATH, HOME" in told
+    assert made(shelf.api.get(f"/customJobs/{job['id']}/"), 200) == job
+
+
 HOSTILE_METADATA = {
     "no YAML": "a: [b\n",
     "a list": "- 1\n",
@@ -273,6 +304,29 @@ def test_lists_are_filtered_and_scoped(shelf: Workshop) -> None:
         assert api.get(f"/customJobs/{query}").status_code == 422
     other = shelf.installation.a_user("other")
     assert other.get("/customJobs/").json()["totalCount"] == 0
+
+
+def test_the_plain_list_leaves_out_deleted_jobs_and_counts_the_others(shelf: Workshop) -> None:
+    jobs = [shelf.a_job(name=f"{number}") for number in range(6)]
+    ann = shelf.installation.a_user("ann")
+    organization = shelf.api.get("/account/info/").json()["orgId"]
+    for job in jobs[:5]:
+        roles = [
+            {"role": "READ_ONLY", "username": "ann", "shareRecipientType": "user"},
+            {"role": "READ_ONLY", "id": organization, "shareRecipientType": "organization"},
+        ]
+        body = {"operation": "updateRoles", "roles": roles}
+        assert shelf.api.patch(f"/customJobs/{job['id']}/sharedRoles/", json=body).status_code == 204
+    for job in (jobs[1], jobs[4]):
+        assert shelf.api.delete(f"/customJobs/{job['id']}/").status_code == 204
+    for api, expected in ((shelf.api, ["5", "3", "2", "0"]), (ann, ["3", "2", "0"])):
+        whole = api.get("/customJobs/").json()
+        assert (whole["totalCount"], [one["name"] for one in whole["data"]]) == (len(expected), expected)
+        page = api.get("/customJobs/?limit=2&offset=1").json()
+        assert (page["totalCount"], [one["name"] for one in page["data"]]) == (len(expected), expected[1:3])
+        assert (page["next"] is None) == (len(expected) == 3)
+        deleted = api.get("/deletedCustomJobs/").json()
+        assert (deleted["totalCount"], [one["name"] for one in deleted["data"]]) == (2, ["4", "1"])
 
 
 def test_others_jobs_are_not_there(shelf: Workshop) -> None:

@@ -1,10 +1,13 @@
 """Logs of runs: the bytes that the program wrote, while it writes them and afterwards."""
 
 import re
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+from modelyard.compute import log_reading
 from modelyard.compute.log_reading import _events_of
 from modelyard.compute.logs import LogFile
 from tests.jobs.builders import Workshop, path_of
@@ -108,6 +111,29 @@ def _at_first_look(monkeypatch: Any, happens: Callable[[], Any]) -> Iterator[Non
 
 def _touch(work: Any) -> None:
     (work / "go").touch()
+
+
+def test_followers_take_turns_and_leave_time_for_others(workshop: Workshop, monkeypatch: Any) -> None:
+    """Making events of much output is work: one follower at a time does it, and never where requests are answered."""
+    run = workshop.run(workshop.a_job("for number in range(200_000): print('line', number)\n"))
+    made_in: list[str] = []
+    at_once = [0, 0]
+
+    def events_of(text: str) -> bytes:
+        at_once[0] += 1
+        at_once[1] = max(at_once)
+        made_in.append(threading.current_thread().name)
+        try:
+            return _events_of(text)
+        finally:
+            at_once[0] -= 1
+
+    monkeypatch.setattr(log_reading, "_events_of", events_of)
+    with ThreadPoolExecutor(3) as pool:
+        answers = list(pool.map(lambda _: workshop.log(run, follow="true"), range(3)))
+    assert [answer.count("data: line ") for answer in answers] == [200_000] * 3
+    assert at_once == [0, 1]
+    assert all("AnyIO worker thread" in name for name in made_in)
 
 
 def test_a_line_is_one_event() -> None:

@@ -8,15 +8,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, func, select, update
+from sqlalchemy import event, func, select, text, update
 from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DBAPIError
 
 from modelyard.app import loops
-from modelyard.jobs.runs import work
+from modelyard.jobs.runs import queue, work
 from modelyard.jobs.schedules.tables import CustomJobSchedule
 from modelyard.jobs.tables import CustomJobRun
+from modelyard.operations import service as operations
 from modelyard.operations.engine import Engine
-from modelyard.operations.work import OperationFailed
+from modelyard.operations.tables import Operation
+from modelyard.operations.work import OperationFailed, Work
 from tests.jobs.builders import Workshop, path_of
 from tests.waiting import wait_until
 
@@ -117,6 +120,42 @@ def test_nobody_waits_in_a_circle(crowded: Workshop, caplog: pytest.LogCaptureFi
             thread.join(30)
     assert not crowd.faults
     assert not [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_a_run_that_waits_and_is_given_up_takes_the_queue_first(
+    each_database: str, a_workshop: Callable[..., Workshop]
+) -> None:
+    """Whoever gives out places holds the queue and wakes the operations of those that wait."""
+    workshop = a_workshop(database_url=each_database, max_custom_job_runs=1)
+    application = workshop.installation.application
+    job = workshop.a_job()
+    workshop.start(job)
+    waiting = workshop.row(workshop.start(job))
+    with application.database.write() as session:
+        operation = session.get_one(Operation, waiting.operation_id)
+        operation.lease_token = "ours"  # no secret
+        session.flush()
+        given_up = Work(application.database, application.parts, operation, time.monotonic() + 60)
+    faults: list[Exception] = []
+
+    def give_up() -> None:
+        try:
+            work._on_failure(given_up, "given up")
+        except DBAPIError as error:
+            faults.append(error)
+
+    thread = threading.Thread(target=give_up)
+    with application.database.write() as session:
+        queue.lock(session, waiting.organization_id)
+        thread.start()
+        if session.get_bind().dialect.name == "postgresql":
+            blocked = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            wait_until(lambda: session.scalar(blocked), 10, "the other to wait")
+        operations.wake(session, str(waiting.operation_id))
+    thread.join(30)
+    assert not faults
+    found = workshop.row({"id": waiting.id})
+    assert (found.status, found.reason) == ("interrupted", "given up")
 
 
 def open_runs(workshop: Workshop) -> int:

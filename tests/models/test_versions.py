@@ -11,13 +11,14 @@ from modelyard.environments.tables import BuildStatus, Environment, EnvironmentV
 from modelyard.identity.roles import Permission
 from modelyard.identity.tables import AuditEvent
 from modelyard.kernel.ids import new_id
-from modelyard.models import service, usage
+from modelyard.models import service, serving, usage
 from modelyard.models.tables import CustomModelVersion
 from modelyard.models.usage import UserKind
 from modelyard.storage.blobs import BlobStore
 from modelyard.workspaces.tables import File
 from tests.api_client import Api
 from tests.conftest import Installation
+from tests.environments.contexts import ask_for
 from tests.models.builders import (
     GIT,
     NOBODY,
@@ -296,13 +297,19 @@ def test_the_description_and_commit_of_a_version_may_change_even_when_it_is_froz
     assert actions == ["create", "update"]
 
 
-def test_required_metadata_is_set_once(api: Api, model_id: str) -> None:
+def test_required_metadata_is_set_once(installation: Installation, api: Api, model_id: str) -> None:
     values = [{"fieldName": "REGION", "value": "eu"}]
+    assert a_version(api, model_id)["requiredMetadata"] == {}
+    ask_for(installation, an_environment_id(api), "REGION")
     version = a_version(api, model_id, requiredMetadataValues=json.dumps(values))
     assert (version["requiredMetadata"], version["requiredMetadataValues"]) == ({"REGION": "eu"}, values)
     assert a_next_version(api, model_id)["requiredMetadata"] == {"REGION": "eu"}
+    assert patch_version(api, model_id, requiredMetadataValues="[]").status_code == 422
+    ask_for(installation, an_environment_id(api))
     fresh = a_version(api, model_id)
+    ask_for(installation, an_environment_id(api), "REGION")
     path = f"/customModels/{model_id}/versions/{fresh['id']}/"
+    assert api.patch(path, json={"requiredMetadata": {"ZONE": "us"}}).status_code == 422
     assert api.patch(path, json={"requiredMetadata": {"REGION": "us"}}).json()["requiredMetadataValues"] == [
         {"fieldName": "REGION", "value": "us"}
     ]
@@ -316,6 +323,46 @@ def test_required_metadata_is_set_once(api: Api, model_id: str) -> None:
     ]
     for wrong in refusals:
         assert "requiredMetadata" in patch_version(api, model_id, **wrong).json()["errors"]
+
+
+def test_a_version_has_a_value_for_each_key_and_no_other(installation: Installation, api: Api, model_id: str) -> None:
+    ask_for(installation, an_environment_id(api), "REGION", "TEAM")
+    sent: list[tuple[dict[str, Any], str, str]] = [
+        ({}, "requiredMetadataValues", "asks for a value of REGION (the region), TEAM (the team)"),
+        ({"requiredMetadata": '{"REGION": "eu", "TEAM": ""}'}, "requiredMetadata", "TEAM (the team)"),
+        ({"requiredMetadata": '{"REGION": "eu", "TEAM": "\\u0000"}'}, "requiredMetadata", "null character"),
+        (
+            {"requiredMetadataValues": '[{"fieldName": "ZONE", "value": "1"}]'},
+            "requiredMetadataValues",
+            "does not ask for 'ZONE'; it asks for REGION, TEAM",
+        ),
+        (
+            {"requiredMetadataValues": '[{"fieldName": "TEAM", "value": "1"}, {"fieldName": "TEAM", "value": "2"}]'},
+            "requiredMetadataValues",
+            "twice",
+        ),
+    ]
+    for fields, field, told in sent:
+        answer = post_version(api, model_id, **fields)
+        assert answer.status_code == 422, answer.text
+        assert answer.json()["errors"].keys() == {field}
+        assert told in answer.json()["errors"][field]
+    both = {"REGION": "eu", "TEAM": "fruit"}
+    made = a_version(api, model_id, requiredMetadata=json.dumps(both))
+    with installation.application.database.read() as session:
+        servable = serving.load_servable(session, made["id"])
+        spec = serving.service_spec(
+            installation.application.settings, servable, "image", parameters=[], acts_for=NOBODY
+        )
+    assert both.items() <= spec.literals.items()
+    ask_for(installation, an_environment_id(api), "REGION")
+    assert a_next_version(api, model_id)["requiredMetadata"] == {"REGION": "eu"}
+
+
+def test_without_an_environment_there_is_no_metadata(api: Api, model_id: str) -> None:
+    answer = patch_version(api, model_id, baseEnvironmentId=..., requiredMetadata='{"REGION": "eu"}')
+    assert answer.json()["errors"].keys() == {"requiredMetadata"}
+    assert a_next_version(api, model_id, baseEnvironmentId=..., requiredMetadata="{}")["requiredMetadata"] == {}
 
 
 def test_training_data_are_refused_as_long_as_they_are_not_supported(installation: Installation, model_id: str) -> None:

@@ -224,6 +224,9 @@ def test_a_cached_transform_does_not_run(commands: Commands, tmp_path: Path) -> 
     assert fitted.read_text() == "x"
     third = commands.train(tmp_path, {**plan, "cached": {"final": [str(tmp_path / "gone")]}}, "third")
     assert "cannot be read" in third.error["message"]
+    fewer = [{"id": "final", "train": [0], "score": [-1]}]
+    fourth = commands.train(tmp_path, {**plan, "cached": cached, "fits": fewer}, "fourth")
+    assert "is of other rows" in fourth.error["message"]
 
 
 def test_what_fit_changes_in_its_rows_stays_there(commands: Commands, tmp_path: Path) -> None:
@@ -303,6 +306,34 @@ def test_fits_run_beside_each_other(commands: Commands, tmp_path: Path) -> None:
     task = Task(waits, parameters={"meeting": str(meeting)})
     training = commands.train(tmp_path, a_plan(tmp_path, a_frame()[["age", "price"]], [task], "Regression", "price"))
     assert (training.predictions("final") == 0.5).all()
+
+
+def test_many_rows_are_scored_block_by_block(commands: Commands, tmp_path: Path) -> None:
+    code = """
+        from pathlib import Path
+
+        def fit(X, y, output_dir):
+            Path(output_dir, "a.txt").write_text("a")
+
+        def load_model(code_dir):
+            return 1
+
+        def score(data, model):
+            print("block", len(data))
+            assert data.index[0] == 0
+            return data["x"]
+    """
+    frame = pd.DataFrame({"x": np.arange(110_000.0), "y": 1.0})
+    fits = [{"id": "final", "train": [1], "score": [0]}]
+    parts = [0] * 109_000 + [1] * 1_000
+    plan = a_plan(tmp_path, frame, [Task(code)], "Regression", "y", partition=parts, fits=fits)
+    training = commands.train(tmp_path, plan)
+    assert (training.predictions("final")[:, 0] == frame["x"][:109_000]).all()
+    assert [line for line in training.log.splitlines() if "block" in line] == [
+        "block 50000",
+        "block 50000",
+        "block 9000",
+    ]
 
 
 def test_random_numbers_are_the_same_each_time(commands: Commands, tmp_path: Path) -> None:

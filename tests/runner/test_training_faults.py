@@ -38,7 +38,7 @@ def a_frame() -> pd.DataFrame:
     frame = pd.DataFrame({"x": random.normal(size=ROWS), "n": range(ROWS)})
     frame["text"] = ["a b", "c", None] * (ROWS // 3)
     frame["y"] = random.normal(size=ROWS)
-    frame["binary"] = [1, 0] * (ROWS // 2)
+    frame["binary"] = [1, 0, 0] * (ROWS // 3)
     frame["several"] = ["a", "b", "c"] * (ROWS // 3)
     return frame
 

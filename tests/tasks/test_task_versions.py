@@ -9,7 +9,7 @@ from modelyard.identity.roles import Permission
 from modelyard.models import service
 from tests.api_client import Api
 from tests.conftest import Installation
-from tests.environments.contexts import an_environment
+from tests.environments.contexts import an_environment, ask_for
 from tests.models.builders import NOBODY, an_environment_id, item_ids, paths_of
 from tests.tasks.builders import CODE, a_next_task_version, a_task, a_task_version, patch_version, post_version
 
@@ -108,7 +108,8 @@ def test_an_environment_that_is_not_ready_or_not_ones_own(api: Api, installation
     assert told == nothing.replace(NOBODY, hers)
 
 
-def test_what_a_version_is_called_may_change(api: Api, task_id: str) -> None:
+def test_what_a_version_is_called_may_change(api: Api, installation: Installation, task_id: str) -> None:
+    ask_for(installation, an_environment_id(api), "ROLE")
     version = a_task_version(api, task_id, FILES, requiredMetadata=json.dumps({"ROLE": "x"}))
     path = f"/customTasks/{task_id}/versions/{version['id']}/"
     assert version["requiredMetadataValues"] == [{"fieldName": "ROLE", "value": "x"}]

@@ -151,6 +151,8 @@ def test_the_list_is_filtered_ordered_and_paged(api: Api) -> None:
     assert own(api, "tag=x") == own(api, "publisher=Us") == ["Beta"]
     assert own(api, "category=Alerts") == own(api, "templateSubType=notification") == ["alpha"]
     assert own(api, "templateType=customApplication") == ["Gamma"]
+    empty = "tag=&templateType=&templateSubType=&publisher=&category=&search="
+    assert own(api, empty) == ["Gamma", "alpha", "Beta"]
     assert own(api, "tag=X") == own(api, "templateType=none") == []
     assert own(api, "orderBy=createdAt") == ["Beta", "alpha", "Gamma"]
     assert own(api, "orderBy=-name") == ["alpha", "Gamma", "Beta"]

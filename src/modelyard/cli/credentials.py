@@ -43,7 +43,9 @@ Ask = Annotated[list[str] | None, typer.Option("--ask", metavar="NAME", help="A 
 @app.command("list")
 def list_credentials(
     search: Annotated[str | None, typer.Option(help="Only those whose name or description holds this.")] = None,
-    types: Annotated[list[str] | None, typer.Option("--type", help="Only of this type; may be repeated.")] = None,
+    types: Annotated[
+        list[str] | None, typer.Option("--type", metavar="TYPE", help="Only of this type; repeat it.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="How many at most.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -95,7 +97,9 @@ def update(
     fields: Fields = None,
     from_env: FromEnvironment = None,
     ask: Ask = None,
-    remove: Annotated[list[str] | None, typer.Option("--remove-field", help="An optional field to drop.")] = None,
+    remove: Annotated[
+        list[str] | None, typer.Option("--remove-field", metavar="NAME", help="An optional field to drop; repeat it.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Another name.")] = None,
     description: Annotated[str | None, typer.Option(help="Another description.")] = None,
     as_json: AsJson = False,

@@ -14,6 +14,7 @@ from modelyard.cli.folders import files_of
 from modelyard.cli.following import LogFollower, upload_bar, wait_for
 from modelyard.cli.groups import AsJson, Yes, confirm, group
 from modelyard.cli.lookup import ENVIRONMENT, find, find_if_any
+from modelyard.cli.required_metadata import asked_keys
 from modelyard.cli.screen import Column, done, print_details, print_json, print_list, show_time
 from modelyard.cli.sharing import share_command
 from modelyard.cli.uploads import SentFile
@@ -62,6 +63,7 @@ def show(environment: Environment, as_json: AsJson = False) -> None:
         ("Description", "description"),
         ("Language", "programmingLanguage"),
         ("For", "useCases"),
+        ("Asks for", lambda one: [key["fieldName"] for key in one["requiredMetadataKeys"]]),
         ("Public", "isPublic"),
         ("Created", lambda one: show_time(one["created"])),
         ("Version", "latestVersion.label"),
@@ -77,10 +79,15 @@ def create(
     name: Annotated[str, typer.Argument(help="What it is called.", show_default=False)],
     description: Annotated[str | None, typer.Option(help="What it is for.")] = None,
     language: Annotated[Language, typer.Option(help="What it runs.")] = Language.PYTHON,
+    ask: Annotated[
+        list[str] | None,
+        typer.Option("--ask", metavar="NAME[=TEXT]", help="A value that all on it must have; repeat it."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make an environment without a version; push brings one."""
-    body = {"name": name, "description": description, "programmingLanguage": language.value}
+    body: Json = {"name": name, "description": description, "programmingLanguage": language.value}
+    body["requiredMetadataKeys"] = asked_keys(ask or [])
     made = connect().post(ENVIRONMENT.path, body)
     done(f"Made the environment {made['name']} ({made['id']}).", made, as_json=as_json)
 

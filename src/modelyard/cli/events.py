@@ -24,7 +24,10 @@ def events(
         str | None, typer.Option("--deployment", "-d", help="Only of this one (id or label).")
     ] = None,
     types: Annotated[
-        list[Type] | None, typer.Option("--type", help="Only of this type; may be repeated.", case_sensitive=False)
+        list[Type] | None,
+        typer.Option(
+            "--type", metavar="TYPE", help=f"Only of this type; repeat it: {', '.join(Type)}.", case_sensitive=False
+        ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many to list.")] = 20,
     as_json: AsJson = False,

@@ -38,12 +38,12 @@ def stderr_console(*, quiet: bool = False) -> Console:
 
 
 @contextmanager
-def interruptible(come_back: str) -> Iterator[None]:
-    """Says on Ctrl-C that the server goes on, and how to come back to it."""
+def interruptible(come_back: str, what: str = "the server") -> Iterator[None]:
+    """Says on Ctrl-C that ``what`` goes on, and how to come back to it."""
     try:
         yield
     except KeyboardInterrupt:
-        note(f"\nStopped waiting; the server goes on. {come_back}")
+        note(f"\nStopped waiting; {what} goes on. {come_back}")
         raise
 
 

@@ -55,7 +55,7 @@ def follow_log(api: Api, path: str, show: Callable[[Line], None], *, tail: int |
     """Shows a run's lines as they come, after what it waits for; returns the run when it has ended."""
     job_id, run_id = path.split("/")[2], path.split("/")[4]
     come_back = f"Follow it: modelyard job logs {job_id} {run_id} -f; cancel it: modelyard job cancel {job_id} {run_id}"
-    with interruptible(come_back):
+    with interruptible(come_back, "the run"):
         _wait_to_begin(api, path, quiet=quiet)
         for line in RunLog(api, f"{path}logs/", tail).lines():
             show(line)

@@ -1,5 +1,6 @@
 """``modelyard job push``: a folder becomes a job's files; only what changed is sent."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from modelyard.cli.groups import AsJson
 from modelyard.cli.job_settings import Env
 from modelyard.cli.lookup import JOB, find, find_if_any, looks_like_id
 from modelyard.cli.pushing import Changes, compare, environment_to_set, sending
+from modelyard.cli.required_metadata import Metadata, metadata_values
 from modelyard.cli.screen import note, print_json
 from modelyard.cli.yaml_files import read_metadata
 
@@ -24,6 +26,7 @@ def push(
         str | None, typer.Option("--job", "-j", help="The job that gets the files (id or name); made where new.")
     ] = None,
     env: Env = None,
+    metadata: Metadata = None,
     entry_point: Annotated[
         str | None,
         typer.Option("--entry-point", help="The path of the file that runs; else run.sh, else main.py."),
@@ -38,22 +41,25 @@ def push(
     api = connect()
     files = files_of(folder)
     _require_path(entry_point, [file.path for file in files])
-    metadata = read_metadata(folder, [METADATA_FILE])
-    found = _find_job(api, job, metadata)
+    described = read_metadata(folder, [METADATA_FILE])
+    found = _find_job(api, job, described)
     current = found["environmentId"] if found else None
-    environment = environment_to_set(api, env, metadata, current, "a new job", METADATA_FILE)
+    environment = environment_to_set(api, env, described, current, "a new job", METADATA_FILE)
     changes = compare(files, found["items"] if found else [])
     moves = environment is not None and environment["id"] != current
-    pushed = found
+    pushed, values = found, {}
+    if metadata:
+        kept = found["requiredMetadataValues"] if found and not moves else ()
+        values["requiredMetadataValues"] = json.dumps(metadata_values(metadata, kept))
     if found is None:
-        pushed = _send(api, "POST", JOB.path, changes, environment, _creation_of(metadata, job))
-    elif changes or moves:
-        pushed = _send(api, "PATCH", f"{JOB.path}{found['id']}/", changes, environment, {})
+        pushed = _send(api, "POST", JOB.path, changes, environment, _creation_of(described, job) | values)
+    elif changes or moves or values:
+        pushed = _send(api, "PATCH", f"{JOB.path}{found['id']}/", changes, environment, values)
     assert pushed is not None  # noqa: S101 # found, or made just now
     turns = entry_point is not None and pushed["entryPoint"] != entry_point_id(pushed, entry_point)
     if entry_point is not None and turns:
         pushed = api.patch(f"{JOB.path}{pushed['id']}/", {"entryPoint": entry_point_id(pushed, entry_point)})
-    _tell(pushed, changes, is_new=found is None, is_changed=bool(changes or moves or turns), as_json=as_json)
+    _tell(pushed, changes, is_new=found is None, is_changed=bool(changes or moves or values or turns), as_json=as_json)
 
 
 def entry_point_id(job: Json, path: str) -> str:

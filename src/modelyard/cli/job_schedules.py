@@ -39,7 +39,7 @@ def add(
         CatchUp, typer.Option(case_sensitive=False, help="What to do about due times that nobody was there for.")
     ] = CatchUp.SKIP,
     param: Annotated[
-        list[str] | None, typer.Option("--param", "-p", help="NAME=VALUE of a runtime parameter; repeat it.")
+        list[str] | None, typer.Option("--param", "-p", metavar="NAME=VALUE", help="A runtime parameter; repeat it.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -130,11 +130,14 @@ def _fields(cron: str) -> Json:
             hint='minute, hour, day of month, month, day of week: "0 9 * * 1-5"',
             code=ExitCode.USAGE,
         )
-    return {name: [_value(text) for text in field.split(",")] for name, field in zip(FIELDS, fields, strict=True)}
+    return {name: [_value(name, text) for text in field.split(",")] for name, field in zip(FIELDS, fields, strict=True)}
 
 
-def _value(text: str) -> int | str:
-    return int(text) if text.isdecimal() and text.isascii() and len(text) < 10 else text
+def _value(field: str, text: str) -> int | str:
+    """A number where it is one. Sunday is 0 and 7 in a crontab, and 0 in the API."""
+    if not (text.isdecimal() and text.isascii() and len(text) < 10):
+        return text
+    return 0 if field == "dayOfWeek" and int(text) == 7 else int(text)  # as said
 
 
 def _cron(schedule: Json) -> str:

@@ -14,6 +14,9 @@ NAMED = {"credential": CREDENTIAL, "deployment": DEPLOYMENT, "modelPackage": PAC
 """Types of parameters whose values are ids of things with names."""
 
 
+ALL = "all"
+
+
 class Network(StrEnum):
     NONE = "none"
     PUBLIC = "public"
@@ -25,6 +28,7 @@ class EventType(StrEnum):
     DEPLOYMENT_ERRORED = "deploymentErrored"
     DEPLOYMENT_HEALTH_CHANGED = "deploymentHealthChanged"
     RUN_FAILED = "runFailed"
+    ALL = "all"
 
 
 Job = Annotated[str, typer.Argument(help="The job's id or name.", show_default=False)]
@@ -41,26 +45,44 @@ Retries = Annotated[
     int | None, typer.Option("--retries", min=0, max=10, help="How often a run that failed begins again.")
 ]
 Parameters = Annotated[
-    list[str] | None, typer.Option("--param", "-p", help="NAME=VALUE of a runtime parameter; repeat it.")
+    list[str] | None, typer.Option("--param", "-p", metavar="NAME=VALUE", help="A runtime parameter; repeat it.")
 ]
 
 On = Annotated[
     list[EventType] | None,
-    typer.Option("--on", case_sensitive=False, help="An event that starts the notification job; repeat it."),
+    typer.Option(
+        "--on",
+        metavar="EVENT",
+        case_sensitive=False,
+        help=f"What starts the notification job: {', '.join(EventType)}; repeat it.",
+    ),
 ]
 OnDeployment = Annotated[
     list[str] | None,
-    typer.Option("--on-deployment", help="Only what happens to this deployment (id or label); repeat it."),
+    typer.Option(
+        "--on-deployment",
+        metavar="DEPLOYMENT",
+        help="Only what happens to this deployment (id or label), or all; repeat it.",
+    ),
 ]
 
 
-def subscription_body(api: Api, events: list[EventType] | None, deployments: list[str] | None) -> Json:
-    """What a notification job listens to, where anything was given; what was not means everything."""
+def subscription_body(
+    api: Api, events: list[EventType] | None, deployments: list[str] | None, job: Json | None = None
+) -> Json:
+    """What a notification job listens to, where anything was given; what was not stays as it is in ``job``.
+
+    No list stands for all.
+    """
     if events is None and deployments is None:
         return {}
-    ids = [find(api, DEPLOYMENT, each)["id"] for each in deployments or []]
-    types = [each.value for each in events or []]
-    return {"subscription": {"eventTypes": types or None, "deploymentIds": ids or None}}
+    wanted: Json = {"eventTypes": None, "deploymentIds": None} | ((job or {}).get("subscription") or {})
+    if events is not None:
+        wanted["eventTypes"] = None if EventType.ALL in events else [each.value for each in events]
+    if deployments is not None:
+        ids = [] if ALL in deployments else [find(api, DEPLOYMENT, each)["id"] for each in deployments]
+        wanted["deploymentIds"] = ids or None
+    return {"subscription": wanted}
 
 
 def settings_body(

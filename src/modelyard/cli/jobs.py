@@ -30,6 +30,7 @@ from modelyard.cli.job_settings import (
     typed_values,
 )
 from modelyard.cli.lookup import ENVIRONMENT, JOB, TEMPLATE, Kind, find, only_one
+from modelyard.cli.required_metadata import Metadata, metadata_values, shown_values
 from modelyard.cli.screen import Column, done, print_details, print_list, show_time
 from modelyard.cli.sharing import share_roles_command
 
@@ -49,7 +50,10 @@ class JobType(StrEnum):
 def list_jobs(
     search: Annotated[str | None, typer.Option(help="Only those whose name or description holds this.")] = None,
     job_type: Annotated[
-        list[JobType] | None, typer.Option("--type", case_sensitive=False, help="Only this type; repeat it.")
+        list[JobType] | None,
+        typer.Option(
+            "--type", metavar="TYPE", case_sensitive=False, help=f"Only this type ({', '.join(JobType)}); repeat it."
+        ),
     ] = None,
     running: Annotated[bool, typer.Option("--running", help="Only those with a run under way.")] = False,
     deleted: Annotated[bool, typer.Option("--deleted", help="The deleted ones, until they are cleaned up.")] = False,
@@ -83,12 +87,17 @@ def create(
     job_type: Annotated[
         JobType | None,
         typer.Option(
-            "--type", "-t", case_sensitive=False, help="What it is for; without a word, or a template: default."
+            "--type",
+            "-t",
+            metavar="TYPE",
+            case_sensitive=False,
+            help=f"What it is for: {', '.join(JobType)}; else as the template, or default.",
         ),
     ] = None,
     template: Annotated[str | None, typer.Option("--template", help="What it is made from (id or name).")] = None,
     description: Annotated[str | None, typer.Option(help="What it does.")] = None,
     env: Env = None,
+    metadata: Metadata = None,
     network: Egress = None,
     bundle: Bundle = None,
     timeout: Timeout = None,
@@ -114,6 +123,8 @@ def create(
         body["description"] = description
     if env is not None:
         body["environmentId"] = find(api, ENVIRONMENT, env)["id"]
+    if metadata:
+        body["requiredMetadataValues"] = json.dumps(metadata_values(metadata))
     made = api.post(path, body)
     done(f"Made the job {made['name']} ({made['id']}).", made, as_json=as_json)
 
@@ -125,9 +136,11 @@ def update(
     description: Annotated[str | None, typer.Option(help="What it does.")] = None,
     env: Env = None,
     entry_point: Annotated[str | None, typer.Option("--entry-point", help="The path of the file that runs.")] = None,
+    metadata: Metadata = None,
     param: Parameters = None,
     clear: Annotated[
-        list[str] | None, typer.Option("--clear", help="A parameter that falls back to its default; repeat it.")
+        list[str] | None,
+        typer.Option("--clear", metavar="NAME", help="A parameter that falls back to its default; repeat it."),
     ] = None,
     network: Egress = None,
     bundle: Bundle = None,
@@ -140,13 +153,16 @@ def update(
     """Change what a job is set to. Runs that were started before are not affected."""
     api = connect()
     found = find(api, JOB, job)
-    body = settings_body(network, bundle, timeout, retries, found) | subscription_body(api, on, on_deployment)
+    body = settings_body(network, bundle, timeout, retries, found) | subscription_body(api, on, on_deployment, found)
     if name is not None:
         body["name"] = name
     if description is not None:
         body["description"] = description
     if env is not None:
         body["environmentId"] = find(api, ENVIRONMENT, env)["id"]
+    if metadata:
+        kept = found["requiredMetadataValues"] if env is None else ()
+        body["requiredMetadataValues"] = json.dumps(metadata_values(metadata, kept))
     if entry_point is not None:
         body["entryPoint"] = entry_point_id(found, entry_point)
     values = [*typed_values(api, found, param or []), *cleared_values(found, clear or [])]
@@ -169,6 +185,7 @@ def show(job: Job, as_json: AsJson = False) -> None:
         ("Entry point", _entry_point),
         ("Files", lambda one: [item["filePath"] for item in one["items"]]),
         ("Environment", "environmentId"),
+        ("Metadata", lambda one: shown_values(one["requiredMetadataValues"])),
         ("Parameters", lambda one: [_parameter(each) for each in one["runtimeParameters"]]),
         ("Network", "resources.egressNetworkPolicy"),
         ("Resource bundle", "resources.resourceBundleId"),

@@ -134,7 +134,10 @@ def show(
     package: Annotated[str | None, typer.Option(help="Model package id of the model; else the present one.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a custom metric: its value now, against its baseline and the time before, and over time."""
+    """Show a custom metric, now and over time.
+
+    Its value is compared with its baseline and with the time before.
+    """
     api = connect()
     kind = _kind(find(api, DEPLOYMENT, deployment))
     found = find(api, kind, metric)

@@ -1,6 +1,7 @@
 """``modelyard model push`` and ``task push``: a folder becomes a version; only what changed is sent."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from modelyard.cli.groups import AsJson
 from modelyard.cli.lookup import TASK, Kind, find, find_if_any, looks_like_id
 from modelyard.cli.model_metadata import NAMES, creation_of
 from modelyard.cli.pushing import Changes, compare, environment_to_set, sending
+from modelyard.cli.required_metadata import Metadata, metadata_values
 from modelyard.cli.screen import note, print_json
 from modelyard.cli.yaml_files import read_metadata
 
@@ -32,10 +34,11 @@ def push_command(kind: Kind) -> Callable[..., None]:
         env: Annotated[
             str | None, typer.Option("--env", "-e", help="Environment that it runs in (id or name); kept once chosen.")
         ] = None,
+        metadata: Metadata = None,
         major: Annotated[bool, typer.Option("--major", help="Number it as a major version.")] = False,
         as_json: AsJson = False,
     ) -> None:
-        _push(kind, folder, name, env, is_major=major, as_json=as_json)
+        _push(kind, folder, name, env, metadata or [], is_major=major, as_json=as_json)
 
     its = "name, target and environment" if kind is not TASK else "name, target type and environment"
     push.__doc__ = f"""Push a folder as the next version of a {kind.noun}.
@@ -46,25 +49,36 @@ def push_command(kind: Kind) -> Callable[..., None]:
     return push
 
 
-def _push(kind: Kind, folder: Path, name: str | None, env: str | None, *, is_major: bool, as_json: bool) -> None:
+def _push(
+    kind: Kind,
+    folder: Path,
+    name: str | None,
+    env: str | None,
+    metadata: Sequence[str],
+    *,
+    is_major: bool,
+    as_json: bool,
+) -> None:
     api = connect()
     files = files_of(folder)
-    metadata = read_metadata(folder, NAMES)
-    found = _find(api, kind, name, metadata)
+    described = read_metadata(folder, NAMES)
+    found = _find(api, kind, name, described)
     latest = found["latestVersion"] if found else None
     current = latest["baseEnvironmentId"] if latest else None
-    environment = environment_to_set(api, env, metadata, current, f"the first version of a {kind.noun}", NAMES[0])
+    environment = environment_to_set(api, env, described, current, f"the first version of a {kind.noun}", NAMES[0])
     environment_id = environment["id"] if environment else None
     changes = compare(files, latest["items"] if latest else [])
     moves = environment_id is not None and latest is not None and environment_id != current
-    if found and latest and not changes and not moves:
+    if found and latest and not changes and not moves and not metadata:
         _tell_nothing_changed(kind, found, latest, as_json=as_json)
         return
     is_new = found is None
-    found = found or _create(api, kind, creation_of(kind, metadata, name), quiet=as_json)
+    found = found or _create(api, kind, creation_of(kind, described, name), quiet=as_json)
     if kind is TASK:
         environment_id = environment_id or current  # which every version of a task has to name
-    version = _send(api, kind, found, changes, environment_id, is_major=is_major)
+    kept = latest["requiredMetadataValues"] if latest and not moves else ()
+    values = metadata_values(metadata, kept) if metadata else []
+    version = _send(api, kind, found, changes, environment_id, values, is_major=is_major)
     if as_json:
         print_json(_told(kind, found, version, is_new=is_new, changed=True) | changes.summary())
         return
@@ -76,11 +90,22 @@ def _push(kind: Kind, folder: Path, name: str | None, env: str | None, *, is_maj
         note(f"next: modelyard {kind.noun} build {found['id']}")
 
 
-def _send(api: Api, kind: Kind, found: Json, changes: Changes, environment_id: str | None, *, is_major: bool) -> Json:
+def _send(
+    api: Api,
+    kind: Kind,
+    found: Json,
+    changes: Changes,
+    environment_id: str | None,
+    values: Sequence[Json],
+    *,
+    is_major: bool,
+) -> Json:
     """Makes a version on top of the latest one, or the first one."""
     fields: list[tuple[str, Any]] = [("isMajorUpdate", (None, str(is_major).lower()))]
     if environment_id is not None:
         fields.append(("baseEnvironmentId", (None, environment_id)))
+    if values:
+        fields.append(("requiredMetadataValues", (None, json.dumps(values))))
     with sending(changes) as files:
         path = f"{kind.path}{found['id']}/versions/"
         made: Json = api.request("PATCH", path, files=[*fields, *files], timeout=UPLOAD_TIMEOUT).json()

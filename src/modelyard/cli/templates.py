@@ -47,7 +47,10 @@ def list_templates(
     limit: Annotated[int | None, typer.Option(min=1, help="How many at most.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the templates that ship, and those of your organization, newest first."""
+    """List the shipped templates and your organization's.
+
+    The newest come first.
+    """
     columns: list[Column] = [
         ("id", "id"),
         ("name", "name"),
@@ -134,7 +137,7 @@ def create(
     sub_type: Annotated[str | None, typer.Option(help="Of a job template: the type of job; else default.")] = None,
     env: Annotated[str | None, typer.Option("--env", "-e", help="Environment that it runs in (id or name).")] = None,
     bundle: Annotated[str | None, typer.Option(help="Resource bundle that it gets.")] = None,
-    tag: Annotated[list[str] | None, typer.Option(help="A tag; may be given several times.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(metavar="TAG", help="A tag; repeat it.")] = None,
     category: Annotated[str | None, typer.Option(help="What kind of use it has.")] = None,
     as_json: AsJson = False,
 ) -> None:

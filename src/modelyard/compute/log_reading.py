@@ -1,11 +1,14 @@
 """Reading a log in parts: what has ended is a blob, what goes on is a workload's."""
 
 import asyncio
+import io
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import Annotated, BinaryIO, NamedTuple
+from weakref import WeakKeyDictionary
 
+import anyio
 import anyio.to_thread
 import msgspec
 from msgspec import Meta
@@ -36,10 +39,15 @@ class LogQuery(Query):
 
 
 class Kept(NamedTuple):
-    """The output of an ended attempt; ``first_offset`` bytes of it were dropped before."""
+    """The output of an ended attempt; ``first_offset`` bytes of it were dropped before. It is the blob ``digest``, or
+    where nothing ever began, the text itself."""
 
     digest: str
     first_offset: int
+    text: bytes = b""
+
+    def open(self, blobs: BlobStore) -> BinaryIO:
+        return blobs.open(self.digest) if self.digest else io.BytesIO(self.text)
 
 
 @dataclass(frozen=True)
@@ -66,8 +74,8 @@ def serve_log(reader: "LogReader", name: str, *, tail: int | None, follow: bool,
     return Download(reader.so_far(), name, "text/plain")
 
 
-def _kept_tail(blobs: BlobStore, digest: str, lines: int, *, times: bool) -> list[str]:
-    with blobs.open(digest) as content:
+def _kept_tail(blobs: BlobStore, kept: Kept, lines: int, *, times: bool) -> list[str]:
+    with kept.open(blobs) as content:
         size = content.seek(0, os.SEEK_END)
         begin = content.seek(max(0, size - TAIL_BYTES))
         block = content.read()
@@ -132,7 +140,7 @@ class LogReader:
         for kept in reversed(sources.kept):
             if len(newest) >= lines:
                 break
-            newest = [*_kept_tail(self._blobs, kept.digest, lines - len(newest), times=self._times), *newest]
+            newest = [*_kept_tail(self._blobs, kept, lines - len(newest), times=self._times), *newest]
         return newest
 
     def new_lines(self, sources: Sources) -> bytes:
@@ -153,7 +161,7 @@ class LogReader:
     def _kept_lines(self, kept: Kept) -> bytes:
         dropped = max(0, kept.first_offset - self._offset)
         self._offset += dropped
-        with self._blobs.open(kept.digest) as content:
+        with kept.open(self._blobs) as content:
             content.seek(self._offset - kept.first_offset)
             block = content.read(BLOCK_BYTES)
         whole = block[: block.rfind(b"\n") + 1] or block
@@ -196,7 +204,7 @@ class _Follower:
         while True:
             lines = await anyio.to_thread.run_sync(self._reader.new_lines, sources)
             if lines:
-                yield _events_of(_text(lines, times=self._times))
+                yield await anyio.to_thread.run_sync(self._events_of, lines, limiter=_one_at_a_time())
                 quiet_s = 0.0
                 continue
             if sources.is_over:
@@ -212,6 +220,20 @@ class _Follower:
             await asyncio.sleep(FOLLOW_PAUSE_S)
             quiet_s += FOLLOW_PAUSE_S
             since_look_s += FOLLOW_PAUSE_S
+
+    def _events_of(self, lines: bytes) -> bytes:
+        return _events_of(_text(lines, times=self._times))
+
+
+_TURNS: WeakKeyDictionary[asyncio.AbstractEventLoop, anyio.CapacityLimiter] = WeakKeyDictionary()
+
+
+def _one_at_a_time() -> anyio.CapacityLimiter:
+    """Followers of a program that writes without end take turns in making events, and leave time for others."""
+    loop = asyncio.get_running_loop()
+    if loop not in _TURNS:
+        _TURNS[loop] = anyio.CapacityLimiter(1)
+    return _TURNS[loop]
 
 
 def _events_of(text: str) -> bytes:

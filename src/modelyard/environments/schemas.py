@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from modelyard.environments.required_metadata import RequiredMetadataKeys
 from modelyard.kernel.paging import PageQuery
 from modelyard.kernel.wire import UNSET, Body, Moment, Schema, UnsetType
 
@@ -33,6 +34,7 @@ class EnvironmentResponse(Schema):
     description: str
     programming_language: ProgrammingLanguage
     use_cases: list[UseCase]
+    required_metadata_keys: RequiredMetadataKeys
     is_public: bool
     is_built_in: bool
     latest_version: EnvironmentVersionResponse | None
@@ -46,12 +48,14 @@ class EnvironmentCreate(Body):
     description: Description | None = None
     programming_language: ProgrammingLanguage = "python"
     use_cases: list[UseCase] = msgspec.field(default_factory=lambda: ["customModel"])
+    required_metadata_keys: RequiredMetadataKeys = msgspec.field(default_factory=list)
 
 
 class EnvironmentUpdate(Body):
     name: Name | UnsetType = UNSET
     description: Description | UnsetType = UNSET
     use_cases: list[UseCase] | UnsetType = UNSET
+    required_metadata_keys: RequiredMetadataKeys | UnsetType = UNSET
 
 
 class EnvironmentListQuery(PageQuery):

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from modelyard.environments import builds
 from modelyard.environments.context import Context, refuse_what_needs_containers, survey_context
 from modelyard.environments.images.store import ImageStore
+from modelyard.environments.required_metadata import check_keys, keys_of, stored_keys
 from modelyard.environments.requirements import RequirementsError, parse_requirements
 from modelyard.environments.schemas import (
     EnvironmentCreate,
@@ -30,7 +31,7 @@ from modelyard.kernel.ids import new_id
 from modelyard.kernel.multipart import Form
 from modelyard.kernel.paging import Page, PageQuery, page
 from modelyard.kernel.routing import Download, RequestInfo
-from modelyard.kernel.wire import changes, moment
+from modelyard.kernel.wire import UNSET, changes, moment
 from modelyard.storage.archive_checks import ArchiveLimits
 from modelyard.storage.blobs import Blob, BlobStore
 from modelyard.storage.zip_stream import ZipEntry, stream_zip
@@ -65,12 +66,14 @@ def list_environments(
 
 
 def create(session: Session, caller: Caller, body: EnvironmentCreate) -> Environment:
+    check_keys(body.required_metadata_keys)
     environment = Environment(
         id=new_id(),
         name=body.name,
         description=body.description or "",
         programming_language=body.programming_language,
         use_cases=list(dict.fromkeys(body.use_cases)),
+        required_metadata_keys=stored_keys(body.required_metadata_keys),
         created_by=caller.user_id,
         created_at=datetime.now(UTC),
     )
@@ -97,8 +100,12 @@ def find(
 
 
 def change(session: Session, caller: Caller, environment_id: str, body: EnvironmentUpdate) -> Environment:
+    """What was made on it before keeps its values, whatever it asks for now."""
     environment = find(session, caller, environment_id, Permission.EDIT)
     wanted = changes(body)
+    if body.required_metadata_keys is not UNSET:
+        check_keys(body.required_metadata_keys)
+        wanted["required_metadata_keys"] = stored_keys(body.required_metadata_keys)
     for name, value in wanted.items():
         setattr(environment, name, value)
     audit.record(session, caller, "update", KIND, environment_id, wanted)
@@ -311,6 +318,7 @@ def view(session: Session, environments: Sequence[Environment]) -> list[Environm
             description=row.description,
             programming_language=row.programming_language,  # type: ignore[arg-type]
             use_cases=row.use_cases,  # type: ignore[arg-type]
+            required_metadata_keys=keys_of(row),
             is_public=row.is_public,
             is_built_in=row.builtin_key is not None,
             latest_version=versions.get(row.latest_version_id),

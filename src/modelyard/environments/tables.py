@@ -33,6 +33,8 @@ class Environment(Base):
     description: Mapped[str] = mapped_column(Text, default="")
     programming_language: Mapped[str] = mapped_column(String(16))
     use_cases: Mapped[list[str]] = mapped_column(Json)
+    required_metadata_keys: Mapped[list[dict[str, str]]] = mapped_column(Json, default=list)
+    """What everything that is made on it must have a value for, in the wire's form."""
     is_public: Mapped[bool] = mapped_column(default=False, index=True)
     builtin_key: Mapped[str | None] = mapped_column(String(64), unique=True)
     latest_version_id: Mapped[str | None] = mapped_column(Id)

@@ -17,7 +17,7 @@ class EventRow(Base):
 
     __tablename__ = "events"
     __table_args__ = (
-        Index("ix_events_resource", "resource_id", "number"),
+        Index("ix_events_resource", "resource_id", "number", "type"),
         Index("ix_events_type", "type", "number"),
     )
 
@@ -37,6 +37,16 @@ class EventCounter(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     last: Mapped[int] = mapped_column(BigInteger)
+
+
+class EventCount(Base):
+    """How many events of a type there are about a resource, so that lists need not count them."""
+
+    __tablename__ = "event_counts"
+
+    resource_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    type: Mapped[str] = mapped_column(String(32), primary_key=True)
+    number: Mapped[int]
 
 
 class EventCursor(Base):

@@ -58,36 +58,38 @@ def _is_granted(
     )
 
 
-def scoped_by_kind(
-    caller: Caller,
-    row: type[Row],
-    kind_column: InstrumentedAttribute[str],
-    id_column: InstrumentedAttribute[str],
-) -> Select[tuple[Row]]:
-    """``scoped`` for rows that speak of resources of several kinds: each names its own. The rows drive the query."""
-    return select(row).where(
-        exists().where(
-            Grant.resource_kind == kind_column,
-            Grant.resource_id == id_column,
-            Grant.subject_id.in_(caller.subject_ids),
-            Grant.role != "CONSUMER",
-        )
+def visible_of(session: Session, caller: Caller, kinds: Iterable[ResourceKind]) -> Select[tuple[str]]:
+    """``SELECT`` the ids of all resources of these kinds that the caller may view, each once."""
+    names = {kind.value: _granting_subjects(session, caller, kind) for kind in kinds}
+    subjects = sorted({subject for granting in names.values() for subject in granting})
+    found = select(Grant.resource_id).where(
+        Grant.subject_id.in_(subjects), Grant.resource_kind.in_(names), Grant.role != "CONSUMER"
     )
+    return found if len(subjects) <= 1 else found.distinct()
 
 
 def visible_ids(
-    session: Session, caller: Caller, kind: ResourceKind, *, offset: int, limit: int, newest_first: bool = True
+    session: Session,
+    caller: Caller,
+    kind: ResourceKind,
+    *,
+    offset: int,
+    limit: int,
+    newest_first: bool = True,
+    condition: ColumnElement[bool] | None = None,
 ) -> list[str]:
     """One page of the ids of the resources that the caller may view, by creation.
 
     Each subject's grants are read in the order of their index and no further than the page's end, so a page costs the
-    same among a thousand resources and among a million.
+    same among a thousand resources and among a million. ``condition`` leaves some out, such as those that were deleted;
+    it is an ``EXISTS`` that looks up ``Grant.resource_id``, and should hold for most.
     """
+    kept = () if condition is None else (condition,)
     order = Grant.resource_id.desc() if newest_first else Grant.resource_id.asc()
     tops = [
         select(
             select(Grant.resource_id)
-            .where(Grant.subject_id == subject, Grant.resource_kind == kind.value, Grant.role != "CONSUMER")
+            .where(Grant.subject_id == subject, Grant.resource_kind == kind.value, Grant.role != "CONSUMER", *kept)
             .order_by(order)
             .limit(offset + limit)
             .subquery()

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from modelyard.compute.bundles import usable_bundle
 from modelyard.environments.choosing import Chosen, Names, choose
+from modelyard.environments.required_metadata import VALUES_FIELD, RequiredMetadataValue, one_of_both, settled
 from modelyard.identity.caller import Caller
 from modelyard.jobs.files import METADATA_FILE, chosen_entry_point
 from modelyard.jobs.schemas import JobSettings, UpdateCustomJob
@@ -20,7 +21,7 @@ from modelyard.kernel.form_fields import FieldKinds
 from modelyard.kernel.form_input import FormInput
 from modelyard.kernel.problems import Problems
 from modelyard.kernel.settings import Settings
-from modelyard.kernel.wire import UnsetType, changes
+from modelyard.kernel.wire import UnsetType, changes, read_json_text
 from modelyard.storage.blobs import Blob, BlobStore
 from modelyard.workspaces import service as workspaces
 from modelyard.workspaces.parameter_files import read_parameter_definitions
@@ -39,7 +40,7 @@ from modelyard.workspaces.uploads import ids_to_delete, uploaded_files
 
 KINDS = FieldKinds(
     nullable=frozenset({"subscription", "timeoutSeconds"}),
-    json_text=frozenset({"runtimeParameterValues", "runtimeParameters"}),
+    json_text=frozenset({"requiredMetadataValues", "runtimeParameterValues", "runtimeParameters"}),
     objects=frozenset({"resources", "subscription", "tags"}),
     left_out_when_empty=frozenset(
         {
@@ -49,6 +50,7 @@ KINDS = FieldKinds(
             "filesToDelete",
             "jobType",
             "maxRetries",
+            "requiredMetadataValues",
             "resources",
             "runtimeParameterValues",
             "runtimeParameters",
@@ -58,6 +60,7 @@ KINDS = FieldKinds(
 )
 
 NOTIFICATION = "notification"
+ENVIRONMENT_FIELDS = {Names.environment, Names.version}
 HARMLESS = frozenset({"name", "description", "tags", "subscription", "timeout_seconds", "max_retries"})
 """Fields that do not change what is run, nor with what."""
 
@@ -69,6 +72,19 @@ def set_environment(session: Session, caller: Caller, job: CustomJob, body: JobS
     with problems.collecting():
         chosen = choose(session, caller, wanted, Chosen(job.environment_id, job.environment_version_id), names=Names())
         job.environment_id, job.environment_version_id = chosen.environment_id, chosen.version_id
+
+
+def set_required_metadata(session: Session, job: CustomJob, body: JobSettings, problems: Problems) -> None:
+    """The values that the job's environment asks for: looked at when either of them is sent, and when a job is made."""
+    with problems.collecting():
+        sent = None
+        if body.required_metadata_values is not UNSET:
+            text = body.required_metadata_values
+            sent = one_of_both(UNSET, read_json_text(text, list[RequiredMetadataValue], VALUES_FIELD))
+        is_known = "environment_id" not in body.unread and not problems.errors.keys() & ENVIRONMENT_FIELDS
+        is_moved = _sent(body.environment_id) or _sent(body.environment_version_id)
+        if is_known and (sent is not None or is_moved or job.required_metadata is None):
+            job.required_metadata = settled(session, job.environment_id, sent, job.required_metadata)
 
 
 def set_limits(job: CustomJob, body: JobSettings, settings: Settings, problems: Problems) -> None:
@@ -134,7 +150,7 @@ def set_files(
         changed = {file.path for file in uploaded}
         if METADATA_FILE in changed or removed or job.parameter_definitions is None:
             found = next((file for file in files if file.path == METADATA_FILE), None)
-            job.parameter_definitions = read_parameter_definitions(blobs, found)
+            job.parameter_definitions = read_parameter_definitions(blobs, found, are_plain=True)
     if isinstance(body, UpdateCustomJob) and body.entry_point is not UNSET:
         with problems.collecting():
             job.entry_point_path = chosen_entry_point(files, body.entry_point)

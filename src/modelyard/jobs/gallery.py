@@ -70,4 +70,4 @@ def fill(session: Session, caller: Caller, blobs: BlobStore, job: CustomJob, tem
     job.egress_policy = job.egress_policy if policy is UNSET else policy
     job.tags = details.tags
     found = next((file for file in files if file.path == METADATA_FILE), None)
-    job.parameter_definitions = read_parameter_definitions(blobs, found)
+    job.parameter_definitions = read_parameter_definitions(blobs, found, are_plain=True)

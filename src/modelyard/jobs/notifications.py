@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC, datetime
 
 import msgspec
 from sqlalchemy import select
@@ -10,17 +11,18 @@ from sqlalchemy.orm import Session
 from modelyard.events.schemas import Event
 from modelyard.events.service import claim_unseen, has_unseen
 from modelyard.identity import audit, sharing
-from modelyard.identity.caller import Caller, find_active_caller
+from modelyard.identity.caller import Caller, find_active_caller, find_user_caller
 from modelyard.identity.roles import PERMISSIONS, Permission
 from modelyard.identity.tables import ResourceKind
 from modelyard.jobs.changes import NOTIFICATION
 from modelyard.jobs.runs.service import start_run
 from modelyard.jobs.schemas import Subscription
 from modelyard.jobs.service import KIND
-from modelyard.jobs.tables import CustomJob
+from modelyard.jobs.tables import CustomJob, CustomJobRun, Phase, RunStatus
 from modelyard.jobs.views import definitions_of
 from modelyard.kernel.database import Database
-from modelyard.kernel.errors import ModelyardError
+from modelyard.kernel.errors import Forbidden, ModelyardError
+from modelyard.kernel.ids import new_id
 from modelyard.kernel.parts import Parts
 from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import UNSET
@@ -61,11 +63,12 @@ class Dispatcher:
             return has_unseen(session, CONSUMER)
 
     def _tell(self, session: Session, job: CustomJob, event: Event) -> None:
-        caller = find_active_caller(session, job.created_by_id)
-        if job.deleted_at is not None or caller is None or not _may_hear(session, caller, job, event):
+        owner = find_user_caller(session, job.created_by_id)
+        if job.deleted_at is not None or owner is None or not _may_hear(session, owner, event):
             return
         try:
             with session.begin_nested():
+                caller = _allowed(session, owner, job)
                 start_run(
                     session,
                     caller,
@@ -79,7 +82,7 @@ class Dispatcher:
                 )
         except ModelyardError as error:  # such as a job without an environment: it cannot be told, others can
             log.warning("notification job %s could not be told of event %s: %s", job.id, event.id, error.message)
-            audit.record(session, None, "notTold", KIND, job.id, {"eventId": event.id, "reason": error.message})
+            note_missed(session, job, event, error.message)
 
 
 def _listeners(session: Session, event: Event) -> Sequence[CustomJob]:
@@ -123,18 +126,70 @@ def listens(subscription: Subscription, event: Event) -> bool:
     return wanted is None or event.deployment_id is UNSET or event.deployment_id in wanted
 
 
-def _may_hear(session: Session, caller: Caller, job: CustomJob, event: Event) -> bool:
-    """Whether the job's owner may see what the event is about, and may still run the job."""
+def _may_hear(session: Session, owner: Caller, event: Event) -> bool:
+    """Whether the job's owner may see what the event is about; to others the event does not exist."""
     kind, resource_id = ResourceKind.DEPLOYMENT, event.deployment_id
     if resource_id is UNSET:
         kind, resource_id = KIND, event.custom_job_id
-    about = sharing.role_of(session, caller, kind, str(resource_id))
-    own = sharing.role_of(session, caller, KIND, job.id)
-    return (
-        about is not None
-        and own is not None
-        and Permission.VIEW in PERMISSIONS[about]
-        and Permission.EDIT in PERMISSIONS[own]
+    about = sharing.role_of(session, owner, kind, str(resource_id))
+    return about is not None and Permission.VIEW in PERMISSIONS[about]
+
+
+def _allowed(session: Session, owner: Caller, job: CustomJob) -> Caller:
+    """The job's owner, if they are active and may run it; raises ``Forbidden`` otherwise."""
+    active = find_active_caller(session, owner.user_id)
+    if active is None:
+        raise Forbidden(f"User {owner.username}, for whom the job runs, is not active any more.")
+    own = sharing.role_of(session, active, KIND, job.id)
+    if own is None or Permission.EDIT not in PERMISSIONS[own]:
+        raise Forbidden(f"User {owner.username}, for whom the job runs, may not run it any more.")
+    return active
+
+
+def note_missed(session: Session, job: CustomJob, event: Event, why: str) -> None:
+    """A failed run that says which event was not told and why, so that it is seen by who looks at the job.
+
+    What is missed next, with no other run between, is counted in the same run: a job that cannot run gets one of these,
+    not one for each event. The job's row is locked.
+    """
+    run = session.get(CustomJobRun, job.last_run_id) if job.last_run_id is not None else None
+    if run is None or not run.missed_events or run.logs_deleted_at is not None:
+        run = _missed_run(job)
+        session.add(run)
+        job.last_run_id = run.id
+        job.run_count += 1
+        audit.record(session, None, "notTold", KIND, job.id, {"eventId": event.id, "reason": why, "runId": run.id})
+    run.missed_events += 1
+    run.ended_at = datetime.now(UTC)
+    run.description = event.message[:1000]
+    one = f"The event {event.type} of {event.at} was not told"
+    many = f"{run.missed_events} events were not told, the newest {event.type} of {event.at}"
+    run.reason = f"{one if run.missed_events == 1 else many}: {why}"
+    session.flush()
+
+
+def _missed_run(job: CustomJob) -> CustomJobRun:
+    """A run of the job as it is now that ended before it began."""
+    return CustomJobRun(
+        id=new_id(),
+        job_id=job.id,
+        organization_id=job.organization_id,
+        created_by_id=job.created_by_id,
+        created_at=datetime.now(UTC),
+        workspace_id=job.workspace_id,
+        entry_point_path=job.entry_point_path or "",
+        environment_version_id=job.environment_version_id,
+        egress_policy=job.egress_policy,
+        resource_bundle_id=job.resource_bundle_id,
+        parameter_definitions=job.parameter_definitions,
+        parameter_values=job.parameter_values,
+        required_metadata=job.required_metadata,
+        timeout_s=job.timeout_s or 0,
+        max_retries=job.max_retries,
+        status=RunStatus.FAILED.value,
+        phase=Phase.FINISHED.value,
+        attempt=0,
+        missed_events=0,
     )
 
 

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
+from modelyard.environments.required_metadata import RequiredMetadataValue
 from modelyard.events.schemas import EventType
 from modelyard.kernel.paging import Limit1000, Offset
 from modelyard.kernel.wire import Body, BoolText, Moment, Query, Schema
@@ -36,8 +37,8 @@ class Subscription(Body):
 
 
 class JobSettings(Body):
-    """What creating and changing a job have in common. ``timeoutSeconds``, ``maxRetries``, ``tags`` and
-    ``subscription`` (of notification jobs) are ours."""
+    """What creating and changing a job have in common. ``requiredMetadataValues``, ``timeoutSeconds``,
+    ``maxRetries``, ``tags`` and ``subscription`` (of notification jobs) are ours."""
 
     description: Text10000 | UnsetType = UNSET
     environment_id: str | UnsetType = UNSET
@@ -46,6 +47,7 @@ class JobSettings(Body):
     resources: CustomJobResources | UnsetType = UNSET
     runtime_parameter_values: str | UnsetType = UNSET
     runtime_parameters: str | UnsetType = UNSET
+    required_metadata_values: str | UnsetType = UNSET
     timeout_seconds: Seconds | UnsetType | None = UNSET
     max_retries: Retries | UnsetType = UNSET
     tags: Tags | UnsetType = UNSET
@@ -78,8 +80,8 @@ class CustomJobListQuery(Query):
 
 
 class CustomJobResponse(Schema):
-    """``timeoutSeconds``, ``maxRetries``, ``templateId``, ``tags``, ``subscription``, ``createdBy`` and ``runCount``
-    are ours."""
+    """``requiredMetadataValues``, ``timeoutSeconds``, ``maxRetries``, ``templateId``, ``tags``, ``subscription``,
+    ``createdBy`` and ``runCount`` are ours."""
 
     id: str
     name: str
@@ -96,6 +98,7 @@ class CustomJobResponse(Schema):
     run_count: int
     resources: CustomJobResources
     runtime_parameters: list[RuntimeParameterUnified]
+    required_metadata_values: list[RequiredMetadataValue]
     timeout_seconds: int | None
     max_retries: int
     template_id: str | None

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import ColumnElement, Select, delete, exists, select, update
 from sqlalchemy.orm import Session
 
 from modelyard.events.service import forget_events
@@ -16,7 +16,7 @@ from modelyard.identity.shared_roles import (
     change_shared_roles,
     list_shared_roles,
 )
-from modelyard.identity.tables import ResourceKind
+from modelyard.identity.tables import Grant, ResourceKind
 from modelyard.jobs import changes as parts
 from modelyard.jobs import files as job_files
 from modelyard.jobs import gallery
@@ -33,10 +33,10 @@ from modelyard.jobs.schemas import (
 )
 from modelyard.jobs.tables import CustomJob, CustomJobRun
 from modelyard.jobs.views import view_job, view_jobs
-from modelyard.kernel.errors import Conflict, NotFound
+from modelyard.kernel.errors import Conflict, NotFound, invalid
 from modelyard.kernel.form_input import FormInput
 from modelyard.kernel.ids import is_id, new_id
-from modelyard.kernel.paging import Page, PageQuery, page
+from modelyard.kernel.paging import Page, PageQuery, count_rows, of_items, page
 from modelyard.kernel.problems import Problems
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.settings import Settings
@@ -59,24 +59,48 @@ def list_jobs(
     session: Session, caller: Caller, query: CustomJobListQuery, request: RequestInfo
 ) -> Page[CustomJobResponse]:
     """The jobs that the caller may view and that are not deleted, newest first."""
-    statement = sharing.scoped(session, caller, KIND, CustomJob, CustomJob.id).where(CustomJob.deleted_at.is_(None))
+    filters: list[ColumnElement[bool]] = []
     if query.only_running is not None and read_bool(query.only_running, "onlyRunning"):
-        statement = statement.where(
-            exists().where(CustomJobRun.job_id == CustomJob.id, CustomJobRun.ended_at.is_(None))
-        )
+        filters.append(exists().where(CustomJobRun.job_id == CustomJob.id, CustomJobRun.ended_at.is_(None)))
     if query.search:
-        statement = statement.where(CustomJob.search_text.contains(query.search.casefold(), autoescape=True))
+        filters.append(CustomJob.search_text.contains(query.search.casefold(), autoescape=True))
     if query.job_type:
-        statement = statement.where(CustomJob.job_type.in_(query.job_type))
-    statement = statement.order_by(CustomJob.id.desc())
+        filters.append(CustomJob.job_type.in_(query.job_type))
+    if not filters:
+        return _plain_page(session, caller, query, request)
+    statement = sharing.scoped(session, caller, KIND, CustomJob, CustomJob.id).where(CustomJob.deleted_at.is_(None))
+    statement = statement.where(*filters).order_by(CustomJob.id.desc())
     return page(session, statement, query, request, lambda rows: view_jobs(session, rows))
+
+
+def _plain_page(
+    session: Session, caller: Caller, query: CustomJobListQuery, request: RequestInfo
+) -> Page[CustomJobResponse]:
+    """A page of all, which neither counts nor sorts them."""
+    total = sharing.count_visible(session, caller, KIND) - count_rows(
+        session, _deleted(session, caller).with_only_columns(CustomJob.id)
+    )
+    ids = sharing.visible_ids(
+        session,
+        caller,
+        KIND,
+        offset=query.offset,
+        limit=query.limit,
+        condition=exists().where(CustomJob.id == Grant.resource_id, CustomJob.deleted_at.is_(None)),
+    )
+    rows = {row.id: row for row in session.scalars(select(CustomJob).where(CustomJob.id.in_(ids)))}
+    return of_items(view_jobs(session, [rows[id_] for id_ in ids if id_ in rows]), total, query, request)
 
 
 def list_deleted(session: Session, caller: Caller, query: PageQuery, request: RequestInfo) -> Page[CustomJobResponse]:
     """The deleted jobs that the caller may view, newest first."""
-    statement = sharing.scoped(session, caller, KIND, CustomJob, CustomJob.id)
-    statement = statement.where(CustomJob.deleted_at.is_not(None)).order_by(CustomJob.id.desc())
+    statement = _deleted(session, caller).order_by(CustomJob.id.desc())
     return page(session, statement, query, request, lambda rows: view_jobs(session, rows))
+
+
+def _deleted(session: Session, caller: Caller) -> Select[tuple[CustomJob]]:
+    scoped = sharing.scoped(session, caller, KIND, CustomJob, CustomJob.id, by_row=True)
+    return scoped.where(CustomJob.deleted_at.is_not(None))
 
 
 def create_job(
@@ -91,6 +115,7 @@ def create_job(
     body = parts.KINDS.read(form, CreateCustomJob)
     job = _new(caller, "", body.job_type)
     _apply(session, caller, settings, blobs, references, job, form, body, Problems())
+    _require_room(session, settings, job)
     add(session, caller, job, {"name": job.name, "jobType": job.job_type})
     return view_job(session, job)
 
@@ -112,6 +137,7 @@ def create_job_from_template(
     if job.environment_id is None and body.environment_id is UNSET and body.environment_version_id is UNSET:
         problems.add("environmentId", "you may not see the template's execution environment; send one of your own")
     _apply(session, caller, settings, blobs, references, job, form, body, problems)
+    _require_room(session, settings, job)
     add(session, caller, job, {"name": job.name, "jobType": job.job_type, "templateId": template.id})
     return view_job(session, job)
 
@@ -227,6 +253,23 @@ def add(session: Session, caller: Caller, job: CustomJob, detail: dict[str, obje
     session.flush()
 
 
+def _require_room(session: Session, settings: Settings, job: CustomJob) -> None:
+    """One event may start all notification jobs of an organization, so these are limited. Raises ``Invalid``."""
+    if job.job_type != parts.NOTIFICATION:
+        return
+    there = select(CustomJob.id).where(
+        CustomJob.organization_id == job.organization_id,
+        CustomJob.job_type == parts.NOTIFICATION,
+        CustomJob.deleted_at.is_(None),
+    )
+    limit = settings.max_notification_jobs
+    if count_rows(session, there.limit(limit)) == limit:
+        raise invalid(
+            jobType=f"the organization has {limit} jobs of type {parts.NOTIFICATION}, and no more may be: an event "
+            "could start them all"
+        )
+
+
 def _new(caller: Caller, name: str, job_type: str) -> CustomJob:
     now = datetime.now(UTC)
     return CustomJob(
@@ -267,6 +310,7 @@ def _apply(
         job.description = given["description"]
     job.search_text = f"{job.name}\n{job.description}".casefold()
     parts.set_environment(session, caller, job, body, problems)
+    parts.set_required_metadata(session, job, body, problems)
     parts.set_limits(job, body, settings, problems)
     parts.set_subscription(job, body, references.seen_by(session, caller), problems)
     parts.set_files(session, settings, blobs, job, form, body, problems)

@@ -36,12 +36,20 @@ class Phase(StrEnum):
 
 OF_OPEN_RUNS: dict[str, Any] = {"sqlite_where": text("ended_at IS NULL"), "postgresql_where": text("ended_at IS NULL")}
 
+OF_DELETED_JOBS: dict[str, Any] = {
+    "sqlite_where": text("deleted_at IS NOT NULL"),
+    "postgresql_where": text("deleted_at IS NOT NULL"),
+}
+
 
 class CustomJob(Base):
     """What runs, and the settings of its next run. A deleted job keeps everything until it is cleaned up."""
 
     __tablename__ = "custom_jobs"
-    __table_args__ = (Index("ix_custom_jobs_type", "organization_id", "job_type", "id"),)
+    __table_args__ = (
+        Index("ix_custom_jobs_type", "organization_id", "job_type", "id"),
+        Index("ix_custom_jobs_deleted", "id", **OF_DELETED_JOBS),
+    )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)
     organization_id: Mapped[str] = mapped_column(Id)
@@ -69,6 +77,8 @@ class CustomJob(Base):
     resource_bundle_id: Mapped[str | None] = mapped_column(String(64))
     parameter_definitions: Mapped[list[dict[str, Any]]] = mapped_column(Json, default=list)
     parameter_values: Mapped[list[dict[str, Any]]] = mapped_column(Json, default=list)
+    required_metadata: Mapped[dict[str, str]] = mapped_column(Json, default=dict)
+    """Values of what the environment asks for (``environments.required_metadata``)."""
     timeout_s: Mapped[int | None]
     max_retries: Mapped[int] = mapped_column(default=0)
     last_run_id: Mapped[str | None] = mapped_column(Id)
@@ -99,16 +109,21 @@ class CustomJobRun(Base):
 
     workspace_id: Mapped[str] = mapped_column(Id, ForeignKey("workspaces.id"))
     entry_point_path: Mapped[str] = mapped_column(String(1024))
-    environment_version_id: Mapped[str] = mapped_column(Id)
+    """Empty only where the run never began: the job had nothing to run."""
+    environment_version_id: Mapped[str | None] = mapped_column(Id)
+    """None only where the run never began: the job had none."""
     egress_policy: Mapped[str] = mapped_column(String(16))
     resource_bundle_id: Mapped[str | None] = mapped_column(String(64))
     parameter_definitions: Mapped[list[dict[str, Any]]] = mapped_column(Json, default=list)
     parameter_values: Mapped[list[dict[str, Any]]] = mapped_column(Json, default=list)
+    required_metadata: Mapped[dict[str, str]] = mapped_column(Json, default=dict)
     timeout_s: Mapped[int]
     max_retries: Mapped[int] = mapped_column(default=0)
     schedule_id: Mapped[str | None] = mapped_column(Id)
     event: Mapped[dict[str, Any] | None] = mapped_column(Json)
     """What a notification job was fired by."""
+    missed_events: Mapped[int] = mapped_column(default=0)
+    """Of a run that stands for events that could not be told, one after the other: how many these are."""
 
     status: Mapped[str] = mapped_column(String(16))
     phase: Mapped[str] = mapped_column(String(16))

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import msgspec
 from sqlalchemy.orm import Session
 
+from modelyard.environments.required_metadata import listed
 from modelyard.identity.accounts import usernames
 from modelyard.jobs.files import entry_point
 from modelyard.jobs.schemas import CustomJobResources, CustomJobResponse, Subscription
@@ -64,6 +65,7 @@ def _view(job: CustomJob, files: Sequence[StoredFile], created_by: str) -> Custo
         run_count=job.run_count,
         resources=resources_of(job),
         runtime_parameters=parameters_of(job),
+        required_metadata_values=listed(job.required_metadata),
         timeout_seconds=job.timeout_s,
         max_retries=job.max_retries,
         template_id=job.template_id,

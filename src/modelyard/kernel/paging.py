@@ -50,10 +50,15 @@ def page(
     ``total`` spares the count where a cheaper one is known.
     """
     if total is None:
-        total = session.scalar(select(func.count()).select_from(statement.order_by(None).subquery())) or 0
+        total = count_rows(session, statement.order_by(None))
     rows = session.execute(statement.offset(query.offset).limit(query.limit)).all() if total > query.offset else []
     firsts = [row[0] if len(row) == 1 else row for row in rows]
     return of_items(view(firsts), total, query, request)
+
+
+def count_rows(session: Session, statement: Select[Any]) -> int:
+    """How many rows a statement finds."""
+    return session.scalar(select(func.count()).select_from(statement.subquery())) or 0
 
 
 def of_items(items: list[Item], total: int, query: Any, request: RequestInfo) -> Page[Item]:

@@ -105,6 +105,11 @@ class Settings(BaseSettings):
 
     max_custom_job_runs: int = 10
     """How many runs of an organization execute at once; the rest wait."""
+    max_waiting_job_runs: int = 1000
+    """How many runs of an organization may wait; one more is refused."""
+    max_waiting_runs_per_job: int = 500
+    max_notification_jobs: int = 100
+    """Of an organization: as many runs may one event start."""
     job_timeout_s: float = 24 * 3600
     """The longest that a run may execute, and how long one may whose job says nothing."""
     max_artifacts: int = 1000

@@ -26,6 +26,8 @@ from modelyard.models.tables import CustomModel, CustomModelVersion
 from modelyard.storage.blobs import BlobStore, store_bytes
 from modelyard.workspaces import service as workspaces
 from modelyard.workspaces.hyperparameters import Hyperparameter, check_parameters
+from modelyard.workspaces.parameter_variables import parameter_variables
+from modelyard.workspaces.runtime_parameters import Definition, Value, views
 from modelyard.workspaces.service import NewFile
 from modelyard.workspaces.tables import Workspace
 
@@ -60,13 +62,44 @@ class Link:
             parameters=self.parameters,
         )
         record: dict[str, Any] = msgspec.to_builtins(told)
-        return record | {"typeSchema": self.version.type_schema, "digest": self.digest}
+        return record | {
+            "typeSchema": self.version.type_schema,
+            "digest": self.digest,
+            "parameterDefinitions": self.version.parameter_definitions,
+            "parameterValues": self.version.parameter_values,
+            "requiredMetadata": self.version.required_metadata or {},
+        }
 
 
 def plan_of(record: dict[str, Any]) -> dict[str, Any]:
     """What the runner is told of a task, of what ``Link.record`` kept."""
     name = f"{record['name']} {record['label']}"
     return {"name": name, **{key: record[key] for key in ("kind", "parameters", "typeSchema")}}
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the code of a chain finds in its environment: that of all tasks together, of two of one name the first's."""
+
+    definitions: list[dict[str, Any]]
+    values: list[dict[str, Any]]
+    required_metadata: dict[str, str]
+
+    def variables(self) -> dict[str, str]:
+        definitions = msgspec.convert(self.definitions, list[Definition])
+        values = msgspec.convert(self.values, list[Value])
+        return parameter_variables(views(definitions, values)) | self.required_metadata
+
+
+def surroundings_of(records: Sequence[dict[str, Any]]) -> Surroundings:
+    """Of what ``Link.record`` kept of each task."""
+    backwards = records[::-1]
+    named = [
+        {one["fieldName"]: one for record in backwards for one in record[kept]}
+        for kept in ("parameterDefinitions", "parameterValues")
+    ]
+    metadata = {name: value for record in backwards for name, value in record["requiredMetadata"].items()}
+    return Surroundings(list(named[0].values()), list(named[1].values()), metadata)
 
 
 def read_chain(

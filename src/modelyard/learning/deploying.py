@@ -6,6 +6,7 @@ from modelyard.environments.tables import EnvironmentVersion
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import Permission
 from modelyard.kernel.errors import Forbidden, NotFound, invalid
+from modelyard.learning.chains import surroundings_of
 from modelyard.learning.projects import find_project
 from modelyard.learning.tables import LearningModel, ModelStatus, Project
 from modelyard.models import service as models
@@ -42,6 +43,7 @@ def version_of(session: Session, caller: Caller, project: Project, model: Learni
             if found.latest_version_id is not None:
                 return found.latest_version_id
     workspace = workspaces.copy(session, session.get_one(Workspace, model.trained_workspace_id))
+    around = surroundings_of(model.tasks)
     trained = Trained(
         name=model.name,
         target_type=project.target_type,
@@ -50,6 +52,9 @@ def version_of(session: Session, caller: Caller, project: Project, model: Learni
         project_id=project.id,
         project_name=project.name,
         memory_bytes=model.memory_bytes,
+        parameter_definitions=around.definitions,
+        parameter_values=around.values,
+        required_metadata=around.required_metadata,
     )
     environment = session.get_one(EnvironmentVersion, model.environment_version_id)
     version = add_trained_model(session, caller, trained, workspace, environment)

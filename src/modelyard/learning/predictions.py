@@ -24,7 +24,7 @@ from modelyard.kernel.paging import Page, PageQuery, page
 from modelyard.kernel.routing import Download, RequestInfo
 from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import UnsetType, moment
-from modelyard.learning.chains import features_of
+from modelyard.learning.chains import features_of, surroundings_of
 from modelyard.learning.evaluation import (
     WrongPredictionsError,
     check_predictions,
@@ -222,6 +222,7 @@ def _launch(work: Work, row: LearningPrediction) -> None:
         code=work.parts.get(Checkouts).path(files),
         mounts=(Mount(table, str(table)),),
         environment={"MODELYARD_CODE_DIR": "{code}"},
+        literals=surroundings_of(model.tasks).variables(),
         limits=Limits(
             memory_bytes=model.memory_bytes,
             time_limit_s=settings.training_timeout_s,

@@ -22,7 +22,7 @@ from modelyard.environments.work import ensure_image
 from modelyard.kernel.ids import new_id
 from modelyard.kernel.settings import Settings
 from modelyard.learning import queue
-from modelyard.learning.chains import ARTIFACTS, MAX_FILES, features_of, plan_of
+from modelyard.learning.chains import ARTIFACTS, MAX_FILES, features_of, plan_of, surroundings_of
 from modelyard.learning.evaluation import Evaluation, WrongPredictionsError, evaluate, read_weights
 from modelyard.learning.models import TRAIN
 from modelyard.learning.partitions import Fit, Partitioning, fits
@@ -134,6 +134,7 @@ def _launch(work: Work, project: Project, model: LearningModel) -> None:
         code=work.parts.get(Checkouts).path(files),
         mounts=tuple(Mount(path, str(path)) for path in dict.fromkeys(mounted)),
         environment={"MODELYARD_CODE_DIR": "{code}", "MODELYARD_OUTPUT_DIR": "{work}/" + OUTPUT_FOLDER},
+        literals=surroundings_of(model.tasks).variables(),
         limits=Limits(
             memory_bytes=model.memory_bytes,
             time_limit_s=settings.training_timeout_s,

@@ -135,7 +135,7 @@ def service_spec(
         image_digest=image_digest,
         workspace_id=servable.folder(),
         environment=_environment(settings, servable, deployment_id, policy),
-        literals=_names(model) | named | parameter_variables(parameters),
+        literals=_names(model) | named | parameter_variables(parameters) | (version.required_metadata or {}),
         credentials=credential_ids(parameters),
         acts_for=acts_for,
         memory_bytes=memory or settings.default_model_memory_bytes,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -30,6 +31,9 @@ class Trained:
     project_id: str
     project_name: str
     memory_bytes: int
+    parameter_definitions: list[dict[str, Any]]
+    parameter_values: list[dict[str, Any]]
+    required_metadata: dict[str, str]
 
 
 def add_trained_model(
@@ -94,8 +98,9 @@ def add_trained_model(
         base_environment_id=environment.environment_id,
         base_environment_version_id=environment.id,
         dependencies=[],
-        parameter_definitions=[],
-        parameter_values=[],
+        required_metadata=trained.required_metadata,
+        parameter_definitions=trained.parameter_definitions,
+        parameter_values=trained.parameter_values,
     )
     session.add(version)
     model.latest_version_id = version.id

@@ -2,15 +2,16 @@
 
 from typing import TypeVar
 
-from modelyard.kernel.errors import Invalid, invalid
+from modelyard.environments.required_metadata import (
+    OBJECT_FIELD,
+    VALUES_FIELD,
+    RequiredMetadataValue,
+    one_of_both,
+)
 from modelyard.kernel.form_fields import FieldKinds
 from modelyard.kernel.form_input import FormInput
 from modelyard.kernel.wire import UNSET, Body, UnsetType, read_json_text
-from modelyard.models.version_schemas import (
-    CustomModelVersionCreate,
-    CustomModelVersionMetadataUpdate,
-    RequiredMetadataValue,
-)
+from modelyard.models.version_schemas import CustomModelVersionCreate, CustomModelVersionMetadataUpdate
 from modelyard.storage.blobs import Blob
 
 F = TypeVar("F", bound=Body)
@@ -65,23 +66,13 @@ def required_metadata_of(body: CustomModelVersionCreate) -> dict[str, str] | Non
         by_name = read_json_text(body.required_metadata, dict[str, str], "requiredMetadata")
     if body.required_metadata_values is not UNSET and body.required_metadata_values:
         listed = read_json_text(body.required_metadata_values, list[RequiredMetadataValue], "requiredMetadataValues")
-    return one_required_metadata(by_name, listed)
+    return one_of_both(by_name, listed)
 
 
 def changed_required_metadata(body: CustomModelVersionMetadataUpdate) -> dict[str, str] | None:
-    return one_required_metadata(body.required_metadata, body.required_metadata_values)
+    return one_of_both(body.required_metadata, body.required_metadata_values)
 
 
-def one_required_metadata(
-    by_name: dict[str, str] | UnsetType, listed: list[RequiredMetadataValue] | UnsetType
-) -> dict[str, str] | None:
-    """The two ways to say the same, as one; raises ``Invalid`` when they differ."""
-    from_list = None if listed is UNSET else {entry.field_name: entry.value for entry in listed}
-    if by_name is UNSET:
-        return from_list
-    if too_long := sorted(name for name, value in by_name.items() if len(value) > 100):
-        raise invalid(requiredMetadata=f"a value has at most 100 characters; too long: {', '.join(too_long)}")
-    if from_list is not None and from_list != by_name:
-        text = "differs from requiredMetadataValues; send one of the two"
-        raise Invalid(f"requiredMetadata: {text}", {"requiredMetadata": text})
-    return by_name
+def required_metadata_field(body: CustomModelVersionCreate | CustomModelVersionMetadataUpdate) -> str:
+    """The one of the two fields that an error about the values is told under."""
+    return OBJECT_FIELD if body.required_metadata and not body.required_metadata_values else VALUES_FIELD

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
+from modelyard.environments.required_metadata import RequiredMetadataValue
 from modelyard.kernel.paging import Limit1000, Offset
 from modelyard.kernel.wire import Body, BoolText, Moment, Query, Schema, Uri
 from modelyard.repositories.schemas import SourcePath
@@ -21,11 +22,6 @@ class GitModelVersion(Body):
     main_branch_commit_sha: CommitSha
     pull_request_commit_sha: CommitSha | None
     ref_name: Annotated[str, Meta(max_length=1024)]
-
-
-class RequiredMetadataValue(Body):
-    field_name: str
-    value: Annotated[str, Meta(max_length=100)]
 
 
 class CustomModelVersionCreate(Body):

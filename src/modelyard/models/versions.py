@@ -10,7 +10,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from modelyard.compute.bundles import usable_bundle
-from modelyard.environments.choosing import Chosen, choose
+from modelyard.environments.choosing import BASE_NAMES, Chosen, choose
+from modelyard.environments.required_metadata import settled
 from modelyard.identity import audit
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import Permission
@@ -27,7 +28,12 @@ from modelyard.models.doors import MODELS, Door
 from modelyard.models.rules import resource_errors
 from modelyard.models.service import find_model, find_version
 from modelyard.models.tables import CustomModel, CustomModelVersion
-from modelyard.models.version_forms import changed_required_metadata, read_version_form, required_metadata_of
+from modelyard.models.version_forms import (
+    changed_required_metadata,
+    read_version_form,
+    required_metadata_field,
+    required_metadata_of,
+)
 from modelyard.models.version_schemas import (
     CustomModelVersionCreate,
     CustomModelVersionCreateFromLatest,
@@ -63,6 +69,7 @@ RESOURCES = {
     "network_egress_policy": "network_egress_policy",
     "resource_bundle_id": "resource_bundle_id",
 }
+ENVIRONMENT_FIELDS = {BASE_NAMES.environment, BASE_NAMES.version}
 NO_TRAINING_DATA = "training data of versions are not supported yet; leave the field out"
 
 
@@ -145,9 +152,11 @@ def check_version(
     """What is wrong with ``body`` as far as it can be told before the files are there."""
     model = find_model(session, caller, model_id, Permission.EDIT, hide_forbidden=True, door=door)
     problems = Problems()
-    _set_environment(session, caller, CustomModelVersion(), body, _latest(session, model), problems)
-    with problems.collecting():
-        required_metadata_of(body)
+    latest = _latest(session, model)
+    version = CustomModelVersion()
+    _set_environment(session, caller, version, body, latest, problems)
+    base = latest if isinstance(body, CustomModelVersionCreateFromLatest) else None
+    _set_required_metadata(session, version, body, base, problems)
     return problems.errors
 
 
@@ -210,7 +219,8 @@ def change_version(
         text = "was set already and cannot be changed; make a new version"
         raise Invalid(f"requiredMetadata: {text}", {"requiredMetadata": text})
     if required is not None:
-        version.required_metadata = required
+        field = required_metadata_field(body)
+        version.required_metadata = settled(session, version.base_environment_id, required, field=field)
     if body.description is not UNSET:
         version.description = body.description
     if body.git_model_version is not UNSET:
@@ -256,9 +266,7 @@ def _make(
     for field, value in (("trainingData", body.training_data), ("holdoutData", body.holdout_data)):
         if value is not UNSET and value is not None:
             problems.add(field, NO_TRAINING_DATA)
-    with problems.collecting():
-        required = required_metadata_of(body)
-        version.required_metadata = base.required_metadata if required is None and base else required
+    _set_required_metadata(session, version, body, base, problems)
     _set_commit(version, None if body.git_model_version is UNSET else body.git_model_version)
     files: list[StoredFile] = []
     with problems.collecting():
@@ -310,6 +318,22 @@ def _set_environment(
         )
         version.base_environment_id = chosen.environment_id
         version.base_environment_version_id = chosen.version_id
+
+
+def _set_required_metadata(
+    session: Session,
+    version: CustomModelVersion,
+    body: CustomModelVersionCreate,
+    base: CustomModelVersion | None,
+    problems: Problems,
+) -> None:
+    """The values that the version's environment asks for; none can be asked for where that is not known."""
+    with problems.collecting():
+        sent = required_metadata_of(body)
+        if "base_environment_id" not in body.unread and not problems.errors.keys() & ENVIRONMENT_FIELDS:
+            before = base.required_metadata if base else None
+            field = required_metadata_field(body)
+            version.required_metadata = settled(session, version.base_environment_id, sent, before, field)
 
 
 def _set_resources(

@@ -8,6 +8,7 @@ from msgspec import UNSET
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from modelyard.environments.required_metadata import listed
 from modelyard.identity.accounts import usernames
 from modelyard.kernel.wire import moment
 from modelyard.models import usage
@@ -17,7 +18,6 @@ from modelyard.models.version_schemas import (
     CustomModelVersionResponse,
     DependencyResponse,
     GitModelVersion,
-    RequiredMetadataValue,
 )
 from modelyard.workspaces import service as workspaces
 from modelyard.workspaces.items import items
@@ -83,7 +83,6 @@ def is_frozen(version: CustomModelVersion, *, is_latest: bool) -> bool:
 def view_version(
     version: CustomModelVersion, files: Sequence[StoredFile], *, is_latest: bool
 ) -> CustomModelVersionResponse:
-    required = version.required_metadata or {}
     return CustomModelVersionResponse(
         id=version.id,
         custom_model_id=version.model_id,
@@ -104,8 +103,8 @@ def view_version(
         network_egress_policy=version.network_egress_policy,  # type: ignore[arg-type] # checked when it was stored
         resource_bundle_id=version.resource_bundle_id,
         git_model_version=read_stored(version.git_model_version, GitModelVersion),
-        required_metadata=required,
-        required_metadata_values=[RequiredMetadataValue(field_name=k, value=v) for k, v in required.items()],
+        required_metadata=version.required_metadata or {},
+        required_metadata_values=listed(version.required_metadata),
         runtime_parameters=views(
             list_of(version.parameter_definitions, list[Definition]),
             list_of(version.parameter_values, list[Value]),

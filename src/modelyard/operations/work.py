@@ -68,9 +68,14 @@ class Work:
         self._lost = False
 
     @contextmanager
-    def unit(self) -> Iterator[Session]:
-        """One short transaction that holds only while this operation is still ours; raises ``LeaseLost`` otherwise."""
+    def unit(self, before: Callable[[Session], object] | None = None) -> Iterator[Session]:
+        """One short transaction that holds only while this operation is still ours; raises ``LeaseLost`` otherwise.
+
+        ``before`` locks what others lock before this operation's row.
+        """
         with self.database.write() as session:
+            if before is not None:
+                before(session)
             self._require_lease(session)
             yield session
             notify(session)

@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
+from modelyard.environments.required_metadata import RequiredMetadataValue
 from modelyard.kernel.paging import Limit1000, Offset
 from modelyard.kernel.wire import Body, BoolText, Moment, Query, Schema
-from modelyard.models.version_schemas import DependencyResponse, MemoryBytes, RequiredMetadataValue
+from modelyard.models.version_schemas import DependencyResponse, MemoryBytes
 from modelyard.repositories.schemas import SourcePath
 from modelyard.workspaces.hyperparameters import Hyperparameter
 from modelyard.workspaces.items import WorkspaceItemResponse

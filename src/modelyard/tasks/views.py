@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from msgspec import UNSET
 from sqlalchemy.orm import Session
 
+from modelyard.environments.required_metadata import listed
 from modelyard.identity.accounts import usernames
 from modelyard.kernel.wire import moment
 from modelyard.models.tables import CustomModel, CustomModelVersion
-from modelyard.models.version_schemas import DependencyResponse, RequiredMetadataValue
+from modelyard.models.version_schemas import DependencyResponse
 from modelyard.models.views import is_frozen, latest_versions, list_of, read_stored, view_each
 from modelyard.tasks.schemas import CustomTaskResponse
 from modelyard.tasks.version_schemas import CustomTaskVersionResponse
@@ -56,7 +57,6 @@ def view_version_of(session: Session, task: CustomModel, version: CustomModelVer
 def view_task_version(
     version: CustomModelVersion, files: Sequence[StoredFile], *, is_latest: bool
 ) -> CustomTaskVersionResponse:
-    required = version.required_metadata or {}
     return CustomTaskVersionResponse(
         id=version.id,
         custom_task_id=version.model_id,
@@ -72,8 +72,8 @@ def view_task_version(
         base_environment_id=version.base_environment_id,
         base_environment_version_id=version.base_environment_version_id,
         maximum_memory=version.maximum_memory_bytes,
-        required_metadata=required,
-        required_metadata_values=[RequiredMetadataValue(field_name=k, value=v) for k, v in required.items()],
+        required_metadata=version.required_metadata or {},
+        required_metadata_values=listed(version.required_metadata),
         warning=[] if any(file.path == CODE_FILE for file in files) else [NO_CODE],
         runtime_parameters=views(
             list_of(version.parameter_definitions, list[Definition]),

@@ -55,9 +55,12 @@ COLUMNS = {
 def list_templates(
     session: Session, caller: Caller, query: CustomTemplateListQuery, request: RequestInfo
 ) -> Page[CustomTemplateEntity]:
-    """The shipped templates and those that the caller may view, newest first unless ``orderBy`` says otherwise."""
-    filters = [column == wanted for column, wanted in _wanted(query) if wanted is not None]
-    if query.tag is not None:
+    """The shipped templates and those that the caller may view, newest first unless ``orderBy`` says otherwise.
+
+    A filter that is empty filters nothing.
+    """
+    filters = [column == wanted for column, wanted in _wanted(query) if wanted]
+    if query.tag:
         tagged = select(CustomTemplateTag.template_id).where(CustomTemplateTag.tag == query.tag)
         filters.append(CustomTemplate.id.in_(tagged))
     if query.search:

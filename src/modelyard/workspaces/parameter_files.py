@@ -9,6 +9,7 @@ from modelyard.kernel.errors import Invalid, invalid
 from modelyard.storage.blobs import BlobStore
 from modelyard.workspaces.hyperparameters import read_hyperparameters
 from modelyard.workspaces.metadata_file import MAX_BYTES, read_metadata
+from modelyard.workspaces.parameter_variables import RESERVED_NAMES, is_free
 from modelyard.workspaces.runtime_parameters import read_definitions
 from modelyard.workspaces.service import StoredFile
 from modelyard.workspaces.type_schema import read_type_schema
@@ -16,9 +17,23 @@ from modelyard.workspaces.type_schema import read_type_schema
 T = TypeVar("T")
 
 
-def read_parameter_definitions(blobs: BlobStore, file: StoredFile | None) -> list[dict[str, object]]:
-    """The runtime parameters that the YAML file defines; raises ``Invalid`` for ``file``, naming line and column."""
-    return [] if file is None else parameter_definitions(read_metadata_file(blobs, file), file.path)
+def read_parameter_definitions(
+    blobs: BlobStore, file: StoredFile | None, *, are_plain: bool = False
+) -> list[dict[str, object]]:
+    """The runtime parameters that the YAML file defines; raises ``Invalid`` for ``file``, naming line and column.
+
+    ``are_plain`` where each parameter has to reach the code under its own name: names that cannot be had are refused.
+    """
+    if file is None:
+        return []
+    definitions = parameter_definitions(read_metadata_file(blobs, file), file.path)
+    taken = [name for one in definitions if not is_free(name := str(one["fieldName"]))]
+    if are_plain and taken:
+        raise invalid(
+            file=f"{file.path}: fieldName {', '.join(map(repr, taken))}: a parameter becomes the environment variable "
+            f"of its name, and these names are taken: {RESERVED_NAMES}"
+        )
+    return definitions
 
 
 def read_metadata_file(blobs: BlobStore, file: StoredFile) -> dict[str, Any]:

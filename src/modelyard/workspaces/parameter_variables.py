@@ -17,6 +17,11 @@ _RESERVED = re.compile(
     r"(DRUM|MLOPS|KUBERNETES|MODELYARD|DATAROBOT|CUSTOM_MODEL|LD|DYLD)_.*|PYTHON.*|PATH|HOME|LANG|TMPDIR|URL_PREFIX|PORT"
 )
 """Names that other code than the user's relies on: a parameter of such a name comes in the prefixed form only."""
+RESERVED_NAMES = (
+    "PATH, HOME, LANG, TMPDIR, PORT, URL_PREFIX, PYTHON..., and what begins with MODELYARD_, DATAROBOT_, MLOPS_, "
+    "DRUM_, CUSTOM_MODEL_, KUBERNETES_, LD_ or DYLD_"
+)
+"""The same in words."""
 
 
 def is_free(name: str) -> bool:

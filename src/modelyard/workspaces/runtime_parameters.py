@@ -207,13 +207,13 @@ def value_fault(type_: str, value: object, definition: Definition | None) -> str
 
 def read_values(text: str, field: str = "runtimeParameterValues") -> list[Value]:
     """The v1 form: a JSON list of ``{fieldName, type, value}``."""
-    return [_coerced(value) for value in _decoded(text, Values, field)]
+    return [coerced(value) for value in _decoded(text, Values, field)]
 
 
 def read_current_values(text: str, field: str = "runtimeParameters") -> list[Value]:
     """The v2 form: a JSON list of ``{fieldName, type, currentValue}``."""
     return [
-        _coerced(Value(field_name=value.field_name, type=value.type, value=value.current_value))
+        coerced(Value(field_name=value.field_name, type=value.type, value=value.current_value))
         for value in _decoded(text, CurrentValues, field)
     ]
 
@@ -243,8 +243,8 @@ def _decoded(text: str, type_: Any, field: str) -> Any:
         raise invalid(**{field: f"must be a JSON list of parameters: {error}"}) from error
 
 
-def _coerced(value: Value) -> Value:
-    """Command line clients send numbers and booleans as text."""
+def coerced(value: Value) -> Value:
+    """A value as it is meant: many clients send numbers and booleans as text, wherever values are sent."""
     if isinstance(value.value, str) and value.type == "boolean" and value.value.lower() in {"true", "false"}:
         return msgspec.structs.replace(value, value=value.value.lower() == "true")
     if isinstance(value.value, str) and value.type == "numeric":

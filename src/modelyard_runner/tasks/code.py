@@ -57,7 +57,7 @@ class TaskCode:
         `class_order` and `row_weights` are None where the task has none: `**kwargs` are then given neither. Raises
         TaskError.
         """
-        self.requirements.check_input(value)
+        self.requirements.check_input(value, is_fit=True)
         frame = self._given(value)
         offered = {"y": y, "output_dir": str(output_dir), "parameters": dict(self.specification.parameters)}
         special = {"class_order": class_order, "row_weights": row_weights}

@@ -2,9 +2,10 @@
 
 Source: contract/supporting-endpoints.md C.7. Rules of our own, where a type cannot be told from the data: text may be
 TXT, CAT, IMG, GEO or COUNT_DICT, and DATE when it looks like dates; a condition that allows is met when the column may
-be one of the types, one that forbids is broken only by the most likely type (text of several words that hardly ever
-repeats is TXT, other text CAT). Numbers are NUM or DATE_DURATION, booleans NUM or CAT. EQUALS and IN ask that every
-column is of one of the types, NOT_EQUALS and NOT_IN that none is.
+be one of the types, one that forbids is broken by the most likely type when a task is fitted (text of several words
+that hardly ever repeats is TXT, other text CAT), and otherwise, when the rows may be few, only when the column can be
+nothing else. Numbers are NUM or DATE_DURATION, booleans NUM or CAT. EQUALS and IN ask that every column is of one of
+the types, NOT_EQUALS and NOT_IN that none is.
 """
 
 import operator
@@ -46,10 +47,10 @@ class Requirements:
             self._output.append(DEFAULT_OUTPUT_TYPES)
         self.requires_sparse = any(_is(entry, "sparse", "REQUIRED") for entry in self._input)
 
-    def check_input(self, value: Value) -> None:
-        """Raise TaskError with the first requirement that the input does not meet."""
+    def check_input(self, value: Value, *, is_fit: bool = False) -> None:
+        """Raise TaskError with the first requirement that the input does not meet; `is_fit`: it is to be fitted on."""
         for entry in self._input:
-            _check(entry, value, "the task was given", {"FORBIDDEN": False, "REQUIRED": True})
+            _check(entry, value, "the task was given", {"FORBIDDEN": False, "REQUIRED": True}, is_fit=is_fit)
 
     def check_output(self, output: Value, given: Value) -> None:
         """Raise TaskError with the first requirement that a transform's output does not meet."""
@@ -67,12 +68,16 @@ def _values(entry: Mapping[str, Any]) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
-def _check(entry: Mapping[str, Any], value: Value, what: str, sparse_kinds: Mapping[str, bool]) -> None:
+def _check(
+    entry: Mapping[str, Any], value: Value, what: str, sparse_kinds: Mapping[str, bool], *, is_fit: bool = False
+) -> None:
     field, condition, values = entry.get("field"), str(entry.get("condition") or "EQUALS"), _values(entry)
     documented = f"its typeSchema says {field} {condition} {', '.join(map(str, values))}"
     match field:
         case "data_types":
-            _check_types(value, condition, {str(one) for one in values}, what, documented)
+            name, kind = _wrong_type(value, condition, {str(one) for one in values}, is_fit=is_fit)
+            if kind:
+                raise TaskError(f"{what} {kind} in the column {name!r}; {documented}")
         case "sparse":
             wanted = sparse_kinds.get(str(values[0]))
             if wanted is not None and wanted is not isinstance(value, Sparse):
@@ -107,7 +112,8 @@ def _check_missing(value: Value, what: str, documented: str) -> None:
         raise TaskError(f"{what} missing values in {names}; {documented}")
 
 
-def _check_types(value: Value, condition: str, types: set[str], what: str, documented: str) -> None:
+def _wrong_type(value: Value, condition: str, types: set[str], *, is_fit: bool) -> tuple[str, str]:
+    """The first column whose type is wrong, and what it holds; two empty texts when there is none."""
     if isinstance(value, Sparse):
         columns = [("a sparse matrix", pd.Series(value.matrix.data[:LOOKED_AT]))]
     else:
@@ -117,9 +123,13 @@ def _check_types(value: Value, condition: str, types: set[str], what: str, docum
         columns = [(name, column) for name, column in columns if column.dtype.kind not in "biuf"]
     for name, column in columns:
         likely, possible = types_of(column)
-        if likely in types if forbids else not possible & types:
-            kind = {"NUM": "numbers", "DATE": "dates"}.get(likely, "text")
-            raise TaskError(f"{what} {kind} in the column {name!r}; {documented}")
+        if not forbids:
+            is_wrong = not possible & types
+        else:
+            is_wrong = likely in types if is_fit else not possible - types - {"DATE_DURATION"}
+        if is_wrong:
+            return name, {"NUM": "numbers", "DATE": "dates"}.get(likely, "text")
+    return "", ""
 
 
 def types_of(column: "pd.Series[Any]") -> tuple[str, frozenset[str]]:
@@ -142,4 +152,4 @@ def types_of(column: "pd.Series[Any]") -> tuple[str, frozenset[str]]:
         return "DATE", TEXTS | {"DATE"}
     words = sum(len(text.split()) for text in texts)
     is_prose = len(set(texts)) > len(texts) / 2 and words >= WORDS_OF_TEXT * len(texts)
-    return ("TXT" if texts and is_prose else "CAT"), TEXTS
+    return ("TXT" if texts and is_prose else "CAT"), TEXTS if texts else TEXTS | {"DATE"}

@@ -105,22 +105,26 @@ class FitRun:
 
     def _reuse(self, place: int, cached: Path) -> Rows:
         self._say(place, "as it was fitted before")
-        for phase in ("fit", "transform"):
-            self._begin(place, phase)
-            self._done(place, phase, 0.0, is_cached=True)
+        self._begin(place, "transform")
         try:
             shutil.copytree(cached / "artifact", self.work / str(place) / "artifact")
             train = load_value(cached / "train")
             score = load_value(cached / "score") if len(self.scored) else None
         except (OSError, ValueError, KeyError) as error:
             raise TaskError(f"what an earlier training left cannot be read: {error}") from error
+        counts = (row_count(train), 0 if score is None else row_count(score))
+        if counts != (len(self.train), len(self.scored)):
+            raise TaskError(f"what an earlier training left is of other rows: {counts[0]:,} and {counts[1]:,}")
         self.reports.append(_report(train, TaskReport(is_cached=True)))
+        for phase in ("fit", "transform"):
+            self._done(place, phase, 0.0, is_cached=True)
         return Rows(train, score)
 
     def _transform(self, place: int, task: TaskSpecification, rows: Rows | None) -> Rows:
         rows = rows or self._rows()
         fitted = self._fit(place, rows)
         report = self.reports[-1]
+        self._say(place, f"transforming {len(self.train) + len(self.scored):,} rows")
         self._begin(place, "transform")
         start_s = time.perf_counter()
         train = fitted.transform(rows.train)
@@ -184,6 +188,7 @@ class FitRun:
 
     def _predict(self, fitted: FittedTask, rows: Rows) -> None:
         place = len(self.plan.tasks) - 1
+        self._say(place, f"predicting {len(self.scored):,} rows")
         self._begin(place, "predict")
         scores = self._scores(fitted, rows.train) if self.plan.calibrates else None
         start_s = time.perf_counter()

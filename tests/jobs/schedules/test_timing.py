@@ -81,7 +81,7 @@ DUE_TIMES = [
     ("UTC", "0 0 L * *", "2026-11-25T00:00", ["2026-11-30T00:00", "2026-12-31T00:00"]),
     ("UTC", "0 0 * * 5L", "2026-11-25T00:00", ["2026-11-27T00:00", "2026-12-25T00:00"]),
     ("UTC", "0 0 * * FRI#2", "2026-11-25T00:00", ["2026-12-11T00:00", "2027-01-08T00:00"]),
-    ("UTC", "*/25 10-11 * DEC 7", "2026-11-25T00:00", [f"2026-12-06T10:{m}" for m in ("00", "25", "50")]),
+    ("UTC", "*/25 10-11 * DEC 0", "2026-11-25T00:00", [f"2026-12-06T10:{m}" for m in ("00", "25", "50")]),
 ]
 
 
@@ -125,7 +125,7 @@ def problems_of(schedule: CronFields, zone: str = "UTC") -> dict[str, str]:
     "text",
     [
         "0 0 * * *",
-        "59 23 31 12 7",
+        "59 23 31 12 6",
         "*/15 1-5 1,15 JAN,JUL MON-FRI",
         "0 0 29 2 *",
         "0 0 31 2 1",  # on Mondays of February: a day of the week makes up for the day that is not
@@ -166,7 +166,7 @@ def test_all_that_is_wrong_is_told() -> None:
     names = {"minute", "hour", "dayOfMonth", "month", "dayOfWeek"}
     assert found.keys() == {f"schedule.{name}" for name in names} | {"timeZone"}
     assert found["schedule.hour"] == 'must not be empty; ["*"] stands for all'
-    assert found["schedule.minute"].startswith("60, '61' cannot be; allowed are 0 to 59")
+    assert found["schedule.minute"].startswith("60 cannot be and '61' must be numbers, not text; allowed are 0 to 59")
     assert found["timeZone"].startswith("there is no time zone 'Europe/Berlim'; did you mean Europe/Berlin or")
 
 

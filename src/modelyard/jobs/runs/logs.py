@@ -11,6 +11,7 @@ from modelyard.identity.caller import Caller
 from modelyard.identity.roles import Permission
 from modelyard.jobs.runs.service import find_run, require_logs
 from modelyard.jobs.tables import CustomJobRun, RunLog
+from modelyard.kernel.clock import to_wire
 from modelyard.kernel.database import Database
 from modelyard.kernel.routing import Download
 from modelyard.kernel.wire import read_bool
@@ -40,7 +41,12 @@ def sources_of(session: Session, run: CustomJobRun) -> Sources:
     rows = session.execute(
         select(RunLog.digest, RunLog.first_offset).where(RunLog.run_id == run.id).order_by(RunLog.attempt)
     )
-    return Sources(tuple(Kept(*row) for row in rows), run.workload_id, run.status, run.ended_at is not None)
+    kept = tuple(Kept(*row) for row in rows)
+    if not kept and run.ended_at is not None and run.reason is not None:
+        time = to_wire(run.ended_at)
+        lines = "".join(f"{time} [modelyard] {line}\n" for line in run.reason.splitlines())
+        kept = (Kept("", 0, lines.encode()),)
+    return Sources(kept, run.workload_id, run.status, run.ended_at is not None)
 
 
 def _look(database: Database, caller: Caller, job_id: str, run_id: str) -> Sources:

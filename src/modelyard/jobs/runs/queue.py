@@ -3,7 +3,9 @@
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
-from modelyard.jobs.tables import CustomJobRun, Phase, RunQueue
+from modelyard.jobs.tables import CustomJob, CustomJobRun, Phase, RunQueue
+from modelyard.kernel.errors import Invalid
+from modelyard.kernel.paging import count_rows
 from modelyard.kernel.settings import Settings
 from modelyard.operations import service as operations
 
@@ -36,6 +38,22 @@ def let_in(session: Session, settings: Settings, organization_id: str) -> None:
         if operation_id is not None:
             operations.wake(session, operation_id)
         session.execute(update(CustomJobRun).where(CustomJobRun.id == run_id).values(phase=Phase.PREPARING.value))
+
+
+def require_room(session: Session, settings: Settings, job: CustomJob) -> None:
+    """Raises ``Invalid`` while as many runs wait as may. To be called before a run is added, by whoever then does."""
+    lock(session, job.organization_id)
+    limits = [
+        ("of the organization", settings.max_waiting_job_runs, CustomJobRun.organization_id == job.organization_id),
+        (f"of custom job {job.id}", settings.max_waiting_runs_per_job, CustomJobRun.job_id == job.id),
+    ]
+    for whose, limit, condition in limits:
+        waiting = _waiting(job.organization_id).where(condition).with_only_columns(CustomJobRun.id).limit(limit)
+        if count_rows(session, waiting) == limit:
+            raise Invalid(
+                f"No more runs {whose} than {limit} may wait for a free place; try again when some of them have begun, "
+                "or cancel some."
+            )
 
 
 def positions(session: Session, organization_id: str) -> dict[str, int]:

@@ -4,22 +4,32 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
+from modelyard.environments.required_metadata import RequiredMetadataValue
 from modelyard.jobs.schemas import CustomJobResources, Text10000
 from modelyard.kernel.paging import Limit1000, Offset
 from modelyard.kernel.wire import Body, Moment, Query, Schema
 from modelyard.workspaces.items import WorkspaceItemResponse
-from modelyard.workspaces.runtime_parameters import MAX_TEXT_LENGTH, ParameterType, RuntimeParameterUnified, Value
+from modelyard.workspaces.runtime_parameters import (
+    MAX_TEXT_LENGTH,
+    ParameterType,
+    RuntimeParameterUnified,
+    Value,
+    coerced,
+)
 
 RunStatusName = Literal["succeeded", "failed", "running", "interrupted", "canceling", "canceled"]
 PhaseName = Literal["waiting", "preparing", "executing", "finished"]
 
 
 class RuntimeParameterValue(Body):
-    """``value`` null takes a value away, so that the one before it counts again."""
+    """``value`` null takes a value away, so that the one before it counts again. Numbers and booleans may be text."""
 
     field_name: str
     type: ParameterType
     value: Annotated[str, Meta(max_length=MAX_TEXT_LENGTH)] | bool | int | float | None
+
+    def as_value(self) -> Value:
+        return coerced(Value(field_name=self.field_name, type=self.type, value=self.value))
 
 
 class CreateCustomJobRun(Body):
@@ -28,7 +38,7 @@ class CreateCustomJobRun(Body):
 
     def values(self) -> list[Value]:
         sent = [] if self.runtime_parameter_values is UNSET else self.runtime_parameter_values
-        return [Value(field_name=each.field_name, type=each.type, value=each.value) for each in sent]
+        return [each.as_value() for each in sent]
 
 
 class CustomJobRunListQuery(Query):
@@ -62,8 +72,11 @@ class CustomJobRunResponse(Schema):
     attempt: int
     max_retries: int
     timeout_seconds: int
-    environment_version_id: str
+    environment_version_id: str | None
+    required_metadata_values: list[RequiredMetadataValue]
     scheduled_job_id: str | None
+    missed_events: int
+    """How many events this run of a notification job stands for that could not be told."""
     created_by: str
     peak_memory_bytes: int | None
 

@@ -8,6 +8,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from modelyard.environments import service as environments
+from modelyard.environments.required_metadata import settled
 from modelyard.identity import audit
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import Permission
@@ -49,7 +50,7 @@ def list_runs(
     job = find_job(session, caller, job_id, Permission.VIEW)
     statement = select(CustomJobRun).where(CustomJobRun.job_id == job.id)
     total = job.run_count
-    if query.scheduled_job_id is not None:
+    if query.scheduled_job_id:
         statement = statement.where(CustomJobRun.schedule_id == query.scheduled_job_id)
     return page(
         session,
@@ -57,7 +58,7 @@ def list_runs(
         query,
         request,
         lambda rows: view_runs(session, rows),
-        total=total if query.scheduled_job_id is None else None,
+        total=None if query.scheduled_job_id else total,
     )
 
 
@@ -92,16 +93,20 @@ def start_run(
 ) -> CustomJobRun:
     """Puts a run of ``job`` (whose row is locked) in line on behalf of ``caller``, whose rights it will have.
 
-    ``values`` go over the job's own. Raises ``Invalid`` with all that keeps the job from running.
+    ``values`` go over the job's own. Raises ``Invalid`` with all that keeps the job from running, or because too many
+    runs wait.
     """
     files = workspaces.files_in(session, session.get_one(Workspace, job.workspace_id))
     problems = Problems()
     path = _program(blobs, files, job, problems)
+    required: dict[str, str] = {}
     with problems.collecting():
         _check_environment(session, job)
+        required = settled(session, job.environment_id, None, job.required_metadata)
     with problems.collecting():
         values = _checked(references.seen_by(session, caller), definitions_of(job), values_of(job), values)
     problems.raise_all()
+    queue.require_room(session, settings, job)
     run = CustomJobRun(
         id=new_id(),
         job_id=job.id,
@@ -116,6 +121,7 @@ def start_run(
         resource_bundle_id=job.resource_bundle_id,
         parameter_definitions=job.parameter_definitions,
         parameter_values=stored(values),
+        required_metadata=required,
         timeout_s=job.timeout_s or int(settings.job_timeout_s),
         max_retries=job.max_retries,
         schedule_id=schedule_id,

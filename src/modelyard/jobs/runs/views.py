@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from msgspec import UNSET
 from sqlalchemy.orm import Session
 
+from modelyard.environments.required_metadata import listed
 from modelyard.identity.accounts import usernames
 from modelyard.jobs.runs.queue import COUNTED, positions
 from modelyard.jobs.runs.schemas import CustomJobRunResponse
@@ -72,7 +73,9 @@ def _view(run: CustomJobRun, shown: list[WorkspaceItemResponse], created_by: str
         max_retries=run.max_retries,
         timeout_seconds=run.timeout_s,
         environment_version_id=run.environment_version_id,
+        required_metadata_values=listed(run.required_metadata),
         scheduled_job_id=run.schedule_id,
+        missed_events=run.missed_events,
         created_by=created_by,
         peak_memory_bytes=run.peak_memory_bytes,
     )

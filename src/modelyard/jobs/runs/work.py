@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -258,7 +259,7 @@ def _on_failure(work: Work, message: str) -> None:
         _stop_now(work, executor, run.workload_id)
     log = keep_log(blobs, executor.logs(run.workload_id) if run.workload_id else None, message)
     kept = log.finish()
-    with work.unit() as session:
+    with work.unit(partial(queue.lock, organization_id=run.organization_id)) as session:  # it may still wait
         row = _locked(session, run.id)
         if row.ended_at is not None:
             return

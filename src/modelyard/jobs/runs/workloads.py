@@ -34,7 +34,7 @@ def workload_of(
 ) -> Workload:
     """The run's program with its parameters, its limits and a token of its own."""
     entry = next(file for file in files if file.path == run.entry_point_path)
-    literals = parameter_variables(parameters_of(run))
+    literals = parameter_variables(parameters_of(run)) | run.required_metadata
     if run.event is not None:
         literals["MODELYARD_EVENT"] = msgspec.json.encode(run.event).decode()
     workload = Workload(

@@ -24,7 +24,6 @@ from modelyard.kernel.parts import Parts
 from modelyard.kernel.settings import Settings
 from modelyard.storage.blobs import BlobStore
 from modelyard.workspaces.references import References
-from modelyard.workspaces.runtime_parameters import Value
 
 log = logging.getLogger(__name__)
 
@@ -106,9 +105,7 @@ class Firing:
     def _start(
         self, session: Session, job: CustomJob, schedule: CustomJobSchedule, due: datetime, now: datetime
     ) -> None:
-        values = [
-            Value(field_name=each.field_name, type=each.type, value=each.value) for each in overrides_of(schedule)
-        ]
+        values = [each.as_value() for each in overrides_of(schedule)]
         try:
             with session.begin_nested():
                 run = start_run(

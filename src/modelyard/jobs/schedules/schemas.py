@@ -14,7 +14,7 @@ Overrides = Annotated[list[RuntimeParameterValue], Meta(max_length=MAX_PARAMETER
 
 
 class CronFields(Body):
-    """Each a list of numbers, or ``["*"]``; text may also be a range, a step or a name, as cron takes them."""
+    """Each a list of numbers, or ``["*"]``; text among them may be a range, a step or a name, as cron takes them."""
 
     minute: CronValues
     hour: CronValues

@@ -32,7 +32,7 @@ from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.wakeup import notify
 from modelyard.kernel.wire import UNSET, changes
 from modelyard.workspaces.references import References
-from modelyard.workspaces.runtime_parameters import ReferenceFault, Value, check_values
+from modelyard.workspaces.runtime_parameters import ReferenceFault, check_values
 
 AUDIT_KIND = "customJobSchedule"
 MAX_SCHEDULES = 50
@@ -157,7 +157,7 @@ def _check_overrides(
 ) -> None:
     """Checks what the runs will have: the schedule's own values, and the job's where it has none."""
     definitions = definitions_of(job)
-    values = [Value(field_name=each.field_name, type=each.type, value=each.value) for each in overrides]
+    values = [each.as_value() for each in overrides]
     with problems.collecting():
         check_defined(definitions, values, "parameterOverrides")
     with problems.collecting():

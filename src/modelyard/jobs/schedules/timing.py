@@ -3,7 +3,7 @@
 import difflib
 import re
 import zoneinfo
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -20,9 +20,12 @@ ALLOWED = {
     "hour": "0 to 23",
     "dayOfMonth": "1 to 31, L or LW (the last day or weekday of the month)",
     "month": "1 to 12 or JAN to DEC",
-    "dayOfWeek": "0 to 7 (0 and 7 are Sunday), SUN to SAT, 5L (the last Friday) or 5#2 (the second Friday)",
+    "dayOfWeek": "0 to 6 (0 is Sunday), SUN to SAT, 5L (the last Friday) or 5#2 (the second Friday)",
 }
-_VALUE = re.compile(r"[0-9A-Za-z*/,#-]{1,100}")
+_VALUE = re.compile(r"[0-9A-Za-z*/#-]{1,100}")
+STAR = "*"
+LAST_DAY_OF_WEEK = 6
+"""Of numbers: ranges in text may end with 7, as in a crontab."""
 _ANY_DAY = datetime(2024, 1, 1, tzinfo=UTC)
 _NO_ZONES = frozenset({"localtime", "posixrules", "Factory"})
 """Files among the zones that are none: what they say differs between machines, or is nothing."""
@@ -111,20 +114,35 @@ def _fault(name: str, values: CronValues) -> str | None:
     """What is wrong with one field: each of its values is tried by itself, with a star everywhere else."""
     if not values:
         return 'must not be empty; ["*"] stands for all'
-    wrong = [value for value in values if not _is_understood(name, str(value))]
-    if not wrong:
+    if STAR in values and len(values) > 1:
+        return 'must be ["*"], which stands for all, or a list without "*"'
+    texts = [value for value in values if isinstance(value, str) and _is_number(value)]
+    wrong = [value for value in values if value not in texts and not _is_understood(name, value)]
+    faults = [f"{_shown(wrong)} cannot be"] if wrong else []
+    faults += [f"{_shown(texts)} must be numbers, not text"] if texts else []
+    if not faults:
         return None
     return (
-        f"{', '.join(map(repr, wrong[:10]))} cannot be; allowed are {ALLOWED[name]}, "
-        "and as text *, ranges such as 1-5 and steps such as */15"
+        f"{' and '.join(faults)}; allowed are {ALLOWED[name]}, "
+        "and as text ranges such as 1-5 and steps such as */15; * stands alone"
     )
 
 
-def _is_understood(name: str, value: str) -> bool:
-    if not _VALUE.fullmatch(value):
+def _shown(values: Sequence[int | str]) -> str:
+    return ", ".join(map(repr, values[:10]))
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch("[0-9]+", text) is not None
+
+
+def _is_understood(name: str, value: int | str) -> bool:
+    if name == "dayOfWeek" and isinstance(value, int) and value > LAST_DAY_OF_WEEK:
+        return False
+    if not _VALUE.fullmatch(str(value)):
         return False
     try:
-        CronSim(" ".join(value if field == name else "*" for field in ALLOWED), _ANY_DAY)
+        CronSim(" ".join(str(value) if field == name else "*" for field in ALLOWED), _ANY_DAY)
     except CronSimError:
         return False
     return True

@@ -86,7 +86,7 @@ def list_metrics(
     statement = select(CustomMetric).where(CustomMetric.deployment_id == deployment_id)
     if query.search:
         statement = statement.where(CustomMetric.search_text.contains(query.search.casefold(), autoescape=True))
-    if query.name is not None:
+    if query.name:
         statement = statement.where(CustomMetric.name == query.name)
     statement = statement.order_by(ORDERS[query.order_by], CustomMetric.id)
     return page(session, statement, query, request, lambda rows: _view(session, rows))

@@ -143,6 +143,7 @@ def upgrade() -> None:
         sa.Column("description", sa.Text(), nullable=False),
         sa.Column("programming_language", sa.String(length=16), nullable=False),
         sa.Column("use_cases", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("required_metadata_keys", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
         sa.Column("is_public", sa.Boolean(), nullable=False),
         sa.Column("builtin_key", sa.String(length=64), nullable=True),
         sa.Column("latest_version_id", sa.String(length=24), nullable=True),
@@ -161,6 +162,13 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("last", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_event_counters")),
+    )
+    op.create_table(
+        "event_counts",
+        sa.Column("resource_id", sa.String(length=24), nullable=False),
+        sa.Column("type", sa.String(length=32), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("resource_id", "type", name=op.f("pk_event_counts")),
     )
     op.create_table(
         "event_cursors",
@@ -182,7 +190,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("events", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_events_at"), ["at"], unique=False)
-        batch_op.create_index("ix_events_resource", ["resource_id", "number"], unique=False)
+        batch_op.create_index("ix_events_resource", ["resource_id", "number", "type"], unique=False)
         batch_op.create_index("ix_events_type", ["type", "number"], unique=False)
 
     op.create_table(
@@ -685,6 +693,7 @@ def upgrade() -> None:
         sa.Column("resource_bundle_id", sa.String(length=64), nullable=True),
         sa.Column("parameter_definitions", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
         sa.Column("parameter_values", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("required_metadata", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
         sa.Column("timeout_s", sa.Integer(), nullable=True),
         sa.Column("max_retries", sa.Integer(), nullable=False),
         sa.Column("last_run_id", sa.String(length=24), nullable=True),
@@ -693,6 +702,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_custom_jobs")),
     )
     with op.batch_alter_table("custom_jobs", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_custom_jobs_deleted",
+            ["id"],
+            unique=False,
+            sqlite_where=sa.text("deleted_at IS NOT NULL"),
+            postgresql_where=sa.text("deleted_at IS NOT NULL"),
+        )
         batch_op.create_index("ix_custom_jobs_type", ["organization_id", "job_type", "id"], unique=False)
 
     op.create_table(
@@ -987,15 +1003,17 @@ def upgrade() -> None:
         sa.Column("description", sa.Text(), nullable=False),
         sa.Column("workspace_id", sa.String(length=24), nullable=False),
         sa.Column("entry_point_path", sa.String(length=1024), nullable=False),
-        sa.Column("environment_version_id", sa.String(length=24), nullable=False),
+        sa.Column("environment_version_id", sa.String(length=24), nullable=True),
         sa.Column("egress_policy", sa.String(length=16), nullable=False),
         sa.Column("resource_bundle_id", sa.String(length=64), nullable=True),
         sa.Column("parameter_definitions", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
         sa.Column("parameter_values", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("required_metadata", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
         sa.Column("timeout_s", sa.Integer(), nullable=False),
         sa.Column("max_retries", sa.Integer(), nullable=False),
         sa.Column("schedule_id", sa.String(length=24), nullable=True),
         sa.Column("event", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=True),
+        sa.Column("missed_events", sa.Integer(), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("phase", sa.String(length=16), nullable=False),
         sa.Column("operation_id", sa.String(length=24), nullable=True),
@@ -1342,6 +1360,11 @@ def downgrade() -> None:
     op.drop_table("custom_metrics")
     with op.batch_alter_table("custom_jobs", schema=None) as batch_op:
         batch_op.drop_index("ix_custom_jobs_type")
+        batch_op.drop_index(
+            "ix_custom_jobs_deleted",
+            sqlite_where=sa.text("deleted_at IS NOT NULL"),
+            postgresql_where=sa.text("deleted_at IS NOT NULL"),
+        )
 
     op.drop_table("custom_jobs")
     with op.batch_alter_table("challengers", schema=None) as batch_op:
@@ -1448,6 +1471,7 @@ def downgrade() -> None:
 
     op.drop_table("events")
     op.drop_table("event_cursors")
+    op.drop_table("event_counts")
     op.drop_table("event_counters")
     with op.batch_alter_table("environments", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_environments_is_public"))
