@@ -143,8 +143,13 @@ def test_what_a_project_is_to_learn(modelyard: Terminal) -> None:
     assert modelyard("project", "create", "Aims").err.startswith("error: name either a file or a dataset\n")
     assert modelyard("project", "create", "Aims", "aims.csv", "--dataset", "aims").code == 2
     assert modelyard("project", "create", "Aims", "nowhere.csv").err == "error: there is no file nowhere.csv\n"
-    small = modelyard(*create, "-t", "churned", "--positive-class", "maybe")
-    assert (small.code, "not 'maybe'" in small.error["message"]) == (1, True)
+    refused = modelyard("project", "create", "Aims", a_table(modelyard, "refused.csv"), "-t", "left")
+    assert (refused.code, "there is no column 'left' in the dataset" in refused.err) == (1, True)
+    assert modelyard.ok("dataset", "list", "--search", "refused.csv", "--json").json == []
+    errored = modelyard(*create, "-t", "churned", "--positive-class", "maybe")
+    assert (errored.code, "not 'maybe'" in errored.error["message"]) == (1, True)
+    id_ = errored.error["hint"].removeprefix("nothing can be trained in it: modelyard project delete ")
+    assert modelyard.ok("project", "show", id_, "--json").json["status"] == "errored"
 
 
 def test_a_name_that_two_projects_have(modelyard: Terminal) -> None:

@@ -1,7 +1,7 @@
 """``modelyard project predict``: what a trained model says of a table, without deploying it."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +15,7 @@ from modelyard.cli.groups import AsJson
 from modelyard.cli.lookup import DATASET, PROJECT, find
 from modelyard.cli.project_models import Model, Project, find_model, model_path
 from modelyard.cli.screen import print_json
-from modelyard.cli.uploads import send_table
+from modelyard.cli.uploads import delete_dataset, new_dataset
 
 
 def predict(
@@ -52,14 +52,6 @@ def _rows(api: Api, file: Path | None, dataset: str | None) -> Iterator[str]:
     if file is None:
         yield str(find(api, DATASET, str(dataset))["datasetId"])
         return
-    accepted, location = send_table(api, file)
-    try:
-        wait_for(api, location, f"Reading {file.name}")
-        yield str(accepted["catalogId"])
-    except KeyboardInterrupt:  # the predictions go on
-        raise
-    except CommandError:
-        with suppress(CommandError):
-            api.delete(f"{DATASET.path}{accepted['catalogId']}/")
-        raise
-    api.delete(f"{DATASET.path}{accepted['catalogId']}/")
+    with new_dataset(api, file) as dataset_id:
+        yield dataset_id
+    delete_dataset(api, dataset_id)

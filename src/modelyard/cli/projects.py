@@ -1,5 +1,6 @@
 """``modelyard project``: what is to be learned of which data, and the models that learn it."""
 
+from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +18,7 @@ from modelyard.cli.project_predictions import predict
 from modelyard.cli.project_training import train
 from modelyard.cli.screen import Column, done, plural, print_details, print_json, print_list, show_time
 from modelyard.cli.sharing import share_command
-from modelyard.cli.uploads import send_table
+from modelyard.cli.uploads import new_dataset
 
 app = group("Projects: train chains of tasks, compare and deploy.")
 
@@ -111,7 +112,6 @@ def create(
         hint = "modelyard project create NAME FILE, or --dataset DATASET"
         raise CommandError("name either a file or a dataset", hint=hint, code=ExitCode.USAGE)
     api = connect()
-    dataset_id = _uploaded(api, file) if file is not None else find(api, DATASET, str(dataset))["datasetId"]
     optional = {
         "datasetVersionId": dataset_version,
         "target": target,
@@ -120,10 +120,11 @@ def create(
         "positiveClassLabel": positive_class,
         "partitioning": _partitioning(method, folds, validation_pct, holdout_pct, seed),
     }
-    body: Json = {"projectName": name, "datasetId": dataset_id} | _given(optional)
-    made, location = api.start("POST", PROJECT.path, body)
+    body: Json = {"projectName": name} | _given(optional)
+    with _data(api, file, dataset) as dataset_id:
+        made, location = api.start("POST", PROJECT.path, body | {"datasetId": dataset_id})
     if wait:
-        wait_for(api, location, f"Making the data of {name} ready")
+        _wait_until_ready(api, location, made)
     project = api.get(f"{PROJECT.path}{made['id']}/")
     if as_json:
         print_json(project)
@@ -134,10 +135,19 @@ def create(
         print(f"Making {name} ready ({project['id']}): modelyard project show {project['id']}")
 
 
-def _uploaded(api: Api, file: Path) -> str:
-    accepted, location = send_table(api, file)
-    wait_for(api, location, f"Reading {file.name}")
-    return str(accepted["catalogId"])
+def _data(api: Api, file: Path | None, dataset: str | None) -> AbstractContextManager[str]:
+    """The id of the dataset; one that is made of a file goes again where no project comes of it."""
+    if file is not None:
+        return new_dataset(api, file)
+    return nullcontext(str(find(api, DATASET, str(dataset))["datasetId"]))
+
+
+def _wait_until_ready(api: Api, location: str, project: Json) -> None:
+    try:
+        wait_for(api, location, f"Making the data of {project['projectName']} ready")
+    except CommandError as error:
+        error.hint = error.hint or f"nothing can be trained in it: modelyard project delete {project['id']}"
+        raise
 
 
 def _partitioning(

@@ -1,13 +1,14 @@
 """Files on their way to the server: read when they are sent, counted as they go."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from modelyard.cli.client import UPLOAD_TIMEOUT, Api, Json
 from modelyard.cli.errors import CommandError, ExitCode
-from modelyard.cli.following import upload_bar
+from modelyard.cli.following import upload_bar, wait_for
 from modelyard.cli.lookup import DATASET
 
 NEW_DATASET = f"{DATASET.path}fromFile/"
@@ -64,3 +65,20 @@ def send_table(api: Api, file: Path, path: str = NEW_DATASET) -> tuple[Json, str
     with upload_bar(f"Sending {file.name}", file.stat().st_size) as advance, SentFile(file, advance) as stream:
         fields = [("file", (file.name, stream, "application/octet-stream"))]
         return api.start("POST", path, files=fields, timeout=UPLOAD_TIMEOUT)
+
+
+@contextmanager
+def new_dataset(api: Api, file: Path) -> Iterator[str]:
+    """The id of a dataset that is made of a file; it is deleted again where the block ends with a ``CommandError``."""
+    accepted, location = send_table(api, file)
+    try:
+        wait_for(api, location, f"Reading {file.name}")
+        yield str(accepted["catalogId"])
+    except CommandError:
+        with suppress(CommandError):
+            delete_dataset(api, accepted["catalogId"])
+        raise
+
+
+def delete_dataset(api: Api, dataset_id: str) -> None:
+    api.delete(f"{DATASET.path}{dataset_id}/")
