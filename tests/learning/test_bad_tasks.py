@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tests.learning.builders import Lab, churn_rows, path_of
+from tests.learning.builders import Lab, path_of
 from tests.learning.tasks import FILL, LOGISTIC, LOGISTIC_METADATA, SHARES, fitting, scoring
 from tests.waiting import wait_until
 
@@ -47,6 +47,8 @@ def test_what_bad_tasks_do_is_told(a_lab: Callable[..., Lab]) -> None:
             assert text in found["reason"], (text, found["reason"])
             assert found["metrics"] == {}
             assert found["artifactSize"] is None
+            assert 0 <= found["progress"]["done"] < found["progress"]["total"]
+            assert found["progress"]["message"] == found["reason"]
             assert found["reason"] in lab.log(found)
             asked = lab.api.post(path_of(found) + "predictions/", json={"datasetId": project["datasetId"]})
             assert asked.status_code == 409
@@ -71,15 +73,16 @@ def test_a_training_is_canceled_while_it_goes_on(working_lab: Lab) -> None:
     assert "\nfitting" in lab.log(found)
 
 
-def test_weights_that_are_none_end_the_training_before_it_begins(working_lab: Lab) -> None:
-    lab = working_lab
-    lines = churn_rows()
-    lines[5] = lines[5].replace(",2,", ",-2,").replace(",1,", ",-1,").replace(",3,", ",-3,")
-    model = lab.ended(
-        lab.train(lab.a_project(datasetId=lab.a_dataset(lines)), lab.a_task(SHARES), rowWeightsColumn="weight")
-    )
-    assert model["status"] == "errored"
-    assert "rowWeightsColumn" in model["reason"]
+def test_weights_that_are_none_are_refused_at_once(lab: Lab) -> None:
+    lines = ["x,y,holes,below,nothing", *(f"{n},{'ab'[n % 2]},{n if n % 5 else ''},{n - 3},0" for n in range(40))]
+    project = lab.a_project(datasetId=lab.a_dataset(lines), target="y", partitioning={"method": "cv", "folds": 2})
+    shares = lab.a_task(SHARES)
+    for column, text in {
+        "holes": "no value in 8 rows",
+        "below": "below 0, such as -3",
+        "nothing": "0 in every",
+    }.items():
+        assert text in lab.refused(project, shares, rowWeightsColumn=column)["rowWeightsColumn"]
 
 
 def test_requirements_that_cannot_be_met_are_told(working_lab: Lab) -> None:

@@ -211,7 +211,11 @@ def build_workspace(
 
 def features_of(project: Project, weights_column: str | None) -> list[dict[str, str]]:
     """The columns that the first task is given, in the dataset's order, with their kinds."""
-    return [column for column in project.columns if column["name"] not in {project.target, weights_column}]
+    return [
+        {"name": column["name"], "kind": column["kind"]}
+        for column in project.columns
+        if column["name"] not in {project.target, weights_column}
+    ]
 
 
 def _text_file(blobs: BlobStore, path: str, text: str) -> NewFile:

@@ -112,13 +112,13 @@ def create_model(
 
 
 def _check_weights(project: Project, name: str, problems: Problems) -> None:
-    kinds = {column["name"]: column["kind"] for column in project.columns}
-    if name not in kinds:
+    faults = {column["name"]: column["weightFault"] for column in project.columns}
+    if name not in faults:
         problems.add("rowWeightsColumn", f"there is no column {name!r} in the project's data")
     elif name == project.target:
         problems.add("rowWeightsColumn", f"{name!r} is the target")
-    elif kinds[name] not in {"int64", "float64"}:
-        problems.add("rowWeightsColumn", f"column {name!r} does not hold numbers")
+    elif faults[name] is not None:
+        problems.add("rowWeightsColumn", faults[name])
 
 
 def find_model(

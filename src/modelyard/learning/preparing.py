@@ -50,7 +50,8 @@ def prepare(work: Work) -> None:
     with work.unit() as session:
         row = session.get(Project, project.id, with_for_update=True)
         if row is not None:
-            row.columns = [{"name": name, "kind": kind} for name, kind in kinds(folder).items()]
+            found = kinds(folder)
+            row.columns = [column | {"kind": found[column["name"]]} for column in row.columns]
             row.class_labels = labels
             row.positive_class_label = labels[0] if project.target_type == "Binary" else None
             row.partition_digest = blob.digest

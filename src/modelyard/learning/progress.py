@@ -36,8 +36,8 @@ def progress_of(executor: Executor, project: Project, model: LearningModel, ahea
     if model.status == ModelStatus.COMPLETED.value:
         return Progress(done=total, total=total, message="completed")
     if model.status != ModelStatus.TRAINING.value or model.workload_id is None:
-        return Progress(done=0, total=total, message=model.reason or model.status)
-    lines = _read(executor.work(model.workload_id) / OUTPUT_FOLDER / PROGRESS_FILE)
+        return Progress(done=min(model.steps_done, total), total=total, message=model.reason or model.status)
+    lines = read_progress(executor.work(model.workload_id) / OUTPUT_FOLDER)
     if not lines:
         return Progress(done=0, total=total, message="starting")
     last = lines[-1]
@@ -45,10 +45,10 @@ def progress_of(executor: Executor, project: Project, model: LearningModel, ahea
     return Progress(done=min(len(lines), total), total=total, message=message)
 
 
-def _read(path: Path) -> list[_Line]:
-    """The lines so far. User code may have put anything there."""
+def read_progress(folder: Path) -> list[_Line]:
+    """What was done so far, step by step. User code may have put anything there."""
     try:
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        file = os.open(folder / PROGRESS_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(file, "rb") as content:
             text = content.read(MAX_PROGRESS_BYTES)
         return [msgspec.json.decode(line, type=_Line) for line in text.split(b"\n")[:-1] if line]

@@ -20,7 +20,7 @@ from modelyard.kernel.problems import Problems
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import UnsetType, changes, moment
-from modelyard.learning.rules import metric_of, partitioning_of, target_of
+from modelyard.learning.rules import metric_of, partitioning_of, target_of, weight_fault
 from modelyard.learning.schemas import (
     PartitioningResponse,
     ProjectCreate,
@@ -98,7 +98,7 @@ def create_project(session: Session, caller: Caller, body: ProjectCreate) -> tup
         class_labels=[],
         partitioning=msgspec.to_builtins(partitioning),
         partition_rows={},
-        columns=[{"name": name} for name in columns],
+        columns=[{"name": name, "weightFault": weight_fault(column)} for name, column in columns.items()],
         row_count=version.row_count or 0,
         table_digest=version.table_digest or "",
         status=ProjectStatus.PREPARING.value,

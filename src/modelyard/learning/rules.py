@@ -67,6 +67,20 @@ def metric_of(wanted: str | None, target_type: str, problems: Problems) -> str |
     return wanted
 
 
+def weight_fault(column: Column) -> str | None:
+    """Why the column cannot say how much each row counts, or ``None``."""
+    if column.type != "Numeric":
+        return f"column {column.name!r} does not hold numbers"
+    if column.missing_count:
+        return f"column {column.name!r} has no value in {column.missing_count} rows"
+    low, high = column.min, column.max
+    if isinstance(low, float) and low < 0:
+        return f"column {column.name!r} has values below 0, such as {low:g}"
+    if isinstance(high, float) and high <= 0:
+        return f"column {column.name!r} is 0 in every row, so that no row would count"
+    return None
+
+
 def _some(columns: Mapping[str, Column]) -> str:
     names = [repr(name) for name in columns]
     return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")

@@ -64,8 +64,9 @@ class Project(Base):
     class_labels: Mapped[list[str]] = mapped_column(Json)
     partitioning: Mapped[dict[str, Any]] = mapped_column(Json)
     partition_rows: Mapped[dict[str, int]] = mapped_column(Json)
-    columns: Mapped[list[dict[str, str]]] = mapped_column(Json)
-    """The dataset's columns in order: ``name`` and, once they were written as a table, ``kind`` (``table_files``)."""
+    columns: Mapped[list[dict[str, Any]]] = mapped_column(Json)
+    """The dataset's columns in order: ``name``, ``weightFault`` (why it cannot weigh rows, or null) and, once they were
+    written as a table, ``kind`` (``table_files``)."""
     row_count: Mapped[int] = mapped_column(BigInteger)
     table_digest: Mapped[str] = mapped_column(String(64), index=True)
     partition_digest: Mapped[str | None] = mapped_column(String(64), index=True)
@@ -109,6 +110,8 @@ class LearningModel(Base):
     operation_id: Mapped[str | None] = mapped_column(Id)
     workload_id: Mapped[str | None] = mapped_column(String(64))
     launches: Mapped[int] = mapped_column(default=0)
+    steps_done: Mapped[int] = mapped_column(default=0)
+    """Of a training that ended; ``progress`` reads those of one under way."""
     log_digest: Mapped[str | None] = mapped_column(String(64), index=True)
     log_first_offset: Mapped[int] = mapped_column(BigInteger, default=0)
     started_at: Mapped[datetime | None]

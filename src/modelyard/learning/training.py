@@ -26,7 +26,7 @@ from modelyard.learning.chains import ARTIFACTS, MAX_FILES, features_of, plan_of
 from modelyard.learning.evaluation import Evaluation, WrongPredictionsError, evaluate, read_weights
 from modelyard.learning.models import TRAIN
 from modelyard.learning.partitions import Fit, Partitioning, fits
-from modelyard.learning.progress import OUTPUT_FOLDER
+from modelyard.learning.progress import OUTPUT_FOLDER, read_progress
 from modelyard.learning.projects import score_of
 from modelyard.learning.results import Result, read_result
 from modelyard.learning.table_files import TableStore
@@ -222,7 +222,7 @@ def _conclude(work: Work, project: Project, model: LearningModel, seen: Observat
     blobs = work.parts.get(BlobStore)  # type: ignore[type-abstract]
     workload_id = str(model.workload_id)
     folder = executor.work(workload_id) / OUTPUT_FOLDER
-    result = read_result(folder)
+    result, steps_done = read_result(folder), len(read_progress(folder))
     reason = _why_it_failed(seen, result, model)
     evaluation: Evaluation | None = None
     if reason is None and result is not None:
@@ -241,6 +241,7 @@ def _conclude(work: Work, project: Project, model: LearningModel, seen: Observat
         if (row.workload_id, row.status) != (workload_id, ModelStatus.TRAINING.value):
             return
         row.log_digest, row.log_first_offset = kept["digest"], kept["first_offset"]
+        row.steps_done = steps_done
         row.peak_memory_bytes = seen.peak_memory_bytes
         if seen.started_at and seen.ended_at:
             row.training_seconds = (seen.ended_at - seen.started_at).total_seconds()
@@ -331,6 +332,7 @@ def _end_early(work: Work, status: ModelStatus, reason: str) -> None:
         model = session.get(LearningModel, work.payload["model_id"])
     if model is None or model.ended_at is not None:
         return
+    steps_done = 0
     if model.workload_id is not None and executor.observe(model.workload_id).state is not State.ABSENT:
         executor.stop(model.workload_id, END_GRACE_S)
         waited_s = 0.0
@@ -338,6 +340,7 @@ def _end_early(work: Work, status: ModelStatus, reason: str) -> None:
             work.pause(0.05)
             waited_s += 0.05
         kept = keep_log(blobs, executor.logs(model.workload_id), reason).finish()
+        steps_done = len(read_progress(executor.work(model.workload_id) / OUTPUT_FOLDER))
     else:
         kept = keep_log(blobs, None, reason).finish()
     with work.database.write() as session:  # the queue before the operation and the model, as whoever waits takes them
@@ -345,6 +348,7 @@ def _end_early(work: Work, status: ModelStatus, reason: str) -> None:
         row = _locked(session, model.id)
         if row.ended_at is None:
             row.log_digest, row.log_first_offset = kept["digest"], kept["first_offset"]
+            row.steps_done = steps_done
             _finish(session, settings, row, status, reason)
     if model.workload_id is not None:
         _clear(work, model.workload_id)

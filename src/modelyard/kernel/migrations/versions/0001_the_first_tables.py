@@ -944,6 +944,7 @@ def upgrade() -> None:
         sa.Column("operation_id", sa.String(length=24), nullable=True),
         sa.Column("workload_id", sa.String(length=64), nullable=True),
         sa.Column("launches", sa.Integer(), nullable=False),
+        sa.Column("steps_done", sa.Integer(), nullable=False),
         sa.Column("log_digest", sa.String(length=64), nullable=True),
         sa.Column("log_first_offset", sa.BigInteger(), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
