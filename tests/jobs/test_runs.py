@@ -245,10 +245,10 @@ def test_what_modelyard_cannot_do_interrupts_the_run_and_keeps_its_output(
 ) -> None:
     """Whatever goes wrong in the server: the run ends, its program too, and its output is there."""
 
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise run_work.OperationFailed("the store is full")
 
-    monkeypatch.setattr(run_work, "keep_artifacts", fail)
+    monkeypatch.setattr(run_work, "collect_files", fail)
     run = workshop.run(workshop.a_job("print('done')\n"))
     assert (run["status"], run["reason"]) == ("interrupted", "the store is full")
     assert workshop.log(run) == "done\n[modelyard] the store is full\n"

@@ -146,7 +146,7 @@ def test_a_run_that_waits_and_is_given_up_takes_the_queue_first(
 
     thread = threading.Thread(target=give_up)
     with application.database.write() as session:
-        queue.lock(session, waiting.organization_id)
+        queue.PLACES.lock(session, waiting.organization_id)
         thread.start()
         if session.get_bind().dialect.name == "postgresql":
             blocked = text("SELECT count(*) FROM pg_locks WHERE NOT granted")

@@ -1,5 +1,6 @@
 """Chains that do not fit together are refused before anything is trained."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -71,12 +72,22 @@ def test_tasks_of_others_and_models_are_no_tasks(lab: Lab, project: dict[str, An
     assert "no custom task version" in lab.refused(project, version["id"])["tasks"]
 
 
+def test_so_many_trainings_may_wait(a_lab: Callable[..., Lab]) -> None:
+    lab = a_lab(max_waiting_trainings=1)
+    project, shares = lab.a_project(), lab.a_task(SHARES)
+    for _ in range(3):
+        lab.train(project, shares)
+    refusal = lab.ask_for_model(project, shares)
+    assert (refusal.status_code, "No more than 1 trainings" in refusal.json()["message"]) == (409, True)
+    assert lab.project(project)["modelCount"] == 3
+
+
 def test_a_chain_that_waits(lab: Lab, project: dict[str, Any], logistic: str) -> None:
     """It says what it waits for, holds its tasks, and leaves nothing when it is canceled and deleted."""
     before = lab.installation.stored()
     models = [lab.train(project, logistic) for _ in range(4)]
     assert [lab.model(one)["status"] for one in models] == ["preparing", "preparing", "queued", "queued"]
-    assert lab.model(models[3])["progress"]["message"] == "waiting for a free place; 1 more wait before it"
+    assert lab.model(models[3])["progress"]["message"] == "waiting for a free place; 1 other training waits longer"
     assert lab.project(project)["modelCount"] == 4
     task_id = lab.model(models[0])["tasks"][0]["customTaskId"]
     held = lab.api.delete(f"/customTasks/{task_id}/")

@@ -154,11 +154,3 @@ class RunLog(Base):
     digest: Mapped[str] = mapped_column(String(64), index=True)
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     first_offset: Mapped[int] = mapped_column(BigInteger)
-
-
-class RunQueue(Base):
-    """One row for each organization, locked by whoever gives out or takes back its places for runs."""
-
-    __tablename__ = "custom_job_queues"
-
-    organization_id: Mapped[str] = mapped_column(Id, primary_key=True)

@@ -117,6 +117,8 @@ class Settings(BaseSettings):
 
     max_trainings: int = 2
     """How many trainings of an organization go on at once; the rest wait."""
+    max_waiting_trainings: int = 1000
+    """How many trainings of an organization may wait for a free place."""
     training_timeout_s: float = 24 * 3600
     default_training_memory_bytes: int = 4 * GIB
     """For chains of tasks of which none says how much it needs."""

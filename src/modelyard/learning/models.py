@@ -33,6 +33,7 @@ from modelyard.learning.tables import LearningModel, LearningPrediction, ModelSt
 from modelyard.models import usage
 from modelyard.models.usage import UserKind
 from modelyard.operations import service as operations
+from modelyard.operations.places import COUNTED
 from modelyard.operations.tables import Operation
 from modelyard.storage.blobs import BlobStore
 
@@ -64,6 +65,7 @@ def create_model(
     if not given.get("name", "unread").strip():
         problems.add("name", "must not be blank")
     problems.raise_all()
+    queue.require_room(session, settings, project.organization_id)
     environment = environment_of(session, links)
     calibrate = given.get("calibrate", bool(links[-1].task.calibrate_predictions))
     calibrate = calibrate and project.target_type == "Anomaly"
@@ -204,7 +206,7 @@ def view_models(
     """The wire form of models of one project."""
     waiting = {}
     if any(model.status == ModelStatus.QUEUED.value for model in models):
-        waiting = queue.positions(session, project.organization_id)
+        waiting = queue.PLACES.positions(session, project.organization_id)
     return [
         LearningModelResponse(
             id=model.id,
@@ -213,7 +215,7 @@ def view_models(
             status=model.status,  # type: ignore[arg-type]
             reason=model.reason,
             status_id=model.operation_id,
-            progress=progress_of(executor, project, model, waiting.get(model.id)),
+            progress=progress_of(executor, project, model, waiting.get(model.id, COUNTED)),
             tasks=msgspec.convert(model.tasks, list[ChainTask]),
             target_type=project.target_type,  # type: ignore[arg-type]
             row_weights_column=model.row_weights_column,

@@ -9,6 +9,7 @@ from modelyard.compute.executor import Executor
 from modelyard.learning.partitions import Partitioning, fits
 from modelyard.learning.schemas import Progress
 from modelyard.learning.tables import LearningModel, ModelStatus, Project
+from modelyard.operations.places import waited_for
 
 OUTPUT_FOLDER = "output"
 PROGRESS_FILE = "progress.jsonl"
@@ -21,7 +22,7 @@ class _Line(msgspec.Struct):
     phase: str
 
 
-def progress_of(executor: Executor, project: Project, model: LearningModel, ahead: int | None) -> Progress:
+def progress_of(executor: Executor, project: Project, model: LearningModel, ahead: int) -> Progress:
     """Steps done of all: each task's fit and, but for the estimator's, transform, and the predictions of each fit.
 
     ``ahead``: how many wait longer than one that is queued.
@@ -29,8 +30,7 @@ def progress_of(executor: Executor, project: Project, model: LearningModel, ahea
     rounds = fits(msgspec.convert(project.partitioning, Partitioning))
     total = sum(2 * len(model.tasks) - 1 + bool(fit.score) for fit in rounds)
     if model.status == ModelStatus.QUEUED.value:
-        text = "waiting for a free place" + (f"; {ahead} more wait before it" if ahead else "")
-        return Progress(done=0, total=total, message=text)
+        return Progress(done=0, total=total, message=f"waiting for {waited_for(ahead, 'training')}")
     if model.status == ModelStatus.PREPARING.value:
         return Progress(done=0, total=total, message="making the environment and the data ready")
     if model.status == ModelStatus.COMPLETED.value:

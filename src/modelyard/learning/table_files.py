@@ -6,8 +6,6 @@ is what later predictions come as.
 """
 
 import json
-import os
-import shutil
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
@@ -15,8 +13,8 @@ from typing import IO, Any
 import polars as pl
 
 from modelyard.datasets.unpacking import local_file
-from modelyard.kernel.ids import new_id
 from modelyard.storage.blobs import BlobStore
+from modelyard.storage.folders import drop_unused, made_once
 
 ALIGNMENT = 64
 COLUMNS_AT_ONCE = 32
@@ -33,32 +31,16 @@ class TableStore:
 
     def path(self, digest: str) -> Path:
         """The folder of the table in this Parquet blob; written, whole or not at all, when it is not there yet."""
-        folder = self._root / digest
-        if folder.is_dir():
-            os.utime(folder)
-            return folder
-        staging = self._root / f".staging-{new_id()}"
-        staging.mkdir(parents=True, mode=0o755)
-        try:
-            with local_file(self._blobs, digest, staging) as path:
-                write_table(pl.scan_parquet(path), staging)
-            try:
-                staging.rename(folder)
-            except OSError:
-                if not folder.is_dir():  # not merely that somebody else was faster
-                    raise
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
-        return folder
+
+        def write(folder: Path) -> None:
+            with local_file(self._blobs, digest, folder) as path:
+                write_table(pl.scan_parquet(path), folder)
+
+        return made_once(self._root, digest, write)
 
     def collect(self, in_use: set[str], older_than: datetime) -> int:
         """Removes folders that no workload has mounted and nobody asked for since ``older_than``."""
-        removed = 0
-        for folder in self._root.iterdir() if self._root.is_dir() else ():
-            if str(folder) not in in_use and folder.stat().st_mtime < older_than.timestamp():
-                shutil.rmtree(folder, ignore_errors=True)
-                removed += 1
-        return removed
+        return drop_unused(self._root, {Path(one) for one in in_use}, older_than.timestamp())
 
 
 def write_table(table: pl.LazyFrame, folder: Path) -> None:

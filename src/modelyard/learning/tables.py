@@ -29,7 +29,6 @@ class ModelStatus(StrEnum):
 
 
 OPEN = frozenset({ModelStatus.QUEUED, ModelStatus.PREPARING, ModelStatus.TRAINING})
-TAKING_A_PLACE = (ModelStatus.PREPARING.value, ModelStatus.TRAINING.value)
 
 
 class PredictionStatus(StrEnum):
@@ -126,14 +125,6 @@ class LearningModel(Base):
     """The project's metric on what was validated on, turned so that more is better; what the leaderboard ranks by."""
     custom_model_id: Mapped[str | None] = mapped_column(Id)
     """The custom model that it became when it was first deployed."""
-
-
-class TrainingQueue(Base):
-    """Locked by who gives out an organization's places for trainings."""
-
-    __tablename__ = "training_queues"
-
-    organization_id: Mapped[str] = mapped_column(Id, primary_key=True)
 
 
 class LearningPrediction(Base):

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -343,8 +344,7 @@ def _end_early(work: Work, status: ModelStatus, reason: str) -> None:
         steps_done = len(read_progress(executor.work(model.workload_id) / OUTPUT_FOLDER))
     else:
         kept = keep_log(blobs, None, reason).finish()
-    with work.database.write() as session:  # the queue before the operation and the model, as whoever waits takes them
-        queue.lock(session, model.organization_id)
+    with work.unit(partial(queue.PLACES.lock, organization_id=model.organization_id)) as session:  # it may still wait
         row = _locked(session, model.id)
         if row.ended_at is None:
             row.log_digest, row.log_first_offset = kept["digest"], kept["first_offset"]

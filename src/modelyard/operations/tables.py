@@ -23,6 +23,15 @@ class OperationStatus(StrEnum):
 FINAL = frozenset({OperationStatus.COMPLETED, OperationStatus.ERROR, OperationStatus.ABORTED, OperationStatus.EXPIRED})
 
 
+class PlaceQueue(Base):
+    """One row for each organization and kind of work, locked by whoever gives out places (``operations.places``)."""
+
+    __tablename__ = "place_queues"
+
+    kind: Mapped[str] = mapped_column(String(64), primary_key=True)
+    organization_id: Mapped[str] = mapped_column(Id, primary_key=True)
+
+
 class Operation(Base):
     """One piece of asynchronous work.
 

@@ -1,12 +1,10 @@
 """Workspaces as folders, for workloads to mount: written once for each content, shared by everything that runs it."""
 
-import os
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from modelyard.kernel.ids import new_id
 from modelyard.storage.blobs import BlobStore
+from modelyard.storage.folders import drop_unused, made_once
 from modelyard.workspaces.service import StoredFile, tree_digest
 
 EXECUTABLE_SUFFIXES = (".sh",)
@@ -22,32 +20,16 @@ class Checkouts:
     def path(self, files: Iterable[StoredFile]) -> Path:
         """The folder that holds ``files``; made, whole or not at all, when it is not there yet."""
         wanted = list(files)
-        folder = self._root / tree_digest(wanted)
-        if folder.is_dir():
-            os.utime(folder)
-            return folder
-        staging = self._root / f".staging-{new_id()}"
-        staging.mkdir(parents=True, mode=0o755)
-        try:
+
+        def write(folder: Path) -> None:
             for file in wanted:
-                self._write(staging, file)
-            try:
-                staging.rename(folder)
-            except OSError:
-                if not folder.is_dir():  # not merely that somebody else was faster
-                    raise
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
-        return folder
+                self._write(folder, file)
+
+        return made_once(self._root, tree_digest(wanted), write)
 
     def collect(self, live: set[str], older_than: float) -> int:
         """Removes folders that are not ``live`` and untouched since ``older_than`` (seconds since the epoch)."""
-        removed = 0
-        for folder in self._root.iterdir() if self._root.is_dir() else ():
-            if folder.name not in live and folder.stat().st_mtime < older_than:
-                shutil.rmtree(folder, ignore_errors=True)
-                removed += 1
-        return removed
+        return drop_unused(self._root, {self._root / name for name in live}, older_than)
 
     def _write(self, staging: Path, file: StoredFile) -> None:
         target = staging / file.path

@@ -8,11 +8,12 @@ from sqlalchemy.orm import Session
 
 from modelyard.environments.required_metadata import listed
 from modelyard.identity.accounts import usernames
-from modelyard.jobs.runs.queue import COUNTED, positions
+from modelyard.jobs.runs.queue import PLACES
 from modelyard.jobs.runs.schemas import CustomJobRunResponse
 from modelyard.jobs.tables import CustomJobRun, Phase
 from modelyard.jobs.views import parameters_of, resources_of
 from modelyard.kernel.wire import moment
+from modelyard.operations.places import COUNTED, waited_for
 from modelyard.workspaces import service as workspaces
 from modelyard.workspaces.items import WorkspaceItemResponse, items
 
@@ -26,7 +27,7 @@ def view_runs(session: Session, runs: Sequence[CustomJobRun]) -> list[CustomJobR
     shown = {workspace_id: items(workspace_id, found) for workspace_id, found in files.items()}
     names = usernames(session, {run.created_by_id for run in runs})
     waiting = {run.organization_id for run in runs if run.phase == Phase.WAITING.value}
-    before = {run_id: index for one in waiting for run_id, index in positions(session, one).items()}
+    before = {run_id: index for one in waiting for run_id, index in PLACES.positions(session, one).items()}
     return [
         _view(run, shown[run.workspace_id], names.get(run.created_by_id, ""), before.get(run.id, COUNTED))
         for run in runs
@@ -42,8 +43,7 @@ def duration_s(run: CustomJobRun) -> float:
 
 def _waiting_for(run: CustomJobRun, before: int) -> str | None:
     if run.phase == Phase.WAITING.value:
-        count = f"{before} or more" if before >= COUNTED else str(before)
-        return f"a free place; {count} other {'run waits' if before == 1 else 'runs wait'} longer"
+        return waited_for(before, "run")
     if run.phase == Phase.PREPARING.value:
         return "its environment and files" if run.attempt == 0 else f"attempt {run.attempt + 1} to begin"
     return None

@@ -259,7 +259,7 @@ def _on_failure(work: Work, message: str) -> None:
         _stop_now(work, executor, run.workload_id)
     log = keep_log(blobs, executor.logs(run.workload_id) if run.workload_id else None, message)
     kept = log.finish()
-    with work.unit(partial(queue.lock, organization_id=run.organization_id)) as session:  # it may still wait
+    with work.unit(partial(queue.PLACES.lock, organization_id=run.organization_id)) as session:  # it may still wait
         row = _locked(session, run.id)
         if row.ended_at is not None:
             return

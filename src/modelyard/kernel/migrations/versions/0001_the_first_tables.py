@@ -71,11 +71,6 @@ def upgrade() -> None:
         batch_op.create_index("ix_credentials_name", ["name", "id"], unique=False)
 
     op.create_table(
-        "custom_job_queues",
-        sa.Column("organization_id", sa.String(length=24), nullable=False),
-        sa.PrimaryKeyConstraint("organization_id", name=op.f("pk_custom_job_queues")),
-    )
-    op.create_table(
         "custom_models",
         sa.Column("id", sa.String(length=24), nullable=False),
         sa.Column("organization_id", sa.String(length=24), nullable=False),
@@ -268,6 +263,12 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", name=op.f("uq_organizations_name")),
     )
     op.create_table(
+        "place_queues",
+        sa.Column("kind", sa.String(length=64), nullable=False),
+        sa.Column("organization_id", sa.String(length=24), nullable=False),
+        sa.PrimaryKeyConstraint("kind", "organization_id", name=op.f("pk_place_queues")),
+    )
+    op.create_table(
         "prediction_environments",
         sa.Column("id", sa.String(length=24), nullable=False),
         sa.Column("name", sa.String(length=255), nullable=False),
@@ -398,11 +399,6 @@ def upgrade() -> None:
     with op.batch_alter_table("services", schema=None) as batch_op:
         batch_op.create_index("ix_services_wanted", ["wanted", "state"], unique=False)
 
-    op.create_table(
-        "training_queues",
-        sa.Column("organization_id", sa.String(length=24), nullable=False),
-        sa.PrimaryKeyConstraint("organization_id", name=op.f("pk_training_queues")),
-    )
     op.create_table(
         "trees",
         sa.Column("id", sa.String(length=24), nullable=False),
@@ -1422,7 +1418,6 @@ def downgrade() -> None:
 
     op.drop_table("dataset_versions")
     op.drop_table("trees")
-    op.drop_table("training_queues")
     with op.batch_alter_table("services", schema=None) as batch_op:
         batch_op.drop_index("ix_services_wanted")
 
@@ -1451,6 +1446,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_prediction_environments_is_default"))
 
     op.drop_table("prediction_environments")
+    op.drop_table("place_queues")
     op.drop_table("organizations")
     with op.batch_alter_table("operations", schema=None) as batch_op:
         batch_op.drop_index("ix_operations_resource")
@@ -1485,7 +1481,6 @@ def downgrade() -> None:
         batch_op.drop_index("ix_custom_models_type")
 
     op.drop_table("custom_models")
-    op.drop_table("custom_job_queues")
     with op.batch_alter_table("credentials", schema=None) as batch_op:
         batch_op.drop_index("ix_credentials_name")
         batch_op.drop_index("ix_credentials_created")

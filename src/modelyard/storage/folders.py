@@ -1,0 +1,41 @@
+"""Folders that are derived from something, made once and shared by everybody who needs the same."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from modelyard.kernel.ids import new_id
+
+
+def made_once(root: Path, name: str, make: Callable[[Path], None]) -> Path:
+    """The folder ``name`` in ``root``. Where it is not there yet, ``make`` fills it: whole, or not at all.
+
+    Its time of change says when it was asked for last.
+    """
+    folder = root / name
+    if folder.is_dir():
+        os.utime(folder)
+        return folder
+    staging = root / f".staging-{new_id()}"
+    staging.mkdir(parents=True, mode=0o755)
+    try:
+        make(staging)
+        try:
+            staging.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # not merely that somebody else was faster
+                raise
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return folder
+
+
+def drop_unused(root: Path, in_use: set[Path], older_than: float) -> int:
+    """Removes folders that are not ``in_use`` and that nobody asked for since (seconds since the epoch)."""
+    removed = 0
+    for folder in root.iterdir() if root.is_dir() else ():
+        if folder not in in_use and folder.stat().st_mtime < older_than:
+            shutil.rmtree(folder, ignore_errors=True)
+            removed += 1
+    return removed
