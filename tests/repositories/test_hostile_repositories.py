@@ -118,6 +118,8 @@ def test_two_files_for_one_place(installation: Installation, server: GitServer) 
         ("http://169.254.169.254/latest", "The host 169.254.169.254 is private"),
         ("file:///etc", "must be an http:// or https:// URL"),
         ("ext::sh -c id", "must be an http:// or https:// URL"),
+        ("http://[", "which is no URL"),
+        ("http://a\0b/", "must be an http:// or https:// URL"),
     ],
 )
 def test_a_redirect_leads_nowhere_private(
@@ -150,6 +152,26 @@ def test_a_server_that_hangs_is_given_up(an_installation: Callable[..., Installa
     server.a_repository().commit(CODE)
     server.stuck.add("/churn.git/git-upload-pack")
     assert "took longer than the 1 s" in refused(installation, remote(installation, server))
+
+
+def test_a_server_that_drips_is_given_up(an_installation: Callable[..., Installation], server: GitServer) -> None:
+    """A byte now and then keeps every timeout of a socket from passing; the whole must end all the same."""
+    installation = an_installation(allowed_private_hosts=("127.0.0.1",), pull_timeout_s=1)
+    server.dripping.add("/churn.git")
+    assert "takes too long to answer" in refused(installation, remote(installation, server))
+
+
+def test_a_pull_can_be_canceled_before_the_server_answers(installation: Installation, server: GitServer) -> None:
+    server.dripping.add("/churn.git")
+    api = installation.api
+    location = start_pull(api, a_model(api)["id"], remote(installation, server))
+    working = threading.Thread(target=installation.run_operations)
+    working.start()
+    wait_until(lambda: server.requests, what="the first request")
+    with installation.application.database.write() as session:
+        operations.request_cancel(session, location.split("/")[-2])
+    working.join(5)
+    assert api.get(location).json()["status"] == "ABORTED"
 
 
 def test_a_pull_can_be_canceled(installation: Installation, server: GitServer) -> None:

@@ -37,7 +37,7 @@ from modelyard.repositories.pulled import Found, Limits, PullError, read_source_
 from modelyard.repositories.service import find_repository
 from modelyard.storage.blobs import Blob, BlobStore
 from modelyard.storage.public_hosts import FetchError, public_addresses
-from modelyard.storage.web_fetch import locate
+from modelyard.storage.web_fetch import LOCATE_TIMEOUT_S, locate
 from modelyard.workspaces.service import NewFile
 
 ADVERTISEMENT: Final = "application/x-git-upload-pack-advertisement"
@@ -188,7 +188,7 @@ def _git(work: Work, source: _Source, location: GitLocation) -> Iterator[Git]:
     try:
         with ExitStack() as stack:
             if location.scheme != "ssh":
-                location = _final(location, source, settings)
+                location = _final(work, location, source, settings)
             git = Git(
                 folder,
                 location,
@@ -225,9 +225,14 @@ def _object_format(work: Work) -> str:
     return "sha256" if len(target) == 64 else "sha1"
 
 
-def _final(location: GitLocation, source: _Source, settings: Settings) -> GitLocation:
+def _final(work: Work, location: GitLocation, source: _Source, settings: Settings) -> GitLocation:
     """Where the repository has moved to. A login is not taken to another host."""
-    there = locate(location.url + _SERVICE, allowed_private_hosts=settings.allowed_private_hosts)
+    there = locate(
+        location.url + _SERVICE,
+        allowed_private_hosts=settings.allowed_private_hosts,
+        timeout_s=min(LOCATE_TIMEOUT_S, settings.pull_timeout_s),
+        check=work.checkpoint,
+    )
     if there.status == 200 and not there.headers.get("content-type", "").startswith(ADVERTISEMENT):
         raise PullError(f"{location.url} is no Git repository that can be pulled from: it answers with something else.")
     if there.url == location.url + _SERVICE:
