@@ -74,10 +74,13 @@ def fetch(work: Work) -> dict[str, Any]:
     with _pulling(work, source):
         if isinstance(source.location, BucketLocation):
             work.say(f"Listing {source.name}.")
-            store = buckets.open_bucket(source.location, source.credential, settings.allowed_private_hosts)
-            found = buckets.find(store, source.location, source.paths, limits)
-            work.say(f"Pulling {len(found)} files from {source.name}.")
-            stored = buckets.read(store, source.location, found, blobs, work.checkpoint)
+            leash = _leash(work, settings)
+            with buckets.open_bucket(
+                source.location, source.credential, settings.allowed_private_hosts, leash.deadline, leash.check
+            ) as bucket:
+                found = buckets.find(bucket, source.location, source.paths, limits)
+                work.say(f"Pulling {len(found)} files from {source.name}.")
+                stored = buckets.read(bucket, found, blobs)
         else:
             commit = Commit(work.state["source"]["target"], work.state["source"]["ref"])
             work.say(f"Pulling {commit.ref} of {source.name}.")

@@ -130,7 +130,7 @@ def _redirected(target: Target, response: http.client.HTTPResponse, allowed: Col
     try:
         return parse_url(urljoin(target.url, location), allowed)
     except ValueError as error:
-        raise FetchError(f"{target.host} redirects to {ascii(location[:200])}, which is no URL: {error}.") from error
+        raise FetchError(f"{target.host} redirects to {location[:200]!a}, which is no URL: {error}.") from error
 
 
 def _copy(
@@ -190,12 +190,13 @@ def _watch(
 ) -> None:
     with connection:
         while not over.wait(LOOK_S):
+            if time.monotonic() > deadline:
+                reasons.append(FetchError(f"{target.host} takes too long to answer."))
             try:
                 check()
-                if time.monotonic() > deadline:
-                    raise FetchError(f"{target.host} takes too long to answer.")
             except Exception as error:  # noqa: BLE001 # it is raised where the connection is used
                 reasons.append(error)
+            if reasons:
                 with suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
                 return
