@@ -27,7 +27,7 @@ MAX_LISTING_BYTES: Final = 64 << 20
 SHOWN_CHARACTERS: Final = 400
 _LIMITED: Final = 'ulimit -c 0; ulimit -f "$1"; ulimit -v "$2"; ulimit -t "$3"; shift 3; exec "$@"'
 _TELLING: Final = ("fatal:", "error:", "ERROR", "remote: ERROR")
-_TOLD_BY_SSH: Final = ("Permission denied", "Host key verification failed", "Connection refused", "timed out")
+_TOLD_BY_SSH: Final = ("Permission denied", "Host key verification failed", "ssh: connect to host", "timed out")
 _SETTINGS: Final = {
     "core.hooksPath": "/dev/null",
     "core.fsmonitor": "false",

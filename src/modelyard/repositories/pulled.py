@@ -90,7 +90,7 @@ def sort_out(paths: Iterable[tuple[str, str, int | None]], wanted: Sequence[str]
             other = found.setdefault(place, Found(path, place, key, size))
             if other.repository_path != path:
                 problems.append(f"{shown(other.repository_path)} and {shown(path)} would both become {shown(place)}")
-        if len(found) > limits.files:
+        if len(found) + len(problems) > limits.files:
             raise PullError(
                 f"More than the {limits.files} files that a version may hold would be pulled; name fewer in sourcePath."
             )

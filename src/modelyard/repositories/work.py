@@ -162,6 +162,7 @@ def _described(source: _Source, commit: Commit | None) -> dict[str, Any]:
         "name": repository_name(source.location)[:255],
         "location": source.shown_location,
         "target": None if commit is None else commit.target,
+        "object_format": None if commit is None else commit.object_format,
         "ref": None if commit is None else commit.ref[:255],
     }
 
@@ -223,9 +224,8 @@ def _leash(work: Work, settings: Settings) -> Leash:
 
 
 def _object_format(work: Work) -> str:
-    """By the length of the commit's name, once that is known."""
-    target = (work.state.get("source") or {}).get("target") or ""
-    return "sha256" if len(target) == 64 else "sha1"
+    """As the first step found it; before that, nothing but refs is asked for, which needs none."""
+    return (work.state.get("source") or {}).get("object_format") or "sha1"
 
 
 def _final(work: Work, location: GitLocation, source: _Source, settings: Settings) -> GitLocation:
