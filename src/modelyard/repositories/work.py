@@ -1,15 +1,17 @@
 """Pulling from a repository in the background: two steps that any operation can begin with.
 
 The payload of such an operation holds ``pull(...)``. After ``STEPS`` its last step asks ``pulled_files`` for what came
-and makes of it whatever it is for. The commit is settled in the first step: a step that is repeated pulls the same.
+and makes of it whatever it is for; ``tidy`` is for its other ends. The commit is settled in the first step: a step that
+is repeated pulls the same.
 """
 
 import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy.orm import Session
@@ -22,7 +24,7 @@ from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import UnsetType
 from modelyard.operations.work import OperationFailed, Step, Work
 from modelyard.repositories import buckets, git_pull, logins
-from modelyard.repositories.git_program import Git, GitError, Leash
+from modelyard.repositories.git_program import Git, GitError, Leash, check_version
 from modelyard.repositories.git_pull import Commit
 from modelyard.repositories.locations import (
     BucketLocation,
@@ -92,6 +94,11 @@ def fetch(work: Work) -> dict[str, Any]:
 
 
 STEPS: Final[tuple[Step, ...]] = (resolve, fetch)
+
+
+def tidy(work: Work, _message: str = "") -> None:
+    """Removes what an attempt left that was killed; for ``on_failure`` and ``on_cancel`` of the operations."""
+    shutil.rmtree(_place(work), ignore_errors=True)
 
 
 def pulled_files(work: Work) -> list[NewFile]:
@@ -185,8 +192,9 @@ def _pulling(work: Work, source: _Source) -> Iterator[None]:
 def _git(work: Work, source: _Source, location: GitLocation) -> Iterator[Git]:
     """Git in a folder of its own, which is gone afterwards; what a killed attempt left goes first."""
     settings = work.parts.get(Settings)
-    place = settings.data_dir / "spool" / f"pull-{work.id}"
-    shutil.rmtree(place, ignore_errors=True)
+    check_version()
+    tidy(work)
+    place = _place(work)
     folder = place / secrets.token_hex(8)
     folder.mkdir(parents=True, mode=0o700)
     try:
@@ -204,7 +212,13 @@ def _git(work: Work, source: _Source, location: GitLocation) -> Iterator[Git]:
             git.prepare(_object_format(work))
             yield git
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # another controller has begun an attempt of its own in there
+            place.rmdir()
+
+
+def _place(work: Work) -> Path:
+    return work.parts.get(Settings).data_dir / "spool" / f"pull-{work.id}"
 
 
 def _log_in(git: Git, credential: OpenCredential | None, stack: ExitStack) -> None:

@@ -67,8 +67,8 @@ def derive(
 ) -> tuple[Workspace, list[StoredFile]]:
     """``base`` with files added or replaced (by path) and others removed (by file id), and what is in it then.
 
-    A file that comes again with the same content and from the same place keeps its id. Raises ``Invalid`` for ids that are not in ``base``,
-    for too many files and for paths that exclude each other.
+    A file that comes again with the same content and from the same place keeps its id. Raises ``Invalid`` for ids that
+    are not in ``base``, for too many files and for paths that exclude each other.
     """
     present = files_in(session, base)
     removed = set(removed_ids)
