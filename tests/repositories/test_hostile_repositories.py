@@ -75,6 +75,22 @@ def test_files_over_the_limit_are_named(installation: Installation, server: GitS
         assert "custom.py" not in message
 
 
+def test_a_file_that_is_none(installation: Installation, server: GitServer) -> None:
+    repository = server.a_repository()
+    inner = repository.tree(("100644", "f", repository.blob(b"x")))
+    repository.commit_tree(repository.tree(("100644", "custom.py", inner)))
+    for source in ("*", "custom.py"):
+        message = refused(installation, remote(installation, server), sourcePath=source)
+        assert "no files but only said to be: 'custom.py'" in message
+
+
+def test_a_path_that_is_longer_than_can_be_kept(installation: Installation, server: GitServer) -> None:
+    folder = "/".join(["folder"] * 100)
+    server.a_repository().commit({f"{folder}/{folder}/custom.py": b"x"})
+    message = refused(installation, remote(installation, server), sourcePath=folder)
+    assert "is longer than 1024 characters in the repository" in message
+
+
 def test_pointers_to_large_files_are_no_files(installation: Installation, server: GitServer) -> None:
     server.a_repository().commit(CODE | {"model.pkl": POINTER})
     assert "Git LFS, which is not pulled: 'model.pkl'" in refused(installation, remote(installation, server))

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from sqlalchemy import select, update
 
 from modelyard.operations.tables import Operation
-from modelyard.repositories.pulled import read_source_paths
+from modelyard.repositories.pulled import Limits, PullError, read_source_paths, sort_out
 from modelyard.storage.blobs import BlobStore
 from tests.conftest import Installation
 from tests.credentials.builders import a_credential
@@ -267,3 +268,10 @@ def test_source_paths_are_read_as_people_write_them() -> None:
         assert read_source_paths(everything) == ()
     with pytest.raises(ValueError, match=r"'\.\./x' leaves its folder.*'/etc' is absolute"):
         read_source_paths(["../x", "/etc"])
+
+
+def test_what_has_no_end_is_not_read_to_the_end() -> None:
+    for name in ("{}.py", "{}\\x", "../{}"):
+        endless = ((name.format(number), "k", 1) for number in itertools.count())
+        with pytest.raises(PullError, match="More than the 10 files"):
+            sort_out(endless, (), Limits(10, 100))

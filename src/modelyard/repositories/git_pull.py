@@ -65,14 +65,14 @@ def fetch(git: Git, commit: Commit, wanted: Sequence[str], limits: Limits) -> tu
     found = sort_out(_plain_files(git, sha, wanted), wanted, limits)
     sizes = _sizes(git)
     missing = sorted({one.key for one in found if one.key not in sizes})
-    if missing and not wanted:
-        paths = [shown(one.repository_path) for one in found if one.key not in sizes]
-        raise PullError(f"These files have more than the {limits.bytes} bytes that are allowed: {one_text(paths)}.")
-    if missing:
+    if missing and wanted:
         _fetch_blobs(git, commit, missing, limits)
         sizes = _sizes(git)
-    if large := [shown(one.repository_path) for one in found if one.key not in sizes]:
-        raise PullError(f"These files have more than the {limits.bytes} bytes that are allowed: {one_text(large)}.")
+    if lacking := [shown(one.repository_path) for one in found if one.key not in sizes]:
+        raise PullError(
+            f"These files have more than the {limits.bytes} bytes that are allowed or are "
+            f"no files but only said to be: {one_text(lacking)}."
+        )
     sized = ((one.repository_path, one.key, sizes[one.key]) for one in found)
     return sha, sort_out(sized, wanted, limits)
 

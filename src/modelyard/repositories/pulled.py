@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from modelyard.kernel.file_paths import check_file_path, one_text, shown
 
 MAX_PATHS = 1000
+MAX_PATH_CHARACTERS = 1024  # as workspaces store where a file is from
 
 
 class PullError(Exception):
@@ -64,6 +65,8 @@ def placed(repository_path: str, wanted: str | None) -> str:
 
     Raises ValueError for a path that no version can hold.
     """
+    if len(repository_path) > MAX_PATH_CHARACTERS:
+        raise ValueError(f"{shown(repository_path)} is longer than {MAX_PATH_CHARACTERS} characters in the repository")
     if wanted is None:
         return check_file_path(repository_path)
     if repository_path == wanted:
