@@ -15,6 +15,7 @@ import pytest
 
 from modelyard.operations import service as operations
 from modelyard.repositories.bucket_requests import Keys, signature
+from modelyard.storage.blobs import BlobStore
 from tests.conftest import Installation
 from tests.credentials.builders import a_credential
 from tests.models.builders import a_model
@@ -38,6 +39,8 @@ class Bucket:
     page_keys: int = 1000
     is_dripping: bool = False
     """Whether objects are sent a byte at a time, without end."""
+    together: threading.Barrier | None = None
+    """Objects are sent only when as many are asked for at once."""
     over: threading.Event = field(default_factory=threading.Event)
 
 
@@ -65,6 +68,8 @@ class Handler(BaseHTTPRequestHandler):
             self._send(200, self._listing(bucket, parse_qs(parts.query)))
         elif key in bucket.objects and bucket.is_dripping and self.command == "GET":
             self._drip(bucket.over)
+        elif key in bucket.objects and not self._is_together(bucket):
+            self._send(400, b"<Error><Code>Alone</Code></Error>")
         elif key in bucket.objects:
             self._send(200, bucket.objects[key])
         else:
@@ -84,6 +89,15 @@ class Handler(BaseHTTPRequestHandler):
             f'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><EncodingType>url</EncodingType>'
             f"<IsTruncated>{'true' if rest else 'false'}</IsTruncated>{entries}{more}</ListBucketResult>"
         ).encode()
+
+    def _is_together(self, bucket: Bucket) -> bool:
+        if bucket.together is None or self.command != "GET":
+            return True
+        try:
+            bucket.together.wait(5)
+        except threading.BrokenBarrierError:
+            return False
+        return True
 
     def _drip(self, over: threading.Event) -> None:
         self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
@@ -267,3 +281,13 @@ def test_requests_are_signed_as_amazon_shows_it() -> None:
     ):
         signed = signature("GET", "/", query, headers, keys, "us-east-1", datetime(2013, 5, 24, tzinfo=UTC))
         assert signed["Authorization"].endswith(f"Signature={expected}")
+
+
+def test_several_objects_are_read_at_once(installation: Installation, bucket: Bucket) -> None:
+    bucket.together = threading.Barrier(4)
+    bucket.objects |= {f"{number}.py": str(number).encode() for number in range(40)}
+    remote = a_remote(installation.api, bucket.url, sourceType="s3")["id"]
+    version = pulled(installation, remote)
+    blobs = installation.application.parts.get(BlobStore)  # type: ignore[type-abstract]
+    for item in version["items"]:
+        assert blobs.read(item["storagePath"].rpartition("/")[2]).decode() == item["filePath"].removesuffix(".py")

@@ -63,6 +63,7 @@ class Bucket:
         check: Callable[[], None],
     ) -> None:
         self.name = name
+        self._endpoint = endpoint
         self._target = parse_url(endpoint, allowed_private_hosts)
         self._region = region
         self._keys = keys
@@ -97,6 +98,10 @@ class Bucket:
                 raise PullError(f"The bucket {self.name} cannot be read: {_meaning(response.status, code)}.")
             time.sleep(PAUSE_S)
         raise AssertionError("the last attempt answers or raises")
+
+    def twin(self) -> "Bucket":
+        """The same bucket, with a connection of its own."""
+        return Bucket(self.name, self._endpoint, self._region, self._keys, self._allowed, self._deadline, self.check)
 
     def close(self) -> None:
         """Ends the connection; another request makes a new one."""

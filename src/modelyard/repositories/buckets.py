@@ -3,7 +3,9 @@
 import http.client
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from queue import SimpleQueue
 from typing import Final
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree
@@ -17,6 +19,7 @@ from modelyard.storage.blobs import CHUNK_BYTES, Blob, BlobStore
 from modelyard.storage.web_fetch import locate
 
 FOREIGN_REGION: Final = "us-east-1"
+READERS: Final = 8
 MAX_PAGE_BYTES: Final = 16 << 20
 _AMAZON: Final = re.compile(r"https?://s3[.-](?:dualstack\.)?([a-z]+-[a-z-]+-\d)\.amazonaws\.com(?:\.cn)?(?::\d+)?")
 
@@ -49,8 +52,23 @@ def find(bucket: Bucket, location: BucketLocation, wanted: Sequence[str], limits
 
 
 def read(bucket: Bucket, found: Sequence[Found], blobs: BlobStore) -> list[Blob]:
-    """Stores the files, in their order; each must still have the size that was listed. Raises ``PullError``."""
-    return [_read_one(bucket, one, blobs) for one in found]
+    """Stores the files, in their order, over several connections; each must still have the size that was listed.
+
+    Raises ``PullError``.
+    """
+    with ExitStack() as stack, ThreadPoolExecutor(READERS, thread_name_prefix="bucket") as pool:
+        idle: SimpleQueue[Bucket] = SimpleQueue()
+        for _ in range(min(READERS, len(found))):
+            idle.put(stack.enter_context(closing(bucket.twin())))
+
+        def store(one: Found) -> Blob:
+            free = idle.get()
+            try:
+                return _read_one(free, one, blobs)
+            finally:
+                idle.put(free)
+
+        return list(pool.map(store, found))
 
 
 def _read_one(bucket: Bucket, one: Found, blobs: BlobStore) -> Blob:
