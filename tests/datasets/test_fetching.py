@@ -134,7 +134,19 @@ def test_what_a_dataset_cannot_be_is_refused(installation: Installation, site: s
     assert answer.json()["errors"].keys() == wrong.keys()
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "fd00::1", "64:ff9b::a00:1"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "10.0.0.1",
+        "fd00::1",
+        "64:ff9b::a00:1",
+        "64:ff9b:1::7f00:1",
+        "::7f00:1",
+        "::ffff:0:7f00:1",
+        "fec0::1",
+    ],
+)
 def test_a_name_that_resolves_to_a_private_address_is_refused(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     """The resolver is the one thing that is replaced: no public name of that kind is at hand."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET

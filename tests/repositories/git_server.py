@@ -5,7 +5,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -71,6 +71,8 @@ class GitServer:
     """Beginnings of paths, and the URLs that stand in their place."""
     stuck: set[str] = field(default_factory=set)
     """Beginnings of paths that are answered by nothing, until the server ends."""
+    dripping: set[str] = field(default_factory=set)
+    """Beginnings of paths that are answered by a header without end, a byte at a time."""
     over: threading.Event = field(default_factory=threading.Event)
 
     def a_repository(self, name: str = "churn.git", *, object_format: str = "sha1") -> Repository:
@@ -117,6 +119,9 @@ class _Handler(BaseHTTPRequestHandler):
             served.authorizations.append(self.headers["Authorization"])
         if any(self.path.startswith(start) for start in served.stuck):
             served.over.wait(60)
+        if any(self.path.startswith(start) for start in served.dripping):
+            self._drip(served.over)
+            return
         for start, url in served.redirects.items():
             if self.path.startswith(start):
                 self._send(302, {"Location": url + self.path.removeprefix(start)}, b"")
@@ -128,6 +133,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, {"Content-Type": "text/html"}, b"<html>")
             return
         self._serve(served.root, content)
+
+    def _drip(self, over: threading.Event) -> None:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        with suppress(OSError):  # the client has had enough
+            while not over.wait(0.05):
+                self.wfile.write(b"x")
+        self.close_connection = True
 
     def _content(self) -> bytes:
         if self.headers.get("Transfer-Encoding") != "chunked":

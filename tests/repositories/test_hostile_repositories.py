@@ -75,6 +75,22 @@ def test_files_over_the_limit_are_named(installation: Installation, server: GitS
         assert "custom.py" not in message
 
 
+def test_a_file_that_is_none(installation: Installation, server: GitServer) -> None:
+    repository = server.a_repository()
+    inner = repository.tree(("100644", "f", repository.blob(b"x")))
+    repository.commit_tree(repository.tree(("100644", "custom.py", inner)))
+    for source in ("*", "custom.py"):
+        message = refused(installation, remote(installation, server), sourcePath=source)
+        assert "no files but only said to be: 'custom.py'" in message
+
+
+def test_a_path_that_is_longer_than_can_be_kept(installation: Installation, server: GitServer) -> None:
+    folder = "/".join(["folder"] * 100)
+    server.a_repository().commit({f"{folder}/{folder}/custom.py": b"x"})
+    message = refused(installation, remote(installation, server), sourcePath=folder)
+    assert "is longer than 1024 characters in the repository" in message
+
+
 def test_pointers_to_large_files_are_no_files(installation: Installation, server: GitServer) -> None:
     server.a_repository().commit(CODE | {"model.pkl": POINTER})
     assert "Git LFS, which is not pulled: 'model.pkl'" in refused(installation, remote(installation, server))
@@ -118,6 +134,8 @@ def test_two_files_for_one_place(installation: Installation, server: GitServer) 
         ("http://169.254.169.254/latest", "The host 169.254.169.254 is private"),
         ("file:///etc", "must be an http:// or https:// URL"),
         ("ext::sh -c id", "must be an http:// or https:// URL"),
+        ("http://[", "which is no URL"),
+        ("http://a\0b/", "must be an http:// or https:// URL"),
     ],
 )
 def test_a_redirect_leads_nowhere_private(
@@ -150,6 +168,26 @@ def test_a_server_that_hangs_is_given_up(an_installation: Callable[..., Installa
     server.a_repository().commit(CODE)
     server.stuck.add("/churn.git/git-upload-pack")
     assert "took longer than the 1 s" in refused(installation, remote(installation, server))
+
+
+def test_a_server_that_drips_is_given_up(an_installation: Callable[..., Installation], server: GitServer) -> None:
+    """A byte now and then keeps every timeout of a socket from passing; the whole must end all the same."""
+    installation = an_installation(allowed_private_hosts=("127.0.0.1",), pull_timeout_s=1)
+    server.dripping.add("/churn.git")
+    assert "takes too long to answer" in refused(installation, remote(installation, server))
+
+
+def test_a_pull_can_be_canceled_before_the_server_answers(installation: Installation, server: GitServer) -> None:
+    server.dripping.add("/churn.git")
+    api = installation.api
+    location = start_pull(api, a_model(api)["id"], remote(installation, server))
+    working = threading.Thread(target=installation.run_operations)
+    working.start()
+    wait_until(lambda: server.requests, what="the first request")
+    with installation.application.database.write() as session:
+        operations.request_cancel(session, location.split("/")[-2])
+    working.join(5)
+    assert api.get(location).json()["status"] == "ABORTED"
 
 
 def test_a_pull_can_be_canceled(installation: Installation, server: GitServer) -> None:

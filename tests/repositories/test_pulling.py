@@ -1,6 +1,8 @@
 """Versions of models from a real Git server."""
 
 import base64
+import hashlib
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 from sqlalchemy import select, update
 
 from modelyard.operations.tables import Operation
-from modelyard.repositories.pulled import read_source_paths
+from modelyard.repositories.pulled import Limits, PullError, read_source_paths, sort_out
 from modelyard.storage.blobs import BlobStore
 from tests.conftest import Installation
 from tests.credentials.builders import a_credential
@@ -73,6 +75,57 @@ def test_a_ref_is_a_branch_a_tag_or_a_commit(
     }.items():
         version = pulled(installation, remote, ref=ref, sourcePath="custom.py")
         assert [(item["commitSha"], item["ref"]) for item in version["items"]] == [(sha, ref)]
+
+
+@pytest.mark.parametrize("object_format", ["sha1", "sha256"])
+def test_a_short_commit_beside_tags_of_other_things(
+    installation: Installation, server: GitServer, object_format: str
+) -> None:
+    repository = server.a_repository(object_format=object_format)
+    repository.commit({"custom.py": b"0"})
+    sha = repository.commit({"custom.py": b"1"})
+    repository.commit({"custom.py": b"2"})
+    repository.git("tag", "-a", "of-a-tree", "-m", "as Linux has it", f"{sha}^{{tree}}")
+    repository.git("tag", "of-a-file", repository.blob(b"a key, as git has it"))
+    remote = a_remote(installation.api, f"{server.url}/churn.git")["id"]
+    for source in ("custom.py", "*"):
+        version = pulled(installation, remote, ref=sha[:10].upper(), sourcePath=source)
+        assert version["items"][0]["commitSha"] == sha
+
+
+def test_a_short_commit_that_could_be_several(installation: Installation, server: GitServer) -> None:
+    repository = server.a_repository()
+    tree = repository.tree(("100644", "f", repository.blob(b"x")))
+    names: dict[str, str] = {}
+    number = 0
+    while True:  # 7 digits are the fewest that are looked up; some 20,000 commits have two that begin alike
+        number += 1
+        content = f"tree {tree}\nauthor a <a@x> {number} +0000\ncommitter a <a@x> {number} +0000\n\nx\n".encode()
+        sha = hashlib.sha1(b"commit %d\0%s" % (len(content), content), usedforsecurity=False).hexdigest()
+        if sha[:7] in names:
+            break
+        names[sha[:7]] = content.decode()
+    for branch, text in (("one", names[sha[:7]]), ("two", content.decode())):
+        made = repository.git("hash-object", "-w", "-t", "commit", "--stdin", given=text.encode())
+        repository.git("update-ref", f"refs/heads/{branch}", made)
+    remote = a_remote(installation.api, f"{server.url}/churn.git")["id"]
+    assert "is the beginning of 2 names" in refused(installation, remote, ref=sha[:7])
+
+
+def test_a_file_that_comes_again_says_where_it_is_from_now(installation: Installation, server: GitServer) -> None:
+    repository = server.a_repository()
+    first = repository.commit({"custom.py": b"same", "a.csv": b"1"})
+    api = installation.api
+    model = a_model(api)["id"]
+    remote = a_remote(api, f"{server.url}/churn.git")["id"]
+    post_version(api, model, {"custom.py": b"same"})
+    items = pulled(installation, remote, model, method="PATCH")["items"]
+    assert {item["commitSha"] for item in items} == {first}
+    again = pulled(installation, remote, model, method="PATCH")["items"]
+    assert [item["id"] for item in again] == [item["id"] for item in items]
+    second = repository.commit({"custom.py": b"same", "a.csv": b"2"})
+    items = pulled(installation, remote, model, method="PATCH")["items"]
+    assert {item["commitSha"] for item in items} == {second}
 
 
 def test_only_the_files_that_are_wanted_come(installation: Installation, server: GitServer) -> None:
@@ -215,3 +268,10 @@ def test_source_paths_are_read_as_people_write_them() -> None:
         assert read_source_paths(everything) == ()
     with pytest.raises(ValueError, match=r"'\.\./x' leaves its folder.*'/etc' is absolute"):
         read_source_paths(["../x", "/etc"])
+
+
+def test_what_has_no_end_is_not_read_to_the_end() -> None:
+    for name in ("{}.py", "{}\\x", "../{}"):
+        endless = ((name.format(number), "k", 1) for number in itertools.count())
+        with pytest.raises(PullError, match="More than the 10 files"):
+            sort_out(endless, (), Limits(10, 100))

@@ -98,7 +98,20 @@ def test_private_hosts_that_are_named_are_allowed(an_installation: Callable[...,
 
 
 @pytest.mark.parametrize(
-    "location", ["x", "UPPER", "s3://", "https://minio.example.com/bucket", "10.0.0.1", "s3://a..b/c", "ftp://a/b"]
+    "location",
+    [
+        "x",
+        "UPPER",
+        "s3://",
+        "http://minio.example.com/bucket",
+        "https://10.0.0.1/bucket",
+        "https://minio.example.com:99999/bucket",
+        "https://minio.example.com:x/bucket",
+        "https://anna@minio.example.com/bucket",
+        "10.0.0.1",
+        "s3://a..b/c",
+        "ftp://a/b",
+    ],
 )
 def test_buckets_that_are_refused(api: Api, location: str) -> None:
     assert list(refused(api, location=location, sourceType="s3")) == ["location"]

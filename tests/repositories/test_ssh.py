@@ -4,7 +4,7 @@ import getpass
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,3 +124,10 @@ def test_a_wrong_key_and_no_key(installation: Installation, server: GitServer, g
     for credential in (broken, locked):
         message = refused(installation, a_remote(api, location, credentialId=credential)["id"])
         assert "private key of the credential" in message
+
+
+def test_a_host_that_is_not_there_is_named(an_installation: Callable[..., Installation]) -> None:
+    nowhere = "255.255.255.255"
+    installation = an_installation(allowed_private_hosts=(nowhere,), pull_timeout_s=20)
+    remote = a_remote(installation.api, f"ssh://git@{nowhere}/churn.git")
+    assert f"ssh: connect to host {nowhere} port 22: " in refused(installation, remote["id"])

@@ -86,7 +86,7 @@ def make(work: Work) -> None:
 
 
 def handlers() -> list[Handler]:
-    return [Handler(PULL, (*pulls.STEPS, make))]
+    return [Handler(PULL, (*pulls.STEPS, make), on_failure=pulls.tidy, on_cancel=pulls.tidy)]
 
 
 def _fields(body: CustomModelVersionCreateFromRepository) -> dict[str, Any]:

@@ -15,11 +15,14 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import IO, Final
 
 from modelyard.repositories.locations import GitLocation
 
+OLDEST: Final = (2, 37)
+"""The first version of git that connects to the addresses it is given (``http.curloptResolve``)."""
 LOOK_S: Final = 0.01
 LOOK_LATER_S: Final = 0.2
 MEMORY_BYTES: Final = 4 << 30
@@ -27,7 +30,7 @@ MAX_LISTING_BYTES: Final = 64 << 20
 SHOWN_CHARACTERS: Final = 400
 _LIMITED: Final = 'ulimit -c 0; ulimit -f "$1"; ulimit -v "$2"; ulimit -t "$3"; shift 3; exec "$@"'
 _TELLING: Final = ("fatal:", "error:", "ERROR", "remote: ERROR")
-_TOLD_BY_SSH: Final = ("Permission denied", "Host key verification failed", "Connection refused", "timed out")
+_TOLD_BY_SSH: Final = ("Permission denied", "Host key verification failed", "ssh: connect to host", "timed out")
 _SETTINGS: Final = {
     "core.hooksPath": "/dev/null",
     "core.fsmonitor": "false",
@@ -103,8 +106,6 @@ class Git:
 
     def prepare(self, object_format: str) -> None:
         """Makes the repository, of no template and with nothing in its configuration but its format."""
-        if shutil.which("git") is None:
-            raise GitError("This server has no git program; who runs it must install git.")
         for name in ("objects", "refs"):
             (self.folder / "repository" / name).mkdir(parents=True)
         (self.folder / "home").mkdir()
@@ -171,7 +172,10 @@ class Git:
         file_blocks = (self.leash.max_bytes + 2 * MAX_LISTING_BYTES) // 512
         seconds = int(self.leash.timeout_s) + 1
         limits = [str(file_blocks), str(MEMORY_BYTES // 1024), str(seconds)]
-        return ["/bin/sh", "-c", _LIMITED, "sh", *limits, "timeout", "--kill-after=5", str(seconds), "git", *words]
+        program = ["timeout", "--kill-after=5", str(seconds), "git", *words]
+        if setpriv := shutil.which("setpriv"):  # timeout hands on to all of git what it gets when this process dies
+            program = [setpriv, "--pdeathsig", "TERM", *program]
+        return ["/bin/sh", "-c", _LIMITED, "sh", *limits, *program]
 
     def _environment(self, *, offline: bool) -> dict[str, str]:
         """Everything git is told: it inherits nothing. The secret is here, which only this user's processes can see."""
@@ -244,6 +248,21 @@ class Git:
         if code < 0 or code in {124, 137, 152, 153}:
             said = f"{said} (git was stopped at a limit: time, memory, or {self.leash.max_bytes} bytes)".strip()
         return said or f"git ended with {code}"
+
+
+@cache
+def check_version() -> None:
+    """Raises ``GitError`` where git is missing, or so old that it would silently not heed a setting of ours."""
+    git = shutil.which("git")
+    if git is None:
+        raise GitError("This server has no git program; who runs it must install git.")
+    told = subprocess.run([git, "version"], capture_output=True, check=False, timeout=30, text=True).stdout
+    found = re.search(r"(\d+)\.(\d+)", told)
+    if found is None or (int(found.group(1)), int(found.group(2))) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        raise GitError(
+            f"This server's git is too old ({told.strip()[:80]}); who runs it must install {oldest} or later."
+        )
 
 
 def _numbered(settings: Mapping[str, str]) -> dict[str, str]:

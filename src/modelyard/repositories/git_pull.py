@@ -1,7 +1,9 @@
 """Pulling from a Git server: which commit a ref is, which files it has, and their content, read as objects."""
 
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import IO, Final
 
@@ -10,6 +12,8 @@ from modelyard.repositories.git_program import Git, GitError
 from modelyard.repositories.pulled import Found, Limits, PullError, sort_out
 from modelyard.storage.blobs import CHUNK_BYTES, Blob, BlobStore
 
+WRITERS: Final = 4
+"""How many files are stored at once: each waits for the disk, and several waits cost little more than one."""
 _SHA: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SHORT_SHA: Final = re.compile(r"[0-9a-f]{7,64}")
 _LARGE_FILE_POINTER: Final = b"version https://git-lfs.github.com/spec/v1\n"
@@ -23,6 +27,7 @@ class Commit:
 
     target: str
     ref: str
+    object_format: str = "sha1"
 
 
 def resolve(git: Git, ref: str | None) -> Commit:
@@ -32,16 +37,17 @@ def resolve(git: Git, ref: str | None) -> Commit:
     ``PullError``.
     """
     refs, head = _refs(git)
+    object_format = "sha256" if any(len(sha) == 64 for sha in refs.values()) else "sha1"
     if ref is None:
         if "HEAD" not in refs:
             hint = "its default branch does not exist; name a ref" if refs else "it has no commit yet; push one first"
             raise PullError(f"The repository is empty or {hint}.")
-        return Commit(refs["HEAD"], (head or "HEAD").removeprefix("refs/heads/"))
+        return Commit(refs["HEAD"], (head or "HEAD").removeprefix("refs/heads/"), object_format)
     for name in (ref, f"refs/{ref}", f"refs/tags/{ref}", f"refs/heads/{ref}"):
         if name in refs:
-            return Commit(refs[name], ref)
+            return Commit(refs[name], ref, object_format)
     if _SHORT_SHA.fullmatch(ref.lower()):
-        return Commit(ref.lower(), ref)
+        return Commit(ref.lower(), ref, object_format)
     if not refs:
         raise PullError("The repository is empty: it has no commit yet; push one first.")
     names = [name.split("/", 2)[2] for name in refs if name.startswith(("refs/heads/", "refs/tags/"))]
@@ -59,14 +65,14 @@ def fetch(git: Git, commit: Commit, wanted: Sequence[str], limits: Limits) -> tu
     found = sort_out(_plain_files(git, sha, wanted), wanted, limits)
     sizes = _sizes(git)
     missing = sorted({one.key for one in found if one.key not in sizes})
-    if missing and not wanted:
-        paths = [shown(one.repository_path) for one in found if one.key not in sizes]
-        raise PullError(f"These files have more than the {limits.bytes} bytes that are allowed: {one_text(paths)}.")
-    if missing:
+    if missing and wanted:
         _fetch_blobs(git, commit, missing, limits)
         sizes = _sizes(git)
-    if large := [shown(one.repository_path) for one in found if one.key not in sizes]:
-        raise PullError(f"These files have more than the {limits.bytes} bytes that are allowed: {one_text(large)}.")
+    if lacking := [shown(one.repository_path) for one in found if one.key not in sizes]:
+        raise PullError(
+            f"These files have more than the {limits.bytes} bytes that are allowed or are "
+            f"no files but only said to be: {one_text(lacking)}."
+        )
     sized = ((one.repository_path, one.key, sizes[one.key]) for one in found)
     return sha, sort_out(sized, wanted, limits)
 
@@ -74,33 +80,47 @@ def fetch(git: Git, commit: Commit, wanted: Sequence[str], limits: Limits) -> tu
 def read(git: Git, found: Sequence[Found], blobs: BlobStore, check: Callable[[], None]) -> list[Blob]:
     """Stores the files, in their order. Raises ``PullError`` for one that stands for a file kept elsewhere."""
     keys = list(dict.fromkeys(one.key for one in found))
-    stored: dict[str, Blob] = {}
-    pointers = set()
     with (git.folder / "content").open("w+b") as content:
         _stream(git, ("cat-file", "--batch", "--buffer"), content, "".join(f"{key}\n" for key in keys).encode())
         content.seek(0)
-        for key in keys:
+        places = [_place(content) for _ in keys]
+
+        def store(place: tuple[int, int]) -> tuple[Blob, bool]:
             check()
-            size = int(content.readline().split()[2])
-            with blobs.writer() as writer:
-                left, is_first = size, True
-                while left:
-                    data = content.read(min(left, CHUNK_BYTES))
-                    if not data:
-                        raise PullError("The repository's content ended early.")
-                    if is_first and data.startswith(_LARGE_FILE_POINTER):
-                        pointers.add(key)
-                    writer.write(data)
-                    left, is_first = left - len(data), False
-                stored[key] = writer.finish()
-            content.read(1)
+            return _store(content.fileno(), *place, blobs)
+
+        with ThreadPoolExecutor(WRITERS, thread_name_prefix="store") as pool:
+            stored = dict(zip(keys, pool.map(store, places), strict=True))
+    pointers = {key for key, (_, is_pointer) in stored.items() if is_pointer}
     if pointers:
         paths = one_text([shown(one.repository_path) for one in found if one.key in pointers])
         raise PullError(
             f"These files are kept with Git LFS, which is not pulled: {paths}. "
             "Commit them as plain files, or upload them to the version."
         )
-    return [stored[one.key] for one in found]
+    return [stored[one.key][0] for one in found]
+
+
+def _place(content: IO[bytes]) -> tuple[int, int]:
+    """Where the next object of a batch begins, and its size, in bytes; goes on to the one after it."""
+    size = int(content.readline().split()[2])
+    start = content.tell()
+    content.seek(size + 1, os.SEEK_CUR)
+    return start, size
+
+
+def _store(descriptor: int, start: int, size: int, blobs: BlobStore) -> tuple[Blob, bool]:
+    """Stores one file of a batch, and tells whether it stands for a file kept elsewhere."""
+    end, is_pointer = start + size, False
+    with blobs.writer() as writer:
+        for at in range(start, end, CHUNK_BYTES):
+            wanted = min(CHUNK_BYTES, end - at)
+            data = os.pread(descriptor, wanted, at)
+            if len(data) != wanted:
+                raise PullError("The repository's content ended early.")
+            is_pointer = is_pointer or (at == start and data.startswith(_LARGE_FILE_POINTER))
+            writer.write(data)
+        return writer.finish(), is_pointer
 
 
 _FETCH: Final = (
@@ -138,13 +158,29 @@ def _fetch_commit(git: Git, commit: Commit, filter_: str) -> str:
             if not any(text in error.message for text in unknown):
                 raise
             raise _no_commit(commit) from None
-    _run(git, *_FETCH[:-1], "--filter=tree:0", "origin", "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
-    try:
-        sha = _commit_name(git, commit.target)
-    except PullError:
-        raise _no_commit(commit) from None
+    sha = _looked_up(git, commit)
     _run(git, *_FETCH[:-1], f"--filter={filter_}", "--depth=1", "--refetch", "origin", sha)
     return sha
+
+
+def _looked_up(git: Git, commit: Commit) -> str:
+    """The whole name of a commit that is named in short, by fetching the commits of all branches and tags.
+
+    They are fetched by their names, because a tag may name a tree or a file, which no ref of ours may be then.
+    """
+    refs, _ = _refs(git)
+    tips = sorted({sha for name, sha in refs.items() if name.startswith(("refs/heads/", "refs/tags/"))})
+    given = "".join(f"{one}\n" for one in tips).encode()
+    _run(git, *_FETCH[:-1], "--filter=tree:0", "--stdin", "origin", given=given)
+    try:
+        return _commit_name(git, commit.target)
+    except PullError:
+        listed = _run(git, "rev-parse", f"--disambiguate={commit.target}", offline=True).split()
+        if len(listed) > 1:
+            raise PullError(
+                f"{shown(commit.ref)} is the beginning of {len(listed)} names; name more of the commit."
+            ) from None
+        raise _no_commit(commit) from None
 
 
 def _fetch_blobs(git: Git, commit: Commit, keys: Sequence[str], limits: Limits) -> None:

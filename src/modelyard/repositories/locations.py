@@ -122,16 +122,20 @@ def _bucket(text: str, allowed: Collection[str]) -> BucketLocation:
     if text.startswith("s3://"):
         text = text.removeprefix("s3://")
     elif "://" in text:
-        parts = urlsplit(text)
-        host = parts.hostname or ""
-        if parts.scheme not in {"http", "https"} or parts.username is not None or parts.query or parts.fragment:
+        try:
+            parts = urlsplit(text)
+            host, port = parts.hostname or "", parts.port
+        except ValueError as error:
+            raise LocationError(f"is no URL: {error}") from None
+        is_web = parts.scheme in {"http", "https"} and bool(_HOST.fullmatch(host))
+        if not is_web or parts.username is not None or parts.query or parts.fragment:
             raise LocationError("must be a bucket's name, s3://BUCKET/FOLDER or https://ENDPOINT/BUCKET/FOLDER")
         check_host(host, allowed)
-        if host not in allowed:
-            raise LocationError(
-                f"the endpoint {host} is not Amazon's; who runs this server must name it in allowed_private_hosts"
-            )
-        endpoint, text = f"{parts.scheme}://{parts.netloc}", parts.path.lstrip("/")
+        if parts.scheme == "http" and host not in allowed:
+            raise LocationError("plain http is only for hosts that allowed_private_hosts names; use https")
+        shown = f"[{host}]" if ":" in host else host
+        endpoint = f"{parts.scheme}://{shown}" + ("" if port is None else f":{port}")
+        text = parts.path.lstrip("/")
     bucket, _, prefix = text.partition("/")
     if not _BUCKET.fullmatch(bucket) or ".." in bucket or re.fullmatch(r"[\d.]+", bucket):
         raise LocationError(f"{bucket!r} is no bucket: a name has 3 to 63 of a-z, 0-9, '.' and '-'")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from modelyard.kernel.file_paths import check_file_path, one_text, shown
 
 MAX_PATHS = 1000
+MAX_PATH_CHARACTERS = 1024  # as workspaces store where a file is from
 
 
 class PullError(Exception):
@@ -64,6 +65,8 @@ def placed(repository_path: str, wanted: str | None) -> str:
 
     Raises ValueError for a path that no version can hold.
     """
+    if len(repository_path) > MAX_PATH_CHARACTERS:
+        raise ValueError(f"{shown(repository_path)} is longer than {MAX_PATH_CHARACTERS} characters in the repository")
     if wanted is None:
         return check_file_path(repository_path)
     if repository_path == wanted:
@@ -90,7 +93,7 @@ def sort_out(paths: Iterable[tuple[str, str, int | None]], wanted: Sequence[str]
             other = found.setdefault(place, Found(path, place, key, size))
             if other.repository_path != path:
                 problems.append(f"{shown(other.repository_path)} and {shown(path)} would both become {shown(place)}")
-        if len(found) > limits.files:
+        if len(found) + len(problems) > limits.files:
             raise PullError(
                 f"More than the {limits.files} files that a version may hold would be pulled; name fewer in sourcePath."
             )

@@ -1,15 +1,17 @@
 """Pulling from a repository in the background: two steps that any operation can begin with.
 
 The payload of such an operation holds ``pull(...)``. After ``STEPS`` its last step asks ``pulled_files`` for what came
-and makes of it whatever it is for. The commit is settled in the first step: a step that is repeated pulls the same.
+and makes of it whatever it is for; ``tidy`` is for its other ends. The commit is settled in the first step: a step that
+is repeated pulls the same.
 """
 
 import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy.orm import Session
@@ -22,7 +24,7 @@ from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import UnsetType
 from modelyard.operations.work import OperationFailed, Step, Work
 from modelyard.repositories import buckets, git_pull, logins
-from modelyard.repositories.git_program import Git, GitError, Leash
+from modelyard.repositories.git_program import Git, GitError, Leash, check_version
 from modelyard.repositories.git_pull import Commit
 from modelyard.repositories.locations import (
     BucketLocation,
@@ -37,7 +39,7 @@ from modelyard.repositories.pulled import Found, Limits, PullError, read_source_
 from modelyard.repositories.service import find_repository
 from modelyard.storage.blobs import Blob, BlobStore
 from modelyard.storage.public_hosts import FetchError, public_addresses
-from modelyard.storage.web_fetch import locate
+from modelyard.storage.web_fetch import LOCATE_TIMEOUT_S, locate
 from modelyard.workspaces.service import NewFile
 
 ADVERTISEMENT: Final = "application/x-git-upload-pack-advertisement"
@@ -74,10 +76,13 @@ def fetch(work: Work) -> dict[str, Any]:
     with _pulling(work, source):
         if isinstance(source.location, BucketLocation):
             work.say(f"Listing {source.name}.")
-            store = buckets.open_bucket(source.location, source.credential, settings.allowed_private_hosts)
-            found = buckets.find(store, source.location, source.paths, limits)
-            work.say(f"Pulling {len(found)} files from {source.name}.")
-            stored = buckets.read(store, source.location, found, blobs, work.checkpoint)
+            leash = _leash(work, settings)
+            with buckets.open_bucket(
+                source.location, source.credential, settings.allowed_private_hosts, leash.deadline, leash.check
+            ) as bucket:
+                found = buckets.find(bucket, source.location, source.paths, limits)
+                work.say(f"Pulling {len(found)} files from {source.name}.")
+                stored = buckets.read(bucket, found, blobs)
         else:
             commit = Commit(work.state["source"]["target"], work.state["source"]["ref"])
             work.say(f"Pulling {commit.ref} of {source.name}.")
@@ -89,6 +94,11 @@ def fetch(work: Work) -> dict[str, Any]:
 
 
 STEPS: Final[tuple[Step, ...]] = (resolve, fetch)
+
+
+def tidy(work: Work, _message: str = "") -> None:
+    """Removes what an attempt left that was killed; for ``on_failure`` and ``on_cancel`` of the operations."""
+    shutil.rmtree(_place(work), ignore_errors=True)
 
 
 def pulled_files(work: Work) -> list[NewFile]:
@@ -159,6 +169,7 @@ def _described(source: _Source, commit: Commit | None) -> dict[str, Any]:
         "name": repository_name(source.location)[:255],
         "location": source.shown_location,
         "target": None if commit is None else commit.target,
+        "object_format": None if commit is None else commit.object_format,
         "ref": None if commit is None else commit.ref[:255],
     }
 
@@ -181,14 +192,15 @@ def _pulling(work: Work, source: _Source) -> Iterator[None]:
 def _git(work: Work, source: _Source, location: GitLocation) -> Iterator[Git]:
     """Git in a folder of its own, which is gone afterwards; what a killed attempt left goes first."""
     settings = work.parts.get(Settings)
-    place = settings.data_dir / "spool" / f"pull-{work.id}"
-    shutil.rmtree(place, ignore_errors=True)
+    check_version()
+    tidy(work)
+    place = _place(work)
     folder = place / secrets.token_hex(8)
     folder.mkdir(parents=True, mode=0o700)
     try:
         with ExitStack() as stack:
             if location.scheme != "ssh":
-                location = _final(location, source, settings)
+                location = _final(work, location, source, settings)
             git = Git(
                 folder,
                 location,
@@ -200,7 +212,13 @@ def _git(work: Work, source: _Source, location: GitLocation) -> Iterator[Git]:
             git.prepare(_object_format(work))
             yield git
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # another controller has begun an attempt of its own in there
+            place.rmdir()
+
+
+def _place(work: Work) -> Path:
+    return work.parts.get(Settings).data_dir / "spool" / f"pull-{work.id}"
 
 
 def _log_in(git: Git, credential: OpenCredential | None, stack: ExitStack) -> None:
@@ -220,14 +238,18 @@ def _leash(work: Work, settings: Settings) -> Leash:
 
 
 def _object_format(work: Work) -> str:
-    """By the length of the commit's name, once that is known."""
-    target = (work.state.get("source") or {}).get("target") or ""
-    return "sha256" if len(target) == 64 else "sha1"
+    """As the first step found it; before that, nothing but refs is asked for, which needs none."""
+    return (work.state.get("source") or {}).get("object_format") or "sha1"
 
 
-def _final(location: GitLocation, source: _Source, settings: Settings) -> GitLocation:
+def _final(work: Work, location: GitLocation, source: _Source, settings: Settings) -> GitLocation:
     """Where the repository has moved to. A login is not taken to another host."""
-    there = locate(location.url + _SERVICE, allowed_private_hosts=settings.allowed_private_hosts)
+    there = locate(
+        location.url + _SERVICE,
+        allowed_private_hosts=settings.allowed_private_hosts,
+        timeout_s=min(LOCATE_TIMEOUT_S, settings.pull_timeout_s),
+        check=work.checkpoint,
+    )
     if there.status == 200 and not there.headers.get("content-type", "").startswith(ADVERTISEMENT):
         raise PullError(f"{location.url} is no Git repository that can be pulled from: it answers with something else.")
     if there.url == location.url + _SERVICE:

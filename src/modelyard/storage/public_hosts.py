@@ -5,7 +5,11 @@ import socket
 from collections.abc import Collection
 from typing import Final
 
-_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+_WRAPPING: Final = tuple(
+    ipaddress.IPv6Network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "::/96", "::ffff:0:0:0/96", "fec0::/10")
+)
+"""Networks of IPv6 that lead to other addresses (NAT64, also a local one; IPv4-compatible and -translated), and the
+old private one, which Python counts as public."""
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -48,7 +52,7 @@ def is_public(address: Address) -> bool:
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
             return is_public(address.ipv4_mapped)
-        if address.sixtofour is not None or address.teredo is not None or address in _NAT64:
+        if address.sixtofour is not None or address.teredo is not None or any(address in one for one in _WRAPPING):
             return False
     return address.is_global and not address.is_multicast
 

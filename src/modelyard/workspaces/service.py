@@ -67,8 +67,8 @@ def derive(
 ) -> tuple[Workspace, list[StoredFile]]:
     """``base`` with files added or replaced (by path) and others removed (by file id), and what is in it then.
 
-    A file that comes again with the same content keeps its id. Raises ``Invalid`` for ids that are not in ``base``,
-    for too many files and for paths that exclude each other.
+    A file that comes again with the same content and from the same place keeps its id. Raises ``Invalid`` for ids that
+    are not in ``base``, for too many files and for paths that exclude each other.
     """
     present = files_in(session, base)
     removed = set(removed_ids)
@@ -80,7 +80,7 @@ def derive(
     kept = [
         file
         for file in present
-        if file.id not in removed and (file.path not in newest or file.digest == newest[file.path].digest)
+        if file.id not in removed and (file.path not in newest or _is_same(file, newest[file.path]))
     ]
     kept_paths = {file.path for file in kept}
     added = [file for path, file in newest.items() if path not in kept_paths]
@@ -104,6 +104,10 @@ def derive(
     result = sorted([*kept, *_add(session, tree, added)], key=_path)
     size_bytes = sum(file.size_bytes for file in result)
     return _record(session, tree, len(result), size_bytes), result
+
+
+def _is_same(present: StoredFile, come: NewFile) -> bool:
+    return all(getattr(present, name) == value for name, value in vars(come).items())
 
 
 def copy(session: Session, source: Workspace) -> Workspace:
