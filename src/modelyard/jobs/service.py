@@ -313,6 +313,6 @@ def _apply(
     parts.set_required_metadata(session, job, body, problems)
     parts.set_limits(job, body, settings, problems)
     parts.set_subscription(job, body, references.seen_by(session, caller), problems)
-    parts.set_files(session, settings, blobs, job, form, body, problems)
-    parts.set_parameters(job, body, references.seen_by(session, caller), problems)
+    is_defined = parts.set_files(session, settings, blobs, job, form, body, problems)
+    parts.set_parameters(job, body, references.seen_by(session, caller), problems, is_defined=is_defined)
     problems.raise_all()
