@@ -285,6 +285,14 @@ def test_all_faults_of_parameters_are_told_and_none_that_is_not_there(shelf: Wor
         assert unread.json()["errors"][PARAMETERS] == "OLD: the value must be text, not 1; put it in quotes"
 
 
+def test_without_a_template_the_rest_is_looked_at_too(shelf: Workshop) -> None:
+    body = {"templateId": ABSENT, "description": 5, "environmentId": ABSENT, "timeoutSeconds": 10**8}
+    refused = shelf.api.post("/customJobs/fromGalleryTemplate/", json=body)
+    assert (refused.status_code, set(refused.json()["errors"])) == (422, set(body))
+    only = shelf.api.post("/customJobs/fromGalleryTemplate/", json={"templateId": ABSENT})
+    assert (only.status_code, set(only.json()["errors"])) == (422, {"templateId"})
+
+
 def test_an_environment_must_be_the_callers_and_built(shelf: Workshop) -> None:
     stranger = shelf.as_(shelf.installation.a_user("stranger", organization="elsewhere"))
     theirs = made(

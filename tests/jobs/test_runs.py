@@ -232,6 +232,7 @@ def test_a_cancel_ends_the_retries(workshop: Workshop, monkeypatch: pytest.Monke
     assert workshop.cancel(run).status_code == 204
     ended = workshop.ended(run)
     assert (ended["status"], ended["attempt"]) == ("canceled", 1)
+    assert workshop.log(run).splitlines()[-1] == "[modelyard] canceled"
 
 
 def test_requirements_that_cannot_be_built_fail_the_run_with_the_log(workshop: Workshop) -> None:
@@ -245,10 +246,10 @@ def test_what_modelyard_cannot_do_interrupts_the_run_and_keeps_its_output(
 ) -> None:
     """Whatever goes wrong in the server: the run ends, its program too, and its output is there."""
 
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise run_work.OperationFailed("the store is full")
 
-    monkeypatch.setattr(run_work, "keep_artifacts", fail)
+    monkeypatch.setattr(run_work, "collect_files", fail)
     run = workshop.run(workshop.a_job("print('done')\n"))
     assert (run["status"], run["reason"]) == ("interrupted", "the store is full")
     assert workshop.log(run) == "done\n[modelyard] the store is full\n"

@@ -1,5 +1,7 @@
 """Custom jobs: making, reading, changing, deleting and cleaning them up (seed 003)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from sqlalchemy import ColumnElement, Select, delete, exists, select, update
@@ -130,7 +132,8 @@ def create_job_from_template(
 ) -> CustomJobResponse:
     """A new job with what the template has: files, environment, resources, readme and tags; what was sent wins."""
     body = parts.KINDS.read(form, CreateCustomJobFromTemplateGallery)
-    template = gallery.job_template(session, caller, body.template_id)
+    with _refusing_the_rest(session, caller, settings, body):
+        template = gallery.job_template(session, caller, body.template_id)
     job = _new(caller, template.name, gallery.job_type(template, body))
     gallery.fill(session, caller, blobs, job, template)
     problems = Problems()
@@ -268,6 +271,19 @@ def _require_room(session: Session, settings: Settings, job: CustomJob) -> None:
             jobType=f"the organization has {limit} jobs of type {parts.NOTIFICATION}, and no more may be: an event "
             "could start them all"
         )
+
+
+@contextmanager
+def _refusing_the_rest(session: Session, caller: Caller, settings: Settings, body: JobSettings) -> Iterator[None]:
+    """An ``Invalid`` that is raised inside tells also what can be seen to be wrong without a template."""
+    problems = Problems()
+    with problems.collecting():
+        yield
+    if problems.errors:
+        nothing = _new(caller, "", parts.NOTIFICATION)
+        parts.set_environment(session, caller, nothing, body, problems)
+        parts.set_limits(nothing, body, settings, problems)
+    problems.raise_all()
 
 
 def _new(caller: Caller, name: str, job_type: str) -> CustomJob:
