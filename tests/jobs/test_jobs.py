@@ -161,6 +161,26 @@ def test_text_that_means_a_boolean_or_a_number_is_one_wherever_it_is_sent(shelf:
     assert current(made(send_job(shelf.api, job_id=job["id"], runtimeParameterValues=values))) == expected
 
 
+def test_numbers_keep_their_value_and_none_is_too_large_to_be_refused(shelf: Workshop) -> None:
+    metadata = "runtimeParameterDefinitions: [{fieldName: N, type: numeric}]"
+    job = shelf.a_job({"main.py": "1\n", "metadata.yaml": metadata})
+    exact = 2**53 + 1  # which no float holds
+    for sent, kept in ((str(exact), exact), (exact, exact), ("1e3", 1000), (" 7 ", 7), ("-0.5", -0.5)):
+        changed = made(send_job(shelf.api, job_id=job["id"], runtimeParameterValues=[parameter("N", sent, "numeric")]))
+        assert current(changed) == {"N": kept}, sent
+    for wrong in (10**400, -(10**400), "1e400", "1" * 400, "nan", "1_000", "one"):
+        values = [parameter("N", wrong, "numeric")]
+        for answer in (
+            send_job(shelf.api, job_id=job["id"], runtimeParameterValues=values),
+            shelf.api.post(f"/customJobs/{job['id']}/runs/", json={"runtimeParameterValues": values}),
+        ):
+            assert answer.status_code == 422, (wrong, answer.text)
+            told = answer.json()["errors"]["runtimeParameterValues"]
+            assert "N: the value must be a finite number" in told, told
+            assert len(told) < 200, told
+
+
+PARAMETERS = "runtimeParameterValues"
 CRON_FIELDS = ("minute", "hour", "dayOfMonth", "month", "dayOfWeek")
 TAKEN = ("PATH", "LD_PRELOAD", "PYTHONPATH", "MODELYARD_API_TOKEN", "DATAROBOT_ENDPOINT", "MLOPS_X")
 
@@ -239,6 +259,38 @@ def test_every_wrong_field_is_told_at_once(shelf: Workshop) -> None:
         assert field in refused.json()["errors"], refused.text
     assert send_job(shelf.api, jobType="default").status_code == 422
     assert made(shelf.api.get(f"/customJobs/{job['id']}/"), 200) == job
+
+
+def test_all_faults_of_parameters_are_told_and_none_that_is_not_there(shelf: Workshop) -> None:
+    needed = METADATA + "  - {fieldName: KEY, type: string, allowEmpty: false}\n"
+    job = shelf.a_job({"main.py": "1\n", "metadata.yaml": needed})
+    values = [parameter("NOBODY", "x"), parameter("COUNT", 11, "numeric"), parameter("LOUD", "very", "boolean")]
+    schedule = {"schedule": {name: ["*"] for name in CRON_FIELDS}, "parameterOverrides": values}
+    refused = shelf.api.post(f"/customJobs/{job['id']}/runs/", json={"runtimeParameterValues": values})
+    told = [refused.json()["errors"]["runtimeParameterValues"]]
+    assert "KEY must be set" in told[0]
+    told.append(send_job(shelf.api, job_id=job["id"], runtimeParameterValues=values).json()["errors"][PARAMETERS])
+    scheduled = shelf.api.post(f"/customJobs/{job['id']}/schedules/", json=schedule).json()
+    told.append(scheduled["errors"]["parameterOverrides"])
+    for text in told:
+        assert all(part in text for part in ("'NOBODY'", "maxValue 10", "true or false")), text
+
+    entry = items(job)["main.py"]
+    kept = send_job(shelf.api, job_id=job["id"], entryPoint=entry, filesToDelete=[ABSENT])
+    assert list(kept.json()["errors"]) == ["filesToDelete"], kept.text
+    values = [parameter("NEW", "x"), parameter("OLD", 1)]
+    for one in ({"job_id": job["id"]}, {"name": "n"}):
+        unread = send_job(shelf.api, {"metadata.yaml": "- 1"}, runtimeParameterValues=values, **one)
+        assert set(unread.json()["errors"]) == {"file", PARAMETERS}, unread.text
+        assert unread.json()["errors"][PARAMETERS] == "OLD: the value must be text, not 1; put it in quotes"
+
+
+def test_without_a_template_the_rest_is_looked_at_too(shelf: Workshop) -> None:
+    body = {"templateId": ABSENT, "description": 5, "environmentId": ABSENT, "timeoutSeconds": 10**8}
+    refused = shelf.api.post("/customJobs/fromGalleryTemplate/", json=body)
+    assert (refused.status_code, set(refused.json()["errors"])) == (422, set(body))
+    only = shelf.api.post("/customJobs/fromGalleryTemplate/", json={"templateId": ABSENT})
+    assert (only.status_code, set(only.json()["errors"])) == (422, {"templateId"})
 
 
 def test_an_environment_must_be_the_callers_and_built(shelf: Workshop) -> None:

@@ -1,5 +1,6 @@
 """Notification jobs that cannot be told: what their owners see of it."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,8 @@ from modelyard.events.schemas import Event
 from modelyard.events.service import publish
 from modelyard.identity.tables import User
 from modelyard.jobs.notifications import Dispatcher
+from modelyard.jobs.tables import CustomJobRun
+from modelyard.workspaces.runtime_parameters import MAX_TEXT_LENGTH
 from tests.jobs.builders import Workshop, made, path_of, send_job
 
 MANY = 25
@@ -148,3 +151,35 @@ def test_an_organization_has_so_many_notification_jobs(a_workshop: Callable[...,
     assert refused.json()["errors"].keys() == {"jobType"}
     assert shelf.api.delete(f"/customJobs/{jobs[0]['id']}/").status_code == 204
     shelf.a_job(jobType="notification")
+
+
+def test_an_event_too_long_for_a_parameter_is_told_with_its_texts_cut(shelf: Workshop) -> None:
+    metadata = "runtimeParameterDefinitions: [{fieldName: EVENT, type: string}]"
+    listener = shelf.a_job({"main.py": "1\n", "metadata.yaml": metadata}, jobType="notification")
+    failing = shelf.a_job(name="é" * 255)
+    why = 'a "quoted" line\n' * 600
+    with shelf.installation.application.database.write() as session:
+        organization = session.query(User).filter_by(username="admin").one().organization_id
+        publish(
+            session,
+            Event(
+                type="runFailed",
+                message=f"A run failed: {why}",
+                organization_id=organization,
+                reason=why,
+                custom_job_id=failing["id"],
+                custom_job_name=failing["name"],
+            ),
+        )
+    dispatch(shelf)
+    (run,) = runs_of(shelf, listener)
+    assert (run["status"], run["missedEvents"], run["reason"]) == ("running", 0, None)
+    (told,) = run["runtimeParameters"]
+    assert len(told["currentValue"]) <= MAX_TEXT_LENGTH
+    event = json.loads(told["currentValue"])
+    assert (event["type"], event["customJobId"], event["customJobName"]) == ("runFailed", failing["id"], "é" * 255)
+    assert event["reason"] == why[:1000] + "..."
+    with shelf.installation.application.database.read() as session:
+        stored = session.get_one(CustomJobRun, run["id"]).event
+    assert stored is not None
+    assert stored["reason"] == why  # the file has all of it

@@ -232,6 +232,7 @@ def test_a_cancel_ends_the_retries(workshop: Workshop, monkeypatch: pytest.Monke
     assert workshop.cancel(run).status_code == 204
     ended = workshop.ended(run)
     assert (ended["status"], ended["attempt"]) == ("canceled", 1)
+    assert workshop.log(run).splitlines()[-1] == "[modelyard] canceled"
 
 
 def test_requirements_that_cannot_be_built_fail_the_run_with_the_log(workshop: Workshop) -> None:

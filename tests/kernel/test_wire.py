@@ -141,3 +141,34 @@ def test_a_wrong_word_is_answered_with_those_that_are_allowed() -> None:
         convert(Cart, {"basket": {"size": "Small"}, "wheels": [3]})
     assert "; allowed are small, large; got " in raised.value.errors["basket"]
     assert "; allowed are 2, 4; got [3]" in raised.value.errors["wheels"]
+
+
+class Inner(Body):
+    policy: Literal["none", "public"]
+    size: Annotated[int, Meta(ge=1)] | None = None
+
+
+class Outer(Body):
+    resources: Inner | UnsetType = UNSET
+    rows: Annotated[list[Inner], Meta(max_length=3)] | UnsetType = UNSET
+
+
+def test_all_that_is_wrong_inside_a_field_is_told() -> None:
+    sent = {"resources": {"policy": "NONE", "size": 0}, "rows": [{"size": "x"}, {"policy": "none"}, {"policy": 5}]}
+    with pytest.raises(Invalid) as caught:
+        convert(Outer, sent)
+    resources, rows = caught.value.errors["resources"], caught.value.errors["rows"]
+    assert resources.startswith(
+        "invalid enum value 'NONE' - at `$.policy`; allowed are none, public; expected `int` >= 1 - at `$.size`; got {"
+    )
+    assert rows.startswith(
+        "object missing required field `policy` - at `$[0]`; expected `int | null`, got `str` - at `$[0].size`; "
+        "expected `str`, got `int` - at `$[2].policy`; got ["
+    )
+    with pytest.raises(Invalid) as caught:
+        convert(Outer, {"rows": [{"policy": "none"}] * 4, "resources": {}})
+    assert caught.value.errors["rows"].startswith("expected `array` of length <= 3; got [")
+    assert caught.value.errors["resources"] == "object missing required field `policy`; got {}"
+    with pytest.raises(Invalid) as caught:
+        convert(Outer, {"rows": [5] * 1000})
+    assert caught.value.errors["rows"].count("expected `object`") == 10

@@ -128,15 +128,20 @@ def set_files(
     form: FormInput[Blob],
     body: JobSettings,
     problems: Problems,
-) -> list[StoredFile]:
-    """Puts the sent files over the job's own, and reads what they define; the files that the job then has."""
+) -> bool:
+    """Puts the sent files over the job's own, and reads what they define; false where that could not be read."""
     files: list[StoredFile] = []
+    is_defined = False
     with problems.collecting():
         uploaded = uploaded_files(form)
         removed = (
             ids_to_delete(body.files_to_delete) if isinstance(body, UpdateCustomJob) and body.files_to_delete else []
         )
         before = session.get_one(Workspace, job.workspace_id) if job.workspace_id else None
+        changed = {file.path for file in uploaded}
+        if before is not None:
+            files = workspaces.files_in(session, before)
+            is_defined = METADATA_FILE not in changed
         if before is None:
             made = workspaces.create(session, uploaded, max_files=settings.max_files_per_version)
             files = workspaces.files_in(session, made)
@@ -145,16 +150,16 @@ def set_files(
                 session, before, uploaded, removed, max_files=settings.max_files_per_version
             )
         else:
-            made, files = before, workspaces.files_in(session, before)
+            made = before
         job.workspace_id = made.id
-        changed = {file.path for file in uploaded}
         if METADATA_FILE in changed or removed or job.parameter_definitions is None:
             found = next((file for file in files if file.path == METADATA_FILE), None)
             job.parameter_definitions = read_parameter_definitions(blobs, found, are_plain=True)
+        is_defined = True
     if isinstance(body, UpdateCustomJob) and body.entry_point is not UNSET:
         with problems.collecting():
             job.entry_point_path = chosen_entry_point(files, body.entry_point)
-    return files
+    return is_defined
 
 
 def drop_unused_workspace(session: Session, workspace_id: str | None, job: CustomJob) -> None:
@@ -166,15 +171,22 @@ def drop_unused_workspace(session: Session, workspace_id: str | None, job: Custo
         workspaces.remove(session, [workspace_id])
 
 
-def set_parameters(job: CustomJob, body: JobSettings, reference_fault: ReferenceFault, problems: Problems) -> None:
+def set_parameters(
+    job: CustomJob, body: JobSettings, reference_fault: ReferenceFault, problems: Problems, *, is_defined: bool
+) -> None:
     """The job's values with those sent merged into them; null falls back to the default.
 
-    Who changes what a job runs must be allowed to use all that its parameters name, also what was set before.
+    Who changes what a job runs must be allowed to use all that its parameters name, also what was set before. Where
+    what the files define could not be read, the sent values are looked at by themselves.
     """
     with problems.collecting():
-        definitions = definitions_of(job)
         field, wanted, replaces = read_wanted(_sent(body.runtime_parameter_values), _sent(body.runtime_parameters))
-        check_defined(definitions, wanted, field)
+        if not is_defined:
+            check_values((), wanted, field, reference_fault)
+            return
+        definitions = definitions_of(job)
+        with problems.collecting():
+            check_defined(definitions, wanted, field)
         known = {definition.field_name for definition in definitions}
         before = [] if replaces else [value for value in values_of(job) if value.field_name in known]
         if changes(body).keys() - HARMLESS:

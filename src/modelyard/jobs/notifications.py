@@ -28,7 +28,7 @@ from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import UNSET
 from modelyard.storage.blobs import BlobStore
 from modelyard.workspaces.references import References
-from modelyard.workspaces.runtime_parameters import Value
+from modelyard.workspaces.runtime_parameters import MAX_TEXT_LENGTH, Value
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,8 @@ CONSUMER = "notification jobs"
 EVENT_PARAMETER = "EVENT"
 BATCH = 10
 LOCKED_AT_ONCE = 1000
+KEPT_CHARACTERS = (1000, 250, 60)
+"""Of each text of an event that is too long for a parameter, the first that is enough: up to six stand for one."""
 
 
 class Dispatcher:
@@ -197,6 +199,17 @@ def _values(job: CustomJob, event: Event) -> list[Value]:
     """The event as the parameter ``EVENT``, where the job defines one."""
     for definition in definitions_of(job):
         if definition.field_name == EVENT_PARAMETER and definition.type == "string":
-            text = msgspec.json.encode(event).decode()
-            return [Value(field_name=EVENT_PARAMETER, type="string", value=text)]
+            return [Value(field_name=EVENT_PARAMETER, type="string", value=_text_of(event))]
     return []
+
+
+def _text_of(event: Event) -> str:
+    """The event as JSON that a parameter can hold: of one too long the longest texts are cut. The file has all."""
+    text = msgspec.json.encode(event).decode()
+    for limit in KEPT_CHARACTERS:
+        if len(text) <= MAX_TEXT_LENGTH:
+            break
+        fields = msgspec.structs.asdict(event).items()
+        cut = {name: f"{one[:limit]}..." for name, one in fields if isinstance(one, str) and len(one) > limit}
+        text = msgspec.json.encode(msgspec.structs.replace(event, **cut)).decode()
+    return text

@@ -1,5 +1,7 @@
 """Custom jobs: making, reading, changing, deleting and cleaning them up (seed 003)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from sqlalchemy import ColumnElement, Select, delete, exists, select, update
@@ -130,7 +132,8 @@ def create_job_from_template(
 ) -> CustomJobResponse:
     """A new job with what the template has: files, environment, resources, readme and tags; what was sent wins."""
     body = parts.KINDS.read(form, CreateCustomJobFromTemplateGallery)
-    template = gallery.job_template(session, caller, body.template_id)
+    with _refusing_the_rest(session, caller, settings, body):
+        template = gallery.job_template(session, caller, body.template_id)
     job = _new(caller, template.name, gallery.job_type(template, body))
     gallery.fill(session, caller, blobs, job, template)
     problems = Problems()
@@ -270,6 +273,19 @@ def _require_room(session: Session, settings: Settings, job: CustomJob) -> None:
         )
 
 
+@contextmanager
+def _refusing_the_rest(session: Session, caller: Caller, settings: Settings, body: JobSettings) -> Iterator[None]:
+    """An ``Invalid`` that is raised inside tells also what can be seen to be wrong without a template."""
+    problems = Problems()
+    with problems.collecting():
+        yield
+    if problems.errors:
+        nothing = _new(caller, "", parts.NOTIFICATION)
+        parts.set_environment(session, caller, nothing, body, problems)
+        parts.set_limits(nothing, body, settings, problems)
+    problems.raise_all()
+
+
 def _new(caller: Caller, name: str, job_type: str) -> CustomJob:
     now = datetime.now(UTC)
     return CustomJob(
@@ -313,6 +329,6 @@ def _apply(
     parts.set_required_metadata(session, job, body, problems)
     parts.set_limits(job, body, settings, problems)
     parts.set_subscription(job, body, references.seen_by(session, caller), problems)
-    parts.set_files(session, settings, blobs, job, form, body, problems)
-    parts.set_parameters(job, body, references.seen_by(session, caller), problems)
+    is_defined = parts.set_files(session, settings, blobs, job, form, body, problems)
+    parts.set_parameters(job, body, references.seen_by(session, caller), problems, is_defined=is_defined)
     problems.raise_all()

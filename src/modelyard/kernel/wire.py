@@ -4,6 +4,8 @@ import typing
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from itertools import islice
+from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -41,6 +43,8 @@ T = TypeVar("T")
 
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What reading JSON raises for content that is none; the last is nesting that nobody means."""
+MAX_TOLD = 10
+"""Faults of one field."""
 _NUL_IN_JSON = b"\\u0000"
 BoolText = Literal["false", "False", "true", "True"]
 Uri = Annotated[str, Meta(extra_json_schema={"format": "uri"})]
@@ -201,12 +205,58 @@ def _faults(info: FieldInfo, values: Mapping[str, Any], *, strict: bool) -> dict
     name = info.encode_name
     if name not in values:
         return {name: "is required"} if info.required else {}
+    texts = list(islice(_texts(info.type, values[name], "$", strict=strict), MAX_TOLD))
+    if not texts:
+        return {}
+    text = "; ".join(texts)
+    return {name: text if _is_secret(info.type) else f"{text}; got {_shown(values[name])}"}
+
+
+def _texts(hint: Any, value: Any, path: str, *, strict: bool) -> Iterator[str]:
+    """What is wrong with a value: with each of its parts where it has parts, else with itself."""
     try:
-        msgspec.convert(values[name], type=info.type, strict=strict)
+        msgspec.convert(value, type=hint, strict=strict)
     except msgspec.ValidationError as error:
-        text = _lower_first(str(error)) + _allowed(info.type, str(error))
-        return {name: text if _is_secret(info.type) else f"{text}; got {_shown(values[name])}"}
-    return {}
+        fault = str(error)
+    else:
+        return
+    is_told = False
+    for part, inner, place in _parts(hint, value, path):
+        for text in _missing(place) if inner is UNSET else _texts(part, inner, place, strict=strict):
+            is_told = True
+            yield text
+    if not is_told:
+        where = "" if path == "$" or " - at `" in fault else f" - at `{path}`"
+        yield _lower_first(fault.replace("at `$", f"at `{path}")) + where + _allowed(hint, fault)
+
+
+def _missing(path: str) -> Iterator[str]:
+    above, _, name = path.rpartition(".")
+    yield f"object missing required field `{name}`" + ("" if above == "$" else f" - at `{above}`")
+
+
+def _parts(hint: Any, value: Any, path: str) -> Iterator[tuple[Any, Any, str]]:
+    """The type, value and place of each part of an object or list; ``UNSET`` where a required one is missing."""
+    for one in _members(hint):
+        if isinstance(value, Mapping) and isinstance(one, type) and issubclass(one, msgspec.Struct):
+            for info in fields(one):
+                if info.required or info.encode_name in value:
+                    yield info.type, value.get(info.encode_name, UNSET), f"{path}.{info.encode_name}"
+        elif isinstance(value, list) and typing.get_origin(one) is list:
+            for index, each in enumerate(value):
+                yield typing.get_args(one)[0], each, f"{path}[{index}]"
+
+
+def _members(hint: Any) -> Iterator[Any]:
+    """The types that a hint allows."""
+    origin = typing.get_origin(hint)
+    if origin is Annotated:
+        yield from _members(typing.get_args(hint)[0])
+    elif origin in {typing.Union, UnionType}:
+        for one in typing.get_args(hint):
+            yield from _members(one)
+    else:
+        yield hint
 
 
 def _allowed(hint: Any, fault: str) -> str:

@@ -4,9 +4,10 @@ What the metadata file defines and what clients set are kept apart, so that valu
 hold for models, jobs and applications (supporting-endpoints A.7 and C.7).
 """
 
-import math
 import re
+import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import msgspec
@@ -41,6 +42,8 @@ REFERENCE_TYPES = frozenset({"credential", "customMetric", "deployment", "modelP
 
 MAX_PARAMETERS = 100
 MAX_TEXT_LENGTH = 4096
+SHOWN_CHARACTERS = 100
+MAX_NUMBER = sys.float_info.max
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 _TYPES: tuple[str, ...] = get_args(ParameterType)
 CREDENTIAL_TYPES: tuple[str, ...] = get_args(CredentialType)
@@ -166,7 +169,7 @@ def _limit_faults(definition: Definition) -> list[str]:
         faults.append(f"minValue and maxValue are for numeric parameters, {definition.field_name} is {definition.type}")
     if definition.type != "credential" and definition.credential_type is not None:
         faults.append(f"credentialType is for credentials, {definition.field_name} is {definition.type}")
-    if any(bound is not None and not math.isfinite(bound) for bound in (low, high)):
+    if any(bound is not None and not _is_finite(bound) for bound in (low, high)):
         faults.append("minValue and maxValue must be finite")
     if low is not None and high is not None and low > high:
         faults.append(f"minValue {low} is above maxValue {high}")
@@ -186,13 +189,22 @@ def _is_a(value: object, allowed: tuple[type, ...]) -> bool:
     return isinstance(value, allowed) and (bool in allowed or not isinstance(value, bool))
 
 
+def _is_finite(number: int | float) -> bool:
+    """Whether it is a number that a float could be, so that every client can read it."""
+    return abs(number) <= MAX_NUMBER
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "..."
+
+
 def value_fault(type_: str, value: object, definition: Definition | None) -> str | None:
     """What is wrong with a value of a parameter of ``type_``, or ``None``."""
     if type_ == "boolean":
         return None if isinstance(value, bool) else f"must be true or false, not {value!r}"
     if type_ == "numeric":
-        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-            return f"must be a finite number, not {value!r}"
+        if not isinstance(value, int | float) or isinstance(value, bool) or not _is_finite(value):
+            return f"must be a finite number, not {_shortened(repr(value))}"
         if definition and definition.min_value is not None and value < definition.min_value:
             return f"{value} is below minValue {definition.min_value}"
         if definition and definition.max_value is not None and value > definition.max_value:
@@ -248,12 +260,23 @@ def coerced(value: Value) -> Value:
     if isinstance(value.value, str) and value.type == "boolean" and value.value.lower() in {"true", "false"}:
         return msgspec.structs.replace(value, value=value.value.lower() == "true")
     if isinstance(value.value, str) and value.type == "numeric":
-        try:
-            number = float(value.value)
-        except ValueError:
-            return value
-        return msgspec.structs.replace(value, value=int(number) if number.is_integer() else number)
+        return msgspec.structs.replace(value, value=_number(value.value))
     return value
+
+
+def _number(text: str) -> Scalar:
+    """The number that a text means, whole ones exactly; the text itself where it means none."""
+    if "_" in text:  # which Python reads, and nobody else
+        return text
+    try:
+        number = float(text)
+        if not number.is_integer():
+            return number
+    except ValueError:
+        return text
+    with suppress(ValueError):
+        return int(text)
+    return int(number)
 
 
 def merge(values: Iterable[Value], wanted: Iterable[Value]) -> list[Value]:

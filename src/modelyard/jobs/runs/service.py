@@ -256,10 +256,13 @@ def _checked(
 ) -> list[Value]:
     """``wanted`` over ``base``; refuses what is undefined, does not fit, or is missing and must not be."""
     field = "runtimeParameterValues"
-    check_defined(definitions, wanted, field)
+    problems = Problems()
+    with problems.collecting():
+        check_defined(definitions, wanted, field)
     known = {definition.field_name for definition in definitions}
     inherited = [value for value in base if value.field_name in known]
-    check_values(definitions, wanted, field, reference_fault, inherited=inherited)
+    with problems.collecting():
+        check_values(definitions, wanted, field, reference_fault, inherited=inherited)
     merged = merge(inherited, wanted)
     have = {value.field_name for value in merged if value.value not in {None, ""}}
     missing = [
@@ -268,6 +271,6 @@ def _checked(
         if not definition.allow_empty and definition.default_value in {None, ""} and definition.field_name not in have
     ]
     if missing:
-        text = f"{', '.join(missing)} must be set: there is no default, and allowEmpty is false"
-        raise Invalid(f"{field}: {text}", {field: text})
+        problems.add(field, f"{', '.join(missing)} must be set: there is no default, and allowEmpty is false")
+    problems.raise_all()
     return merged

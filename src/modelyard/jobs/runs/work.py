@@ -77,7 +77,7 @@ def _answer(run: CustomJobRun) -> None:
     if run.status == RunStatus.CANCELED.value:
         raise Cancelled(run.id)
     if run.status != RunStatus.SUCCEEDED.value:
-        raise OperationFailed(f"The run {run.status}: {run.reason or f'exit code {run.exit_code}'}.")
+        raise OperationFailed(f"The run {_how_it_ended(run)}")
 
 
 def _wait_for_place(work: Work, run: CustomJobRun) -> None:
@@ -98,8 +98,7 @@ def _launch(work: Work, run: CustomJobRun) -> None:
     settings, executor = work.parts.get(Settings), work.parts.get(Executor)  # type: ignore[type-abstract]
     blobs, checkouts = work.parts.get(BlobStore), work.parts.get(Checkouts)  # type: ignore[type-abstract]
     if run.status == RunStatus.CANCELING.value:
-        with work.unit() as session:
-            _finish(session, settings, _locked(session, run.id), Outcome(RunStatus.CANCELED, "canceled"))
+        _end_before_start(work, run, Outcome(RunStatus.CANCELED, "canceled"))
         return
     if run.retry_at is not None and (left_s := (run.retry_at - datetime.now(UTC)).total_seconds()) > 0:
         raise Waiting(left_s)
@@ -111,7 +110,7 @@ def _launch(work: Work, run: CustomJobRun) -> None:
     try:
         image = ensure_image(work, spec, work.say, output.append)
     except OperationFailed as error:
-        _fail_before_start(work, run, error.message, "".join(output))
+        _end_before_start(work, run, Outcome(RunStatus.FAILED, error.message), "".join(output))
         return
     code = checkouts.path(files)
     try:
@@ -119,7 +118,7 @@ def _launch(work: Work, run: CustomJobRun) -> None:
             ids = credential_ids(parameters_of(run))
             opened = open_variables(session, work.parts.get(SecretBox), run.created_by_id, ids)
     except Conflict as error:
-        _fail_before_start(work, run, error.message)
+        _end_before_start(work, run, Outcome(RunStatus.FAILED, error.message))
         return
     with work.unit() as session:
         row = _locked(session, run.id)
@@ -197,17 +196,17 @@ def _conclude(work: Work, run: CustomJobRun, seen: Observation) -> None:
         raise Waiting(pause_s)
 
 
-def _fail_before_start(work: Work, run: CustomJobRun, reason: str, output: str = "") -> None:
-    """Ends a run whose program cannot be started; ``output`` is what the build of its image said."""
+def _end_before_start(work: Work, run: CustomJobRun, outcome: Outcome, output: str = "") -> None:
+    """Ends a run of which no attempt is under way; ``output`` is what the build of its image said."""
     blobs = work.parts.get(BlobStore)  # type: ignore[type-abstract]
     log = keep_log(blobs, None, None)
     log.write(output)
-    log.say(reason)
+    log.say(str(outcome.reason))
     kept = log.finish()
     with work.unit() as session:
         row = _locked(session, run.id)
         session.merge(RunLog(run_id=row.id, attempt=row.attempt + 1, **kept))
-        _finish(session, work.parts.get(Settings), row, Outcome(RunStatus.FAILED, reason))
+        _finish(session, work.parts.get(Settings), row, outcome)
 
 
 def _finish(session: Session, settings: Settings, row: CustomJobRun, outcome: Outcome) -> None:
@@ -229,7 +228,7 @@ def _tell(session: Session, row: CustomJobRun) -> None:
         session,
         Event(
             type="runFailed",
-            message=f"A run of {job.name} {row.status}: {why}.",
+            message=f"A run of {job.name} {_how_it_ended(row)}",
             organization_id=row.organization_id,
             reason=why,
             custom_job_id=job.id,
@@ -237,6 +236,13 @@ def _tell(session: Session, row: CustomJobRun) -> None:
             custom_job_run_id=row.id,
         ),
     )
+
+
+def _how_it_ended(run: CustomJobRun) -> str:
+    """The end of a sentence about a run that did not succeed."""
+    why = run.reason or f"exit code {run.exit_code}"
+    verb = "failed" if run.status == RunStatus.FAILED.value else f"was {run.status}"
+    return f"{verb}: {why.removesuffix('.')}."
 
 
 def _token(session: Session, row: CustomJobRun) -> str:
