@@ -133,6 +133,12 @@ def test_every_form_of_one_table_reads_the_same(
     assert not list((application.settings.data_dir / "spool").iterdir())
 
 
+def test_a_quote_in_the_name_of_a_column_is_one(installation: Installation) -> None:
+    read = a_dataset(installation, b'"say ""yes""",n\n1,2\n')
+    columns = installation.api.get(f"/datasets/{read['datasetId']}/allFeaturesDetails/").json()["data"]
+    assert [column["name"] for column in columns] == ['say "yes"', "n"]
+
+
 def test_a_column_that_turns_into_text_late_is_text(installation: Installation) -> None:
     read = a_dataset(installation, b"a\n" + b"1\n" * 12_000 + b"x\n")
     assert read["processingState"] == "COMPLETED"

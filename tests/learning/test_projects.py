@@ -1,7 +1,10 @@
 """Projects: what is to be learned of which data, and what is wrong with wishes for that."""
 
+import io
+from datetime import datetime
 from typing import Any
 
+import polars as pl
 import pytest
 
 from tests.learning.builders import Lab, churn_rows, sent
@@ -55,6 +58,35 @@ def test_the_target_type_follows_from_the_values(lab: Lab, column: list[str], ex
         assert project["classLabels"] == labels
     if expected == "Multiclass":
         assert project["classLabels"] == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        (
+            pl.Series([datetime(2024, 1, day) for day in (1, 2)]),  # noqa: DTZ001 # as Parquet files have it
+            ["2024-01-02 00:00:00.000000", "2024-01-01 00:00:00.000000"],
+        ),
+        (pl.Series(["1.00", "2.50"]).cast(pl.Decimal(10, 2)), ["2.5", "1"]),
+        (pl.Series(["b", "a"], dtype=pl.Enum(["b", "a"])), ["b", "a"]),
+        (pl.Series([2**64 - 1, 5], dtype=pl.UInt64), ["18446744073709551616", "5"]),
+        (pl.Series([2**64 - 1, 2**64 - 2], dtype=pl.UInt64), None),
+        (pl.Series(["a\0", "b"]), None),
+    ],
+    ids=str,
+)
+def test_classes_are_called_what_a_training_sees(lab: Lab, values: pl.Series, labels: list[str] | None) -> None:
+    content = io.BytesIO()
+    pl.DataFrame({"x": range(20), "y": pl.concat([values] * 10)}).write_parquet(content)
+    answer = lab.api.post("/datasets/fromFile/", files={"file": ("y.parquet", content.getvalue())})
+    lab.done(answer)
+    project = lab.a_project(
+        datasetId=answer.json()["catalogId"], target="y", partitioning={"method": "cv", "folds": 2, "holdoutPct": 0}
+    )
+    if labels is None:
+        assert (project["status"], project["classLabels"]) == ("errored", [])
+    else:
+        assert project["classLabels"] == labels
 
 
 def test_a_project_without_a_target_finds_anomalies(lab: Lab) -> None:

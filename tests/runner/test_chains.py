@@ -18,7 +18,8 @@ OPTIONS = ("--target-type", "Binary", "--target-name", "churn")
 
 def a_frame() -> pd.DataFrame:
     random = np.random.default_rng(5)
-    frame = pd.DataFrame({"age": random.normal(40, 10, ROWS), "visits": random.integers(0, 9, ROWS)})
+    frame = pd.DataFrame({"": [f"{number:03}" for number in range(ROWS)]})  # a column without a name, as pandas writes
+    frame = frame.assign(**{"age": random.normal(40, 10, ROWS), "visits": random.integers(0, 9, ROWS)})
     frame["member"] = random.random(ROWS) > 0.5
     frame["zip"] = random.choice(["0150", "0250", "8000", None], ROWS)
     frame.loc[frame.index % 7 == 3, "age"] = np.nan
@@ -102,13 +103,13 @@ def test_a_chain_scores_files_and_tables(served: Served, commands: Commands, tmp
     assert done.returncode == 0, done.stderr
     scores = pd.read_csv(tmp_path / "scores.csv")["churn_yes_PREDICTION"].to_numpy()
     assert scores[9::10] == pytest.approx(list(served.expected.values()), abs=1e-9)
-    table = a_table(tmp_path / "table", frame[["zip", "visits", "age", "member"]])
+    table = a_table(tmp_path / "table", frame[["", "zip", "visits", "age", "member"]])
     options = ("--chain", str(served.chain), "--output", str(tmp_path / "scored"))
     done = commands.run(tmp_path, "predict", *options, "--table", str(table))
     assert done.returncode == 0, done.stderr
     assert np.fromfile(tmp_path / "scored/predictions.bin") == pytest.approx(scores, abs=1e-9)
     assert json.loads((tmp_path / "scored/result.json").read_text()) == {"rows": ROWS, "error": None}
-    without = a_table(tmp_path / "without", frame[["zip", "visits", "age"]])
+    without = a_table(tmp_path / "without", frame[["", "zip", "visits", "age"]])
     done = commands.run(tmp_path, "predict", *options, "--table", str(without))
     assert done.returncode == 1
     error = json.loads((tmp_path / "scored/result.json").read_text())["error"]

@@ -24,8 +24,45 @@ def connectable(path: Path | str) -> Iterator[str]:
 
 def read_regular(path: Path, limit_bytes: int) -> bytes:
     """The first bytes of a regular file; raises ``OSError`` for anything else, and never waits."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
+    return _read(path, limit_bytes, None)
+
+
+def read_below(root: Path, path: str, limit_bytes: int) -> bytes:
+    """As ``read_regular``, of a file below the folder ``root``; raises ``OSError`` where a link is on the way to it."""
+    *folders, name = path.split("/")
+    with _opened_below(root, folders) as folder:
+        return _read(name, limit_bytes, folder)
+
+
+def is_folder_below(root: Path, path: str) -> bool:
+    """Whether ``path`` is a folder below the folder ``root``, with no link on the way to it."""
+    try:
+        with _opened_below(root, path.split("/")):
+            return True
+    except OSError:
+        return False
+
+
+@contextmanager
+def _opened_below(root: Path, folders: list[str]) -> Iterator[int]:
+    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in folders:
+            below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            os.close(folder)
+            folder = below
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def _read(path: Path | str, limit_bytes: int, folder: int | None) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise FileNotFoundError(f"{path} is not a regular file")
+    except OSError:
+        os.close(descriptor)  # a folder would stay open: no file object takes it over
+        raise
+    with os.fdopen(descriptor, "rb") as file:
         return file.read(limit_bytes)

@@ -76,16 +76,22 @@ def check_text(path: Path, name: str) -> None:
 def _read_csv(path: Path, target: Path) -> None:
     header, separator = _header(path)
     try:
-        _sink(_scan_csv(path, separator, SAMPLE_ROWS), target)
+        _sink(_scan_csv(path, separator, header, SAMPLE_ROWS), target)
     except NotATableError:
         problem = _uneven_row(path, separator, len(header))
         if problem:
             raise NotATableError(problem) from None
-        _sink(_scan_csv(path, separator, None), target)
+        _sink(_scan_csv(path, separator, header, None), target)
 
 
-def _scan_csv(path: Path, separator: str, sample_rows: int | None) -> pl.LazyFrame:
-    return pl.scan_csv(path, separator=separator, null_values=MISSING, infer_schema_length=sample_rows)
+def _scan_csv(path: Path, separator: str, header: list[str], sample_rows: int | None) -> pl.LazyFrame:
+    def named(found: list[str]) -> list[str]:
+        """The names as CSV writes them: polars leaves a quote in a name doubled."""
+        return header if len(found) == len(header) else found
+
+    return pl.scan_csv(
+        path, separator=separator, null_values=MISSING, infer_schema_length=sample_rows, with_column_names=named
+    )
 
 
 def _header(path: Path) -> tuple[list[str], str]:

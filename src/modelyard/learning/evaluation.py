@@ -11,7 +11,8 @@ import pyarrow as pa
 from modelyard.datasets.unpacking import local_file
 from modelyard.learning.metrics import distribution, mean_of, of_classes, of_numbers
 from modelyard.learning.partitions import FINAL, Fit
-from modelyard.learning.results import read_bytes
+from modelyard.learning.results import read_output
+from modelyard.learning.table_files import plain_column
 from modelyard.learning.tables import LearningModel, Project
 from modelyard.learning.targets import label_text
 from modelyard.operations.work import OperationFailed
@@ -35,7 +36,7 @@ class Evaluation:
 
 
 def evaluate(
-    blobs: BlobStore, staging: Path, project: Project, model: LearningModel, fits: Sequence[Fit], folder: Path
+    blobs: BlobStore, staging: Path, project: Project, model: LearningModel, fits: Sequence[Fit], work: Path
 ) -> Evaluation:
     """Reads the predictions of each fit and compares them. Raises ``WrongPredictionsError``."""
     parts = read_parts(blobs, project)
@@ -49,7 +50,7 @@ def evaluate(
         if not fit.score:
             continue
         chosen = parts.is_in(fit.score)
-        found = read_predictions(folder / "predictions" / f"{fit.id}.bin", int(chosen.sum()), width(project), fit.id)
+        found = read_predictions(work, f"predictions/{fit.id}.bin", int(chosen.sum()), width(project), fit.id)
         check_predictions(project, found, fit.id)
         own_weights = None if weights is None else weights.filter(chosen)
         if actual is None:
@@ -72,10 +73,10 @@ def width(project: Project) -> int:
     return len(project.class_labels) if project.target_type == "Multiclass" else 1
 
 
-def read_predictions(path: Path, rows: int, columns: int, what: str) -> pl.DataFrame:
+def read_predictions(work: Path, path: str, rows: int, columns: int, what: str) -> pl.DataFrame:
     """Predictions as the runner writes them: float64, row by row. Raises ``WrongPredictionsError``."""
     wanted = rows * columns * VALUE_BYTES
-    content = read_bytes(path, wanted)
+    content = read_output(work, path, wanted)
     if content is None or len(content) != wanted:
         raise WrongPredictionsError(f"{what}: there are no predictions for just {rows} rows")
     values = pl.Series(pa.Array.from_buffers(pa.float64(), rows * columns, [None, pa.py_buffer(content)]))
@@ -123,6 +124,7 @@ def _actual(blobs: BlobStore, staging: Path, project: Project) -> pl.Series | No
     if project.target_type == "Regression":
         return target.cast(pl.Float64)
     places = {label: number for number, label in enumerate(project.class_labels)}
+    target = plain_column(target)
     values = target.unique().to_list()
     return target.replace_strict(values, [places[label_text(value)] for value in values], return_dtype=pl.Int64)
 

@@ -33,9 +33,8 @@ from modelyard.learning.evaluation import (
     with_both_classes,
 )
 from modelyard.learning.models import find_model
-from modelyard.learning.progress import OUTPUT_FOLDER
 from modelyard.learning.projects import KIND
-from modelyard.learning.results import read_result
+from modelyard.learning.results import OUTPUT_FOLDER, read_result
 from modelyard.learning.schemas import PredictionCreate, PredictionResponse
 from modelyard.learning.table_files import TableStore
 from modelyard.learning.tables import LearningModel, LearningPrediction, ModelStatus, PredictionStatus, Project
@@ -245,14 +244,15 @@ def _conclude(work: Work, row: LearningPrediction, seen: Observation) -> None:
     executor = work.parts.get(Executor)  # type: ignore[type-abstract]
     blobs = work.parts.get(BlobStore)  # type: ignore[type-abstract]
     workload_id = str(row.workload_id)
-    folder = executor.work(workload_id) / OUTPUT_FOLDER
     with work.database.read() as session:
         model = session.get_one(LearningModel, row.model_id)
         project = session.get_one(Project, model.project_id)
     reason, blob = _failure(seen, executor, workload_id), None
     if reason is None:
         try:
-            found = read_predictions(folder / "predictions.bin", row.row_count or 0, width(project), "the model")
+            found = read_predictions(
+                executor.work(workload_id), "predictions.bin", row.row_count or 0, width(project), "the model"
+            )
             check_predictions(project, found, "the model")
         except WrongPredictionsError as error:
             reason = str(error)
@@ -274,9 +274,9 @@ def _conclude(work: Work, row: LearningPrediction, seen: Observation) -> None:
 def _failure(seen: Observation, executor: Executor, workload_id: str) -> str | None:
     if seen.reason is not None or seen.exit_code is None:
         return seen.reason or "the predictions were interrupted"
-    result = read_result(executor.work(workload_id) / OUTPUT_FOLDER)
+    result = read_result(executor.work(workload_id))
     if result is not None and result.error is not None:
-        return result.error.message
+        return result.error.text
     if seen.exit_code != 0:
         last = executor.logs(workload_id).tail(1, times=False)
         return f"the model ended with exit code {seen.exit_code}" + (f": {last[0]}" if last else "")
@@ -298,7 +298,7 @@ def _csv(project: Project, found: pl.DataFrame) -> Iterator[bytes]:
         chosen = best.replace_strict(range(len(labels)), labels, return_dtype=pl.String)
         table = pl.DataFrame({**named, f"{name}_PREDICTION": chosen})
     head = io.StringIO()
-    csv.writer(head).writerow(table.columns)
+    csv.writer(head, lineterminator="\n").writerow(table.columns)
     yield head.getvalue().encode()
     for start in range(0, table.height, ROWS_AT_ONCE):
         yield table.slice(start, ROWS_AT_ONCE).write_csv(include_header=False).encode()

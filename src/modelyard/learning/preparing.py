@@ -9,7 +9,7 @@ from modelyard.datasets.unpacking import local_file
 from modelyard.kernel.settings import Settings
 from modelyard.learning.partitions import HOLDOUT, Fit, Partitioning, assign, fits
 from modelyard.learning.projects import PREPARE
-from modelyard.learning.table_files import TableStore, kinds
+from modelyard.learning.table_files import TableStore, kinds, plain_column
 from modelyard.learning.tables import Project, ProjectStatus
 from modelyard.learning.targets import MAX_CLASSES, class_labels, in_order
 from modelyard.operations.work import Handler, OperationFailed, Work
@@ -39,7 +39,8 @@ def prepare(work: Work) -> None:
     labels: list[str] = []
     classes = None
     if target is not None and project.target_type in {"Binary", "Multiclass"}:
-        labels, classes = _classes(project, target), target
+        classes = plain_column(target)
+        labels = _classes(project, classes)
     elif target is not None and not bool(target.cast(pl.Float64).is_finite().all()):
         raise OperationFailed(f"The target {project.target!r} is not a finite number in every row.")
     parts = assign(partitioning, project.row_count, classes)
@@ -61,6 +62,8 @@ def prepare(work: Work) -> None:
 
 def _classes(project: Project, target: pl.Series) -> list[str]:
     labels = class_labels(target)
+    if any("\0" in label for label in labels):
+        raise OperationFailed(f"A class of the target {project.target!r} has a NUL character in its name.")
     if len(set(labels)) != len(labels):
         raise OperationFailed(f"Two classes of the target {project.target!r} have the same name.")
     if project.target_type == "Binary" and len(labels) != 2:

@@ -1,25 +1,28 @@
 """How far a training is, read where the runner writes it down: nothing has to be stored on the way."""
 
-import os
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from modelyard.compute.executor import Executor
+from modelyard.compute.shared_files import read_below
 from modelyard.learning.partitions import Partitioning, fits
+from modelyard.learning.results import OUTPUT_FOLDER
 from modelyard.learning.schemas import Progress
 from modelyard.learning.tables import LearningModel, ModelStatus, Project
 from modelyard.operations.places import waited_for
 
-OUTPUT_FOLDER = "output"
 PROGRESS_FILE = "progress.jsonl"
-MAX_PROGRESS_BYTES = 4 << 20
+MAX_PROGRESS_BYTES = 1 << 20
+"""Of 51 fits of 20 tasks, with a line for each step, a quarter."""
 
 
 class _Line(msgspec.Struct):
-    fit: str
-    task: int
-    phase: str
+    fit: Annotated[str, Meta(max_length=100)]
+    task: Annotated[int, Meta(ge=0, lt=1000)]
+    phase: Annotated[str, Meta(max_length=100)]
 
 
 def progress_of(executor: Executor, project: Project, model: LearningModel, ahead: int) -> Progress:
@@ -37,7 +40,7 @@ def progress_of(executor: Executor, project: Project, model: LearningModel, ahea
         return Progress(done=total, total=total, message="completed")
     if model.status != ModelStatus.TRAINING.value or model.workload_id is None:
         return Progress(done=min(model.steps_done, total), total=total, message=model.reason or model.status)
-    lines = read_progress(executor.work(model.workload_id) / OUTPUT_FOLDER)
+    lines = read_progress(executor.work(model.workload_id))
     if not lines:
         return Progress(done=0, total=total, message="starting")
     last = lines[-1]
@@ -45,12 +48,10 @@ def progress_of(executor: Executor, project: Project, model: LearningModel, ahea
     return Progress(done=min(len(lines), total), total=total, message=message)
 
 
-def read_progress(folder: Path) -> list[_Line]:
-    """What was done so far, step by step. User code may have put anything there."""
+def read_progress(work: Path) -> list[_Line]:
+    """What was done so far, step by step, by a workload's working directory. User code may have put anything there."""
     try:
-        file = os.open(folder / PROGRESS_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(file, "rb") as content:
-            text = content.read(MAX_PROGRESS_BYTES)
-        return [msgspec.json.decode(line, type=_Line) for line in text.split(b"\n")[:-1] if line]
+        content = read_below(work, f"{OUTPUT_FOLDER}/{PROGRESS_FILE}", MAX_PROGRESS_BYTES)
+        return [msgspec.json.decode(line, type=_Line) for line in content.split(b"\n")[:-1] if line]
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return []

@@ -1,30 +1,38 @@
 """What the runner says of a training, read as what it is: files that user code may have written."""
 
-import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
+from modelyard.compute.shared_files import read_below
+
+OUTPUT_FOLDER = "output"
 RESULT_FILE = "result.json"
 MAX_RESULT_BYTES = 8 << 20
+MAX_MESSAGE_LENGTH = 2000
+
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 
 
 class TaskResult(msgspec.Struct, rename="camel"):
-    fit_seconds: float = 0.0
-    transform_seconds: float | None = None
-    columns: int | None = None
+    fit_seconds: Seconds = 0.0
+    transform_seconds: Seconds | None = None
+    columns: Count | None = None
     sparse: bool | None = None
     cached: bool = False
 
 
 class FitResult(msgspec.Struct, rename="camel"):
     id: str
-    rows: int
+    rows: Count
     tasks: list[TaskResult]
-    train_rows: int | None = None
-    predict_seconds: float | None = None
-    peak_memory_bytes: int | None = None
+    train_rows: Count | None = None
+    predict_seconds: Seconds | None = None
+    peak_memory_bytes: Count | None = None
 
 
 class Failure(msgspec.Struct):
@@ -33,10 +41,19 @@ class Failure(msgspec.Struct):
     task: int | None = None
     phase: str | None = None
 
+    @property
+    def text(self) -> str:
+        """The message as it can be kept: the runner's are in bounds, but a task may have written this."""
+        return self.message.replace("\0", "\N{REPLACEMENT CHARACTER}")[:MAX_MESSAGE_LENGTH]
+
 
 class Result(msgspec.Struct):
     fits: list[FitResult] = []  # msgspec copies it
     error: Failure | None = None
+
+    def is_of(self, fit_ids: Sequence[str], tasks: int) -> bool:
+        """Whether it tells of just these fits of a chain of so many tasks."""
+        return [fit.id for fit in self.fits] == list(fit_ids) and all(len(fit.tasks) == tasks for fit in self.fits)
 
     def of_task(self, number: int) -> dict[str, Any]:
         """How a task did over all fits: times are sums, the shape is that of the last."""
@@ -53,9 +70,9 @@ class Result(msgspec.Struct):
         }
 
 
-def read_result(folder: Path) -> Result | None:
-    """The result, or ``None`` where there is none that can be read."""
-    content = read_bytes(folder / RESULT_FILE, MAX_RESULT_BYTES)
+def read_result(work: Path) -> Result | None:
+    """The result that a workload left in its working directory, or ``None`` where there is none that can be read."""
+    content = read_output(work, RESULT_FILE, MAX_RESULT_BYTES)
     if content is None:
         return None
     try:
@@ -64,12 +81,10 @@ def read_result(folder: Path) -> Result | None:
         return None
 
 
-def read_bytes(path: Path, max_bytes: int) -> bytes | None:
-    """A regular file of at most ``max_bytes``; links are not followed and nothing else is opened."""
+def read_output(work: Path, path: str, max_bytes: int) -> bytes | None:
+    """A regular file of at most ``max_bytes`` in the output folder; links are not followed and nothing else is read."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            content = file.read(max_bytes + 1)
+        content = read_below(work, f"{OUTPUT_FOLDER}/{path}", max_bytes + 1)
     except OSError:
         return None
     return content if len(content) <= max_bytes else None

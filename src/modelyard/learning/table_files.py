@@ -17,7 +17,7 @@ from modelyard.storage.blobs import BlobStore
 from modelyard.storage.folders import drop_unused, made_once
 
 ALIGNMENT = 64
-COLUMNS_AT_ONCE = 32
+CELLS_AT_ONCE = 8_000_000
 COLUMNS_FILE = "columns.json"
 TABLE_FILE = "table.bin"
 
@@ -44,14 +44,14 @@ class TableStore:
 
 
 def write_table(table: pl.LazyFrame, folder: Path) -> None:
-    """Writes the rows of ``table``, a few columns at a time."""
+    """Writes the rows of ``table``, as many columns at a time as fit into a bounded memory."""
     names = table.collect_schema().names()
     described: list[dict[str, Any]] = []
-    rows = 0
+    rows = int(table.select(pl.len()).collect(engine="streaming").item())
+    at_once = max(1, CELLS_AT_ONCE // max(1, rows))
     with (folder / TABLE_FILE).open("wb") as file:
-        for start in range(0, len(names), COLUMNS_AT_ONCE):
-            some = table.select(names[start : start + COLUMNS_AT_ONCE]).collect()
-            rows = some.height
+        for start in range(0, len(names), at_once):
+            some = table.select(names[start : start + at_once]).collect()
             described += [_write_column(column, file) for column in some.iter_columns()]
     (folder / COLUMNS_FILE).write_text(json.dumps({"rows": rows, "columns": described}), encoding="utf-8")
     for path in (folder / TABLE_FILE, folder / COLUMNS_FILE):
@@ -67,7 +67,7 @@ def kinds(folder: Path) -> dict[str, str]:
 def _write_column(column: pl.Series, file: IO[bytes]) -> dict[str, Any]:
     file.write(bytes(-file.tell() % ALIGNMENT))
     about: dict[str, Any] = {"name": column.name, "offset": file.tell()}
-    plain = _plain(column)
+    plain = plain_column(column)
     if plain.dtype != pl.String:
         about["kind"] = "bool" if plain.dtype == pl.Boolean else str(plain.dtype).lower()
         file.write(_bytes_of(plain.cast(pl.UInt8) if plain.dtype == pl.Boolean else plain))
@@ -80,7 +80,7 @@ def _write_column(column: pl.Series, file: IO[bytes]) -> dict[str, Any]:
     return about | {"kind": "text", "values": values.to_list()}
 
 
-def _plain(column: pl.Series) -> pl.Series:
+def plain_column(column: pl.Series) -> pl.Series:
     """The column as the type that pandas would read from CSV: float64, int64, bool without gaps, else text."""
     kind = column.dtype
     if kind == pl.Null:

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from modelyard.compute.executor import Executor, Observation, State
 from modelyard.compute.log_keeping import keep_log
+from modelyard.compute.shared_files import is_folder_below
 from modelyard.compute.workload import Kind, Limits, Mount, Workload
 from modelyard.environments.builds import image_spec
 from modelyard.environments.images.store import ImageStore
@@ -27,9 +28,9 @@ from modelyard.learning.chains import ARTIFACTS, MAX_FILES, features_of, plan_of
 from modelyard.learning.evaluation import Evaluation, WrongPredictionsError, evaluate, read_weights
 from modelyard.learning.models import TRAIN
 from modelyard.learning.partitions import Fit, Partitioning, fits
-from modelyard.learning.progress import OUTPUT_FOLDER, read_progress
+from modelyard.learning.progress import read_progress
 from modelyard.learning.projects import score_of
-from modelyard.learning.results import Result, read_result
+from modelyard.learning.results import MAX_MESSAGE_LENGTH, OUTPUT_FOLDER, Result, read_result
 from modelyard.learning.table_files import TableStore
 from modelyard.learning.tables import LearningModel, ModelStatus, Project
 from modelyard.learning.transforms import TransformCache, keys_of
@@ -222,21 +223,24 @@ def _conclude(work: Work, project: Project, model: LearningModel, seen: Observat
     executor, settings = work.parts.get(Executor), work.parts.get(Settings)  # type: ignore[type-abstract]
     blobs = work.parts.get(BlobStore)  # type: ignore[type-abstract]
     workload_id = str(model.workload_id)
-    folder = executor.work(workload_id) / OUTPUT_FOLDER
+    folder = executor.work(workload_id)
     result, steps_done = read_result(folder), len(read_progress(folder))
-    reason = _why_it_failed(seen, result, model)
+    reason = _why_it_failed(seen, result, project, model)
     evaluation: Evaluation | None = None
     if reason is None and result is not None:
         try:
             evaluation = evaluate(blobs, settings.data_dir / "spool", project, model, _fits(project), folder)
         except WrongPredictionsError as error:
             reason = str(error)
-    log = keep_log(blobs, executor.logs(workload_id), reason)
     artifacts: list[NewFile] = []
     if evaluation is not None:
-        limits = CollectLimits(MAX_FILES, settings.max_work_bytes)
-        artifacts = collect_files(blobs, folder / ARTIFACTS, limits, log.say, source="training")
-    kept = log.finish()
+        lost: list[str] = []
+        if is_folder_below(folder, f"{OUTPUT_FOLDER}/{ARTIFACTS}"):
+            limits = CollectLimits(MAX_FILES, settings.max_work_bytes)
+            artifacts = collect_files(blobs, folder / OUTPUT_FOLDER / ARTIFACTS, limits, lost.append, source="training")
+        if lost:  # without them the model would be another than the one that was measured
+            reason, evaluation = "what the tasks fitted cannot be kept: " + "; ".join(lost)[:MAX_MESSAGE_LENGTH], None
+    kept = keep_log(blobs, executor.logs(workload_id), reason).finish()
     with work.unit() as session:
         row = _locked(session, model.id)
         if (row.workload_id, row.status) != (workload_id, ModelStatus.TRAINING.value):
@@ -255,18 +259,20 @@ def _conclude(work: Work, project: Project, model: LearningModel, seen: Observat
     _clear(work, workload_id)
 
 
-def _why_it_failed(seen: Observation, result: Result | None, model: LearningModel) -> str | None:
+def _why_it_failed(seen: Observation, result: Result | None, project: Project, model: LearningModel) -> str | None:
     if seen.reason is not None or seen.exit_code is None:
         return seen.reason or "the training was interrupted"
     if result is not None and result.error is not None:
         error = result.error
         if error.task is None or not 0 <= error.task < len(model.tasks):
-            return error.message
+            return error.text
         task = model.tasks[error.task]
-        where = f" of {error.fit}" if error.fit else ""
-        return f"task {error.task + 1}, {task['name']} {task['label']}, {error.phase}{where}: {error.message}"
+        where = f" of {error.fit}" if error.fit in {fit.id for fit in _fits(project)} else ""
+        return f"task {error.task + 1}, {task['name']} {task['label']}, {error.phase}{where}: {error.text}"
     if seen.exit_code != 0 or result is None:
         return f"the training ended with exit code {seen.exit_code} and no result"
+    if not result.is_of([fit.id for fit in _fits(project)], len(model.tasks)):
+        return "the training ended with a result of other fits than those that were asked for"
     return None
 
 
@@ -305,7 +311,9 @@ def _keep_transforms(work: Work, project: Project, model: LearningModel, folder:
     cache = work.parts.get(TransformCache)
     for fit_id, keys in keys_of(project, model, str(model.image_digest), _fits(project)).items():
         for number, key in enumerate(keys):
-            cache.keep(key, folder / "transforms" / fit_id / str(number))
+            made = f"{OUTPUT_FOLDER}/transforms/{fit_id}/{number}"
+            if is_folder_below(folder, made):
+                cache.keep(key, folder / made)
 
 
 def _finish(session: Session, settings: Settings, row: LearningModel, status: ModelStatus, reason: str | None) -> None:
@@ -341,7 +349,7 @@ def _end_early(work: Work, status: ModelStatus, reason: str) -> None:
             work.pause(0.05)
             waited_s += 0.05
         kept = keep_log(blobs, executor.logs(model.workload_id), reason).finish()
-        steps_done = len(read_progress(executor.work(model.workload_id) / OUTPUT_FOLDER))
+        steps_done = len(read_progress(executor.work(model.workload_id)))
     else:
         kept = keep_log(blobs, None, reason).finish()
     with work.unit(partial(queue.PLACES.lock, organization_id=model.organization_id)) as session:  # it may still wait

@@ -45,6 +45,8 @@ def collect_files(
         os.close(root)
     for text in collection.told():
         say(text)
+    if budget.is_too_deep:
+        say(f"what lies more than {MAX_DEPTH} folders deep in the output folder is not kept")
     if budget.is_exceeded:
         say(f"the output folder was not looked through to its end: it holds more than {MAX_SCANNED} files and folders")
     return list(collection.kept.values())
@@ -56,6 +58,7 @@ class _Budget:
 
     left: int
     is_exceeded: bool = False
+    is_too_deep: bool = False
 
     def names(self, folder_fd: int) -> list[str]:
         """The names in an open folder, sorted, as far as they are looked at."""
@@ -116,7 +119,9 @@ def _walk(folder_fd: int, prefix: str, depth: int, budget: _Budget) -> Iterator[
             mode = os.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_mode
             if stat.S_ISREG(mode):
                 yield f"{prefix}{name}", folder_fd, name
-            elif stat.S_ISDIR(mode) and depth < MAX_DEPTH:
+            elif stat.S_ISDIR(mode) and depth >= MAX_DEPTH:
+                budget.is_too_deep = True
+            elif stat.S_ISDIR(mode):
                 flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
                 below = os.open(name, flags, dir_fd=folder_fd)
                 try:

@@ -122,15 +122,22 @@ class ChainModel(TableModel):
     def __init__(self, chain: Chain, target: Target) -> None:
         super().__init__(Hooks(), target)
         self._chain = chain
+        self._names = {feature.name for feature in chain.specification.features}
         self._texts = [feature.name for feature in chain.specification.features if feature.kind == "text"]
 
     def frame_of(self, payload: Payload) -> Any:
         frame = super().frame_of(payload)
         if payload.form is Form.JSON:
             return frame
+        # pandas gives a name to a column that has none, such as the row numbers that it writes itself
+        unnamed = next((name for place, name in enumerate(frame.columns) if name == f"Unnamed: {place}"), None)
+        own = unnamed if "" in self._names and unnamed not in self._names else None
         # a column of texts may hold nothing but numbers this time, and 0150 is not 150
-        numbers = [name for name in self._texts if name in frame.columns and frame[name].dtype.kind in "iuf"]
-        return frame.assign(**texts_of_csv(payload.body, numbers)) if numbers else frame
+        texts = [own if name == "" and own is not None else name for name in self._texts]
+        numbers = [name for name in texts if name in frame.columns and frame[name].dtype.kind in "iuf"]
+        if numbers:
+            frame = frame.assign(**texts_of_csv(payload.body, numbers))
+        return frame if own is None else frame.rename(columns={own: ""})
 
     def predict(self, frame: Any) -> Predictions:
         try:

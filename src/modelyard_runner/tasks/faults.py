@@ -24,7 +24,8 @@ class TaskError(Exception):
 
     def __init__(self, message: str, task: int | None = None, phase: str | None = None) -> None:
         super().__init__(message)
-        self.message = " ".join(message.split())[:MOST_CHARACTERS]
+        line = " ".join(message.split())[:MOST_CHARACTERS]
+        self.message = line.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
         self.task = task
         self.phase = phase
 

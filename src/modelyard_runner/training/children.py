@@ -156,18 +156,20 @@ class Children:
         *lines, rest = child.received.split(b"\n")
         child.received = bytearray(rest)
         for line in lines:
-            with suppress(ValueError):  # what a task itself wrote there is nothing to be told
+            # what a task itself wrote there is nothing to be told
+            with suppress(ValueError, TypeError, KeyError, RecursionError):
                 self._take(child, json.loads(line))
 
     def _take(self, child: Child, message: Message) -> None:
         if "begin" in message:
-            child.task, child.phase = message["begin"]
+            task, phase = message["begin"]
+            child.task, child.phase = int(task), str(phase)
         elif "done" in message:
             self._hear(message["done"])
         elif "fault" in message:
-            child.fault = message["fault"]
+            child.fault = str(message["fault"])
         else:
-            child.result = message["result"]
+            child.result = dict(message["result"])
 
 
 def _end_group(process: int) -> None:
