@@ -19,7 +19,7 @@ OPTIONS = ("--target-type", "Binary", "--target-name", "churn")
 def a_frame() -> pd.DataFrame:
     random = np.random.default_rng(5)
     frame = pd.DataFrame({"": [f"{number:03}" for number in range(ROWS)]})  # a column without a name, as pandas writes
-    frame = frame.assign(**{"age": random.normal(40, 10, ROWS), "visits": random.integers(0, 9, ROWS)})
+    frame = frame.assign(age=random.normal(40, 10, ROWS), visits=random.integers(0, 9, ROWS))
     frame["member"] = random.random(ROWS) > 0.5
     frame["zip"] = random.choice(["0150", "0250", "8000", None], ROWS)
     frame.loc[frame.index % 7 == 3, "age"] = np.nan

@@ -8,13 +8,17 @@ is what later predictions come as.
 import json
 import os
 import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any
 
 import polars as pl
 
-from modelyard.datasets.unpacking import local_file
+from modelyard.datasets.reading import texts_of_csv
+from modelyard.datasets.unpacking import local_file, plain_file
 from modelyard.kernel.ids import new_id
 from modelyard.storage.blobs import BlobStore
 
@@ -22,6 +26,15 @@ ALIGNMENT = 64
 CELLS_AT_ONCE = 8_000_000
 COLUMNS_FILE = "columns.json"
 TABLE_FILE = "table.bin"
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """The blob of an upload that a table was read from, its name, and how large it may be unpacked."""
+
+    digest: str
+    name: str
+    max_bytes: int
 
 
 class TableStore:
@@ -33,15 +46,37 @@ class TableStore:
 
     def path(self, digest: str) -> Path:
         """The folder of the table in this Parquet blob; written, whole or not at all, when it is not there yet."""
-        folder = self._root / digest
+
+        def write(staging: Path) -> None:
+            with local_file(self._blobs, digest, staging) as path:
+                write_table(pl.scan_parquet(path), staging)
+
+        return self._made(digest, write)
+
+    def path_with_texts(self, digest: str, file: SourceFile, columns: list[str]) -> Path:
+        """As ``path``, of a table whose ``columns`` are texts, as they are written in the CSV that it was read from."""
+
+        def write(staging: Path) -> None:
+            source = staging / "source"
+            source.mkdir()
+            with local_file(self._blobs, digest, source) as path, local_file(self._blobs, file.digest, source) as whole:
+                texts = texts_of_csv(*plain_file(whole, file.name, source, file.max_bytes), columns)
+                table = pl.scan_parquet(path)
+                write_table(table if texts is None else table.with_columns(texts.get_columns()), staging)
+            shutil.rmtree(source)
+
+        name = sha256(json.dumps([digest, file.digest, columns]).encode()).hexdigest()
+        return self._made(name, write)
+
+    def _made(self, name: str, write: Callable[[Path], None]) -> Path:
+        folder = self._root / name
         if folder.is_dir():
             os.utime(folder)
             return folder
         staging = self._root / f".staging-{new_id()}"
         staging.mkdir(parents=True, mode=0o755)
         try:
-            with local_file(self._blobs, digest, staging) as path:
-                write_table(pl.scan_parquet(path), staging)
+            write(staging)
             try:
                 staging.rename(folder)
             except OSError:
