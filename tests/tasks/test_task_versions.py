@@ -78,6 +78,7 @@ WRONG: list[tuple[dict[str, Any], set[str]]] = [
     ({"isMajorUpdate": ...}, {"isMajorUpdate"}),
     ({"isMajorUpdate": "maybe", "baseEnvironmentId": NOBODY}, {"isMajorUpdate", "baseEnvironmentId"}),
     ({"maximumMemory": 1, "requiredMetadata": "{"}, {"maximumMemory", "requiredMetadata"}),
+    ({"requiredMetadata": "{", "requiredMetadataValues": "5"}, {"requiredMetadata", "requiredMetadataValues"}),
     ({"requiredMetadataValues": "5", "filePath": "a.py"}, {"requiredMetadataValues", "file", "filePath"}),
 ]
 

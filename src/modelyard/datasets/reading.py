@@ -3,6 +3,7 @@
 import codecs
 import csv
 from collections import Counter
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -18,6 +19,7 @@ SAMPLE_ROWS = 10_000
 MISSING = ["", "#N/A", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"]
 
 _PARQUET = b"PAR1"
+_JSON_LINES = (".jsonl", ".ndjson")
 _SEPARATORS = ",;\t|"
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _BOM = codecs.BOM_UTF8
@@ -36,11 +38,24 @@ def read_table(path: Path, name: str, target: Path) -> pl.LazyFrame:
     if is_parquet:
         return _checked(_open_parquet(path))
     check_text(path, name)
-    if name.lower().endswith((".jsonl", ".ndjson")):
+    if name.lower().endswith(_JSON_LINES):
         _sink(pl.scan_ndjson(path, infer_schema_length=None), target)
     else:
         _read_csv(path, target)
     return _checked(pl.scan_parquet(target))
+
+
+def texts_of_csv(path: Path, name: str, columns: list[str]) -> pl.DataFrame | None:
+    """Some columns of a file that ``read_table`` has read, as the texts they are written as: 0150 is not 150.
+
+    ``None`` for a file that is no CSV, where numbers are numbers.
+    """
+    with path.open("rb") as file:
+        if file.read(4) == _PARQUET or name.lower().endswith(_JSON_LINES):
+            return None
+    header, separator = _header(path)
+    kinds = dict.fromkeys(columns, pl.String())
+    return _scan_csv(path, separator, header, SAMPLE_ROWS, kinds).select(columns).collect()
 
 
 def check_text(path: Path, name: str) -> None:
@@ -84,13 +99,24 @@ def _read_csv(path: Path, target: Path) -> None:
         _sink(_scan_csv(path, separator, header, None), target)
 
 
-def _scan_csv(path: Path, separator: str, header: list[str], sample_rows: int | None) -> pl.LazyFrame:
+def _scan_csv(
+    path: Path,
+    separator: str,
+    header: list[str],
+    sample_rows: int | None,
+    kinds: Mapping[str, pl.DataType] | None = None,
+) -> pl.LazyFrame:
     def named(found: list[str]) -> list[str]:
         """The names as CSV writes them: polars leaves a quote in a name doubled."""
         return header if len(found) == len(header) else found
 
     return pl.scan_csv(
-        path, separator=separator, null_values=MISSING, infer_schema_length=sample_rows, with_column_names=named
+        path,
+        separator=separator,
+        null_values=MISSING,
+        infer_schema_length=sample_rows,
+        with_column_names=named,
+        schema_overrides=kinds,
     )
 
 

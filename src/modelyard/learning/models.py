@@ -40,7 +40,7 @@ from modelyard.storage.blobs import BlobStore
 TRAIN = "learningModel.train"
 MAX_NAME_LENGTH = 512
 ORDERS = {
-    "score": (LearningModel.score.is_(None), LearningModel.score.desc(), LearningModel.id.desc()),
+    "score": (LearningModel.score.desc().nulls_last(), LearningModel.id.desc()),
     "created": (LearningModel.id.asc(),),
     "-created": (LearningModel.id.desc(),),
 }

@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import polars as pl
 from sqlalchemy import select
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 from modelyard.compute.executor import Executor, Observation, State
 from modelyard.compute.workload import Kind, Limits, Mount, Workload
 from modelyard.datasets import service as datasets
+from modelyard.datasets.tables import DatasetVersion
 from modelyard.environments.builds import image_spec
 from modelyard.environments.tables import EnvironmentVersion
 from modelyard.environments.work import ensure_image
@@ -36,7 +38,7 @@ from modelyard.learning.models import find_model
 from modelyard.learning.projects import KIND
 from modelyard.learning.results import OUTPUT_FOLDER, read_result
 from modelyard.learning.schemas import PredictionCreate, PredictionResponse
-from modelyard.learning.table_files import TableStore
+from modelyard.learning.table_files import SourceFile, TableStore, kinds
 from modelyard.learning.tables import LearningModel, LearningPrediction, ModelStatus, PredictionStatus, Project
 from modelyard.operations import service as operations
 from modelyard.operations.tables import Operation
@@ -199,8 +201,10 @@ def _launch(work: Work, row: LearningPrediction) -> None:
         base = session.get_one(Workspace, model.workspace_id)
         files = workspaces.files_in(session, session.get_one(Workspace, model.trained_workspace_id))
         spec = image_spec(session, blobs, session.get_one(EnvironmentVersion, model.environment_version_id), base)
+        project = session.get_one(Project, model.project_id)
+        version = session.get(DatasetVersion, row.dataset_version_id)
     image = ensure_image(work, spec, work.say)
-    table = work.parts.get(TableStore).path(row.table_digest)
+    table = _table(work, row, version, features_of(project, model.row_weights_column))
     workload_id = new_id()
     workload = Workload(
         id=workload_id,
@@ -238,6 +242,20 @@ def _launch(work: Work, row: LearningPrediction) -> None:
         locked.launches += 1
     work.checkpoint()
     executor.start(workload)
+
+
+def _table(work: Work, row: LearningPrediction, version: DatasetVersion | None, features: list[dict[str, str]]) -> Path:
+    """The rows as a model reads them from the CSV: a column of texts may hold nothing but numbers this time."""
+    store, settings = work.parts.get(TableStore), work.parts.get(Settings)
+    table = store.path(row.table_digest)
+    found = kinds(table)
+    texts = [one["name"] for one in features if one["kind"] == "text" and found[one["name"]] in {"int64", "float64"}]
+    if not texts:
+        return table
+    if version is None or version.digest is None:
+        raise OperationFailed("The dataset was deleted.")
+    file = SourceFile(version.digest, version.file_name, settings.max_dataset_bytes)
+    return store.path_with_texts(row.table_digest, file, texts)
 
 
 def _conclude(work: Work, row: LearningPrediction, seen: Observation) -> None:

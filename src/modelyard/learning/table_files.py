@@ -6,13 +6,17 @@ is what later predictions come as.
 """
 
 import json
+import shutil
+from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any
 
 import polars as pl
 
-from modelyard.datasets.unpacking import local_file
+from modelyard.datasets.reading import texts_of_csv
+from modelyard.datasets.unpacking import local_file, plain_file
 from modelyard.storage.blobs import BlobStore
 from modelyard.storage.folders import drop_unused, made_once
 
@@ -20,6 +24,15 @@ ALIGNMENT = 64
 CELLS_AT_ONCE = 8_000_000
 COLUMNS_FILE = "columns.json"
 TABLE_FILE = "table.bin"
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """The blob of an upload that a table was read from, its name, and how large it may be unpacked."""
+
+    digest: str
+    name: str
+    max_bytes: int
 
 
 class TableStore:
@@ -32,11 +45,26 @@ class TableStore:
     def path(self, digest: str) -> Path:
         """The folder of the table in this Parquet blob; written, whole or not at all, when it is not there yet."""
 
-        def write(folder: Path) -> None:
-            with local_file(self._blobs, digest, folder) as path:
-                write_table(pl.scan_parquet(path), folder)
+        def write(staging: Path) -> None:
+            with local_file(self._blobs, digest, staging) as path:
+                write_table(pl.scan_parquet(path), staging)
 
         return made_once(self._root, digest, write)
+
+    def path_with_texts(self, digest: str, file: SourceFile, columns: list[str]) -> Path:
+        """As ``path``, of a table whose ``columns`` are texts, as they are written in the CSV that it was read from."""
+
+        def write(staging: Path) -> None:
+            source = staging / "source"
+            source.mkdir()
+            with local_file(self._blobs, digest, source) as path, local_file(self._blobs, file.digest, source) as whole:
+                texts = texts_of_csv(*plain_file(whole, file.name, source, file.max_bytes), columns)
+                table = pl.scan_parquet(path)
+                write_table(table if texts is None else table.with_columns(texts.get_columns()), staging)
+            shutil.rmtree(source)
+
+        name = sha256(json.dumps([digest, file.digest, columns]).encode()).hexdigest()
+        return made_once(self._root, name, write)
 
     def collect(self, in_use: set[str], older_than: datetime) -> int:
         """Removes folders that no workload has mounted and nobody asked for since ``older_than``."""

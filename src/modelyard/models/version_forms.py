@@ -10,6 +10,7 @@ from modelyard.environments.required_metadata import (
 )
 from modelyard.kernel.form_fields import FieldKinds
 from modelyard.kernel.form_input import FormInput
+from modelyard.kernel.problems import Problems
 from modelyard.kernel.wire import UNSET, Body, UnsetType, read_json_text
 from modelyard.models.version_schemas import CustomModelVersionCreate, CustomModelVersionMetadataUpdate
 from modelyard.storage.blobs import Blob
@@ -62,10 +63,14 @@ def required_metadata_of(body: CustomModelVersionCreate) -> dict[str, str] | Non
     """What the base environment asks for, sent as an object or as a list of fields; ``None`` when not sent."""
     by_name: dict[str, str] | UnsetType = UNSET
     listed: list[RequiredMetadataValue] | UnsetType = UNSET
+    problems = Problems()
     if body.required_metadata is not UNSET and body.required_metadata:
-        by_name = read_json_text(body.required_metadata, dict[str, str], "requiredMetadata")
+        with problems.collecting():
+            by_name = read_json_text(body.required_metadata, dict[str, str], OBJECT_FIELD)
     if body.required_metadata_values is not UNSET and body.required_metadata_values:
-        listed = read_json_text(body.required_metadata_values, list[RequiredMetadataValue], "requiredMetadataValues")
+        with problems.collecting():
+            listed = read_json_text(body.required_metadata_values, list[RequiredMetadataValue], VALUES_FIELD)
+    problems.raise_all()
     return one_of_both(by_name, listed)
 
 
