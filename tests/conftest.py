@@ -1,5 +1,7 @@
 """Builders shared by all tests: a fresh installation in a temporary folder, and users to ask it as."""
 
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +23,7 @@ from modelyard.kernel.settings import Settings
 from modelyard.templates.tables import CustomTemplate
 from modelyard.workspaces.tables import File, Workspace
 from tests.api_client import Api, in_process
+from tests.forks import running
 from tests.postgres import Cluster, programs, running_cluster
 from tests.waiting import wait_until
 
@@ -104,9 +107,32 @@ def each_database(request: pytest.FixtureRequest, tmp_path: Path, a_postgres_url
     return f"sqlite:///{tmp_path / 'each.db'}" if request.param == "sqlite" else a_postgres_url()
 
 
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory, isolation: Isolation) -> Path:
+    """The data directory of an installation that was just made, to be copied: its database and its blobs."""
+    folder = tmp_path_factory.mktemp("installed")
+    application = build(Settings(data_dir=folder / "data", runtime_dir=folder / "run"), isolation)
+    _install(application)
+    with application.database.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    application.database.dispose()
+    return folder / "data"
+
+
+def _install(application: Application) -> None:
+    Base.metadata.create_all(application.database.engine)
+    with application.database.write() as session:
+        bootstrap(session, ADMIN_TOKEN)
+    prepare(application)
+
+
 @pytest.fixture
 def an_installation(
-    tmp_path: Path, isolation: Isolation, pytestconfig: pytest.Config, a_postgres_url: Callable[[], str]
+    tmp_path: Path,
+    isolation: Isolation,
+    installed: Path,
+    pytestconfig: pytest.Config,
+    a_postgres_url: Callable[[], str],
 ) -> Iterator[Callable[..., Installation]]:
     """Makes installations, each with the settings it is given."""
     opened: list[tuple[Any, Application]] = []
@@ -116,11 +142,13 @@ def an_installation(
         runtime_dir = tmp_path / f"run{len(opened)}"
         if pytestconfig.getoption("--database") == "postgresql":
             settings.setdefault("database_url", a_postgres_url())
+        is_like_others = not {"database_url", "blob_url"} & settings.keys() and not data_dir.exists()
+        if is_like_others:
+            shutil.copytree(installed / "blobs", data_dir / "blobs")
+            shutil.copy(installed / "modelyard.db", data_dir)
         application = build(Settings(data_dir=data_dir, runtime_dir=runtime_dir, **settings), isolation)
-        Base.metadata.create_all(application.database.engine)
-        with application.database.write() as session:
-            bootstrap(session, ADMIN_TOKEN)
-        prepare(application)
+        if not is_like_others:
+            _install(application)
         client = in_process(application.api())()
         client.__enter__()
         opened.append((client, application))
@@ -150,6 +178,13 @@ def installation(an_installation: Callable[..., Installation]) -> Installation:
 def api(installation: Installation) -> Api:
     """The API of a fresh installation, as its first administrator sees it."""
     return installation.api
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Path]:
+    """Where to ask for commands of ``modelyard`` that need not be imported first."""
+    with tempfile.TemporaryDirectory(prefix="modelyard-") as folder, running(Path(folder)) as path:
+        yield path
 
 
 @pytest.fixture(scope="session")

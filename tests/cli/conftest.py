@@ -1,17 +1,18 @@
 """The command line as its users have it: a process of its own, against a server in processes of its own."""
 
+import io
 import json
 import os
-import subprocess
-import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
 from tests.conftest import ADMIN_TOKEN
+from tests.forks import ask
 from tests.servers import Server, a_server
 
 ECHO = """
@@ -44,27 +45,29 @@ class Outcome:
         return json.loads(self.err)
 
 
+def _text(file: IO[bytes]) -> str:
+    """All of it, with line ends as a program that reads it as text has them."""
+    file.seek(0)
+    return io.TextIOWrapper(file, encoding="utf-8").read()
+
+
 @dataclass
 class Terminal:
     """Runs ``modelyard`` with an account and a folder to work in."""
 
     folder: Path
+    forks: Path
     endpoint: str = ""
     token: str = ""
     variables: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, *arguments: str | Path, stdin: str = "") -> Outcome:
-        found = subprocess.run(
-            [Path(sys.executable).with_name("modelyard"), *arguments],
-            env=self.environment(),
-            cwd=self.folder,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        return Outcome(found.returncode, found.stdout, found.stderr)
+        with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            given.write(stdin.encode())
+            given.seek(0)
+            files = [given.fileno(), out.fileno(), err.fileno()]
+            code = ask(self.forks, [str(one) for one in arguments], self.environment(), self.folder, files)
+            return Outcome(code, *(_text(file) for file in (out, err)))
 
     def ok(self, *arguments: str | Path, stdin: str = "") -> Outcome:
         """Runs a command that must succeed."""
@@ -97,12 +100,12 @@ def server(tmp_path_factory: pytest.TempPathFactory, shared_images: dict[str, Pa
 
 
 @pytest.fixture
-def modelyard(server: Server, tmp_path: Path) -> Terminal:
+def modelyard(server: Server, tmp_path: Path, forks: Path) -> Terminal:
     """The administrator's terminal."""
-    return Terminal(tmp_path, server.url, ADMIN_TOKEN)
+    return Terminal(tmp_path, forks, server.url, ADMIN_TOKEN)
 
 
 @pytest.fixture
-def alone(tmp_path: Path) -> Terminal:
+def alone(tmp_path: Path, forks: Path) -> Terminal:
     """A terminal without any server."""
-    return Terminal(tmp_path)
+    return Terminal(tmp_path, forks)

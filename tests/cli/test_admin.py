@@ -12,7 +12,7 @@ def test_users_and_their_tokens(modelyard: Terminal) -> None:
     assert modelyard("admin", "user", "update", "grace").code == 2
 
     outcome = modelyard.ok("admin", "token", "create", "laptop", "--user", "grace", "--days", "1")
-    grace = Terminal(modelyard.folder, modelyard.endpoint, outcome.out.strip())
+    grace = Terminal(modelyard.folder, modelyard.forks, modelyard.endpoint, outcome.out.strip())
     assert outcome.err == "The token laptop of grace; it is shown only now:\n"
     assert grace.ok("whoami", "--json").json["username"] == "grace"
     assert grace("admin", "user", "list").code == 4

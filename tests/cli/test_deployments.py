@@ -105,7 +105,7 @@ def _predict(modelyard: Terminal) -> None:
     assert (outcome.code, outcome.err) == (2, "error: - is empty\nhint: predictions need at least one row\n")
     assert modelyard("predict", "nowhere.csv", "-d", "doubles").code == 2
     assert modelyard("predict", "rows.csv", "-d", "triples").code == 3
-    stranger = Terminal(folder, modelyard.endpoint, "wrong")
+    stranger = Terminal(folder, modelyard.forks, modelyard.endpoint, "wrong")
     assert stranger("predict", "rows.csv", "-d", "doubles").code == 4
 
 

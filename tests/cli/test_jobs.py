@@ -118,7 +118,7 @@ def test_metadata_describes_the_job_and_its_parameters(modelyard: Terminal) -> N
 
     outcome = modelyard("job", "run", "Parameters")
     assert outcome.code == 1
-    assert "  runtimeParameterValues: TO must be set" in outcome.err
+    assert "error: runtimeParameterValues: TO must be set" in outcome.err
     run = modelyard.ok(
         "job", "run", "Parameters", "-p", "TO=you=me", "-p", "TIMES=2.5", "-p", "LOUD=True", "--json"
     ).json
@@ -298,9 +298,9 @@ def test_a_log_is_shown_in_part_with_times_and_as_json(modelyard: Terminal) -> N
     assert (outcome.code, outcome.out) == (3, "")
 
 
-def test_what_a_run_waits_for_is_told(tmp_path: Path, shared_images: dict[str, Path]) -> None:
+def test_what_a_run_waits_for_is_told(tmp_path: Path, shared_images: dict[str, Path], forks: Path) -> None:
     with a_server(tmp_path / "data", max_custom_job_runs=1, **shared_images) as crowded:
-        modelyard = Terminal(tmp_path, crowded.url, ADMIN_TOKEN)
+        modelyard = Terminal(tmp_path, forks, crowded.url, ADMIN_TOKEN)
         first = a_job(modelyard, "In the way", "sleep 60\n")
         second = a_job(modelyard, "In line", "echo at last\n")
         modelyard.ok("job", "run", first, "--no-wait")

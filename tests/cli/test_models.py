@@ -37,7 +37,7 @@ def test_a_server_refusal_names_the_fields(modelyard: Terminal) -> None:
     outcome = modelyard("model", "create", "Half", "-t", "binary", "--target", "left", "--positive", "yes")
     assert outcome.code == 1
     assert outcome.err.startswith("error: ")
-    assert "  negativeClassLabel: " in outcome.err
+    assert "error: negativeClassLabel: " in outcome.err
     error = modelyard(
         "model", "create", "Half", "-t", "binary", "--target", "left", "--positive", "yes", "--json"
     ).error
@@ -104,7 +104,7 @@ def test_sharing_gives_and_takes(modelyard: Terminal) -> None:
     modelyard.ok("model", "create", "Shared", "-t", "unstructured")
     modelyard.ok("admin", "user", "create", "reader")
     token = modelyard.ok("admin", "token", "create", "laptop", "--user", "reader").out.strip()
-    reader = Terminal(modelyard.folder, modelyard.endpoint, token)
+    reader = Terminal(modelyard.folder, modelyard.forks, modelyard.endpoint, token)
     assert reader("model", "show", "Shared").code == 3
     assert modelyard.ok("model", "share", "Shared", "reader").out == "Shared: reader is now READ_ONLY.\n"
     reader.ok("model", "show", "Shared")

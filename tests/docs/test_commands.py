@@ -11,6 +11,7 @@ from docs.cli_reference import PAGE, command_paths, reference
 
 from tests.conftest import ADMIN_TOKEN
 from tests.docs.commands import blocks_of
+from tests.forks import SHIM
 from tests.servers import a_server
 
 ROOT = Path(__file__).parents[2]
@@ -37,14 +38,18 @@ TIME_LIMIT_S = 300
 
 @pytest.mark.timeout(TIME_LIMIT_S + 60)
 @pytest.mark.parametrize("page", STORIES)
-def test_every_command_of_a_page_works(page: str, tmp_path: Path, shared_images: dict[str, Path]) -> None:
+def test_every_command_of_a_page_works(page: str, tmp_path: Path, shared_images: dict[str, Path], forks: Path) -> None:
     here = tmp_path / "here"
+    shim = tmp_path / "programs" / "modelyard"
+    shim.parent.mkdir()
+    shim.write_text(SHIM.format(python=sys.executable, path=str(forks)))
+    shim.chmod(0o755)
     shutil.copytree(ROOT / "examples", here / "examples", ignore=shutil.ignore_patterns("__pycache__"))
     with a_server(tmp_path / "data", **shared_images) as server:
         script = "\n".join(block.script for block in blocks_of(ROOT / page) if not block.reason)
         script = script.replace("http://localhost:8000", server.url)
         environment = os.environ | {
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PATH": f"{shim.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}",
             "XDG_CONFIG_HOME": str(tmp_path / "user"),
             "MODELYARD_API_TOKEN": ADMIN_TOKEN,
         }

@@ -48,9 +48,15 @@ def report(error: CommandError, *, as_json: bool) -> None:
         optional = {"errors": error.errors, "hint": error.hint, "status": error.status}
         print(json.dumps(body | {name: value for name, value in optional.items() if value}), file=sys.stderr)
         return
-    print(f"error: {error.message}", file=sys.stderr)
-    for field, text in error.errors.items():
-        print(f"  {field}: {text}", file=sys.stderr)
+    faults = [f"{field}: {text}" for field, text in error.errors.items()]
+    if "; ".join(faults) != error.message:
+        print(f"error: {error.message}", file=sys.stderr)
+    elif len(faults) == 1:  # which the message says already
+        print(f"error: {faults.pop()}", file=sys.stderr)
+    else:
+        print(f"error: {len(faults)} fields are wrong", file=sys.stderr)
+    for fault in faults:
+        print(f"  {fault}", file=sys.stderr)
     if error.hint:
         print(f"hint: {error.hint}", file=sys.stderr)
 
