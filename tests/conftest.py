@@ -1,6 +1,7 @@
 """Builders shared by all tests: a fresh installation in a temporary folder, and users to ask it as."""
 
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -113,9 +114,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory, isolation: Isolation) ->
     folder = tmp_path_factory.mktemp("installed")
     application = build(Settings(data_dir=folder / "data", runtime_dir=folder / "run"), isolation)
     _install(application)
-    with application.database.engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     application.database.dispose()
+    connection = sqlite3.connect(folder / "data" / "modelyard.db")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
     return folder / "data"
 
 
