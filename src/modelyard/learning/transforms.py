@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from modelyard.compute.folders import remove_folder
-from modelyard.learning.chains import features_of
+from modelyard.learning.chains import features_of, surroundings_of
 from modelyard.learning.partitions import Fit
 from modelyard.learning.tables import LearningModel, Project
 
@@ -57,7 +57,10 @@ class TransformCache:
 
 
 def keys_of(project: Project, model: LearningModel, image_digest: str, fits: Sequence[Fit]) -> dict[str, list[str]]:
-    """The key of each transform of a chain, by fit: of the data, the rows, the image and all tasks up to it."""
+    """The key of each transform of a chain, by fit: of the data, the rows, the image and all tasks up to it.
+
+    And of the variables of all tasks, since they share one environment.
+    """
     found = {}
     for fit in fits:
         key = sha256(
@@ -71,7 +74,9 @@ def keys_of(project: Project, model: LearningModel, image_digest: str, fits: Seq
                     project.class_labels,
                     project.target,
                     features_of(project, model.row_weights_column),
-                ]
+                    surroundings_of(model.tasks).variables(),
+                ],
+                order="sorted",
             )
         ).hexdigest()
         keys = []
