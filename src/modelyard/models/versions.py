@@ -3,14 +3,11 @@
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
-import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from modelyard.compute.bundles import usable_bundle
-from modelyard.environments.choosing import BASE_NAMES, Chosen, choose
 from modelyard.environments.required_metadata import settled
 from modelyard.identity import audit
 from modelyard.identity.caller import Caller
@@ -22,17 +19,15 @@ from modelyard.kernel.paging import Page, page
 from modelyard.kernel.problems import Problems
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.settings import Settings
-from modelyard.kernel.wire import UNSET, UnsetType, changes, read_bool
+from modelyard.kernel.wire import UNSET, changes, read_bool
 from modelyard.models.code_files import read_code_files
 from modelyard.models.doors import MODELS, Door
-from modelyard.models.rules import resource_errors
 from modelyard.models.service import find_model, find_version
 from modelyard.models.tables import CustomModel, CustomModelVersion
 from modelyard.models.version_forms import (
     changed_required_metadata,
     read_version_form,
     required_metadata_field,
-    required_metadata_of,
 )
 from modelyard.models.version_schemas import (
     CustomModelVersionCreate,
@@ -40,20 +35,18 @@ from modelyard.models.version_schemas import (
     CustomModelVersionListQuery,
     CustomModelVersionMetadataUpdate,
     CustomModelVersionResponse,
-    GitModelVersion,
+)
+from modelyard.models.version_settings import (
+    set_commit,
+    set_environment,
+    set_parameters,
+    set_required_metadata,
+    set_resources,
 )
 from modelyard.models.views import VersionView, view_each, view_version, view_versions
 from modelyard.storage.blobs import Blob, BlobStore
 from modelyard.workspaces import service as workspaces
 from modelyard.workspaces.references import References
-from modelyard.workspaces.runtime_parameters import (
-    Definition,
-    ReferenceFault,
-    Value,
-    check_values,
-    merge,
-    read_wanted,
-)
 from modelyard.workspaces.service import NewFile, StoredFile
 from modelyard.workspaces.tables import Workspace
 from modelyard.workspaces.uploads import ids_to_delete, uploaded_files
@@ -61,15 +54,6 @@ from modelyard.workspaces.uploads import ids_to_delete, uploaded_files
 T = TypeVar("T")
 
 AUDIT_KIND = "customModelVersion"
-RESOURCES = {
-    "desired_memory": "desired_memory_bytes",
-    "maximum_memory": "maximum_memory_bytes",
-    "replicas": "replicas",
-    "requires_ha": "requires_ha",
-    "network_egress_policy": "network_egress_policy",
-    "resource_bundle_id": "resource_bundle_id",
-}
-ENVIRONMENT_FIELDS = {BASE_NAMES.environment, BASE_NAMES.version}
 NO_TRAINING_DATA = "training data of versions are not supported yet; leave the field out"
 
 
@@ -154,9 +138,9 @@ def check_version(
     problems = Problems()
     latest = _latest(session, model)
     version = CustomModelVersion()
-    _set_environment(session, caller, version, body, latest, problems)
+    set_environment(session, caller, version, body, latest, problems)
     base = latest if isinstance(body, CustomModelVersionCreateFromLatest) else None
-    _set_required_metadata(session, version, body, base, problems)
+    set_required_metadata(session, version, body, base, problems)
     return problems.errors
 
 
@@ -224,7 +208,7 @@ def change_version(
     if body.description is not UNSET:
         version.description = body.description
     if body.git_model_version is not UNSET:
-        _set_commit(version, body.git_model_version)
+        set_commit(version, body.git_model_version)
     audit.record(session, caller, "update", AUDIT_KIND, version_id, {"fields": sorted(changes(body))})
     session.flush()
     return model, version
@@ -261,13 +245,13 @@ def _make(
     with problems.collecting():
         is_major_update = read_bool(body.is_major_update, "isMajorUpdate")
         version.version_major, version.version_minor = next_number(latest, is_major_update=is_major_update)
-    _set_environment(session, caller, version, body, latest, problems)
-    _set_resources(version, body, base, settings, problems)
+    set_environment(session, caller, version, body, latest, problems)
+    set_resources(version, body, base, settings, problems)
     for field, value in (("trainingData", body.training_data), ("holdoutData", body.holdout_data)):
         if value is not UNSET and value is not None:
             problems.add(field, NO_TRAINING_DATA)
-    _set_required_metadata(session, version, body, base, problems)
-    _set_commit(version, None if body.git_model_version is UNSET else body.git_model_version)
+    set_required_metadata(session, version, body, base, problems)
+    set_commit(version, None if body.git_model_version is UNSET else body.git_model_version)
     files: list[StoredFile] = []
     with problems.collecting():
         uploaded = read_files()
@@ -275,7 +259,7 @@ def _make(
         version.workspace_id = workspace.id
         read_code_files(version, model, blobs, base, files, {file.path for file in uploaded}, problems)
     with problems.collecting():
-        _set_parameters(version, body, base, references.seen_by(session, caller))
+        set_parameters(version, body, base, references.seen_by(session, caller))
     problems.raise_all()
     session.add(version)
     model.latest_version_id = version.id
@@ -298,72 +282,6 @@ def next_number(latest: CustomModelVersion | None, *, is_major_update: bool) -> 
     return latest.version_major, latest.version_minor + 1
 
 
-def _set_environment(
-    session: Session,
-    caller: Caller,
-    version: CustomModelVersion,
-    body: CustomModelVersionCreate,
-    latest: CustomModelVersion | None,
-    problems: Problems,
-) -> None:
-    if "base_environment_id" in body.unread:
-        return
-    with problems.collecting():
-        chosen = choose(
-            session,
-            caller,
-            Chosen(body.base_environment_id or None, body.base_environment_version_id or None),
-            Chosen(latest.base_environment_id, latest.base_environment_version_id) if latest else Chosen(),
-            is_required=not isinstance(body, CustomModelVersionCreateFromLatest),
-        )
-        version.base_environment_id = chosen.environment_id
-        version.base_environment_version_id = chosen.version_id
-
-
-def _set_required_metadata(
-    session: Session,
-    version: CustomModelVersion,
-    body: CustomModelVersionCreate,
-    base: CustomModelVersion | None,
-    problems: Problems,
-) -> None:
-    """The values that the version's environment asks for; none can be asked for where that is not known."""
-    with problems.collecting():
-        sent = required_metadata_of(body)
-        if "base_environment_id" not in body.unread and not problems.errors.keys() & ENVIRONMENT_FIELDS:
-            before = base.required_metadata if base else None
-            field = required_metadata_field(body)
-            version.required_metadata = settled(session, version.base_environment_id, sent, before, field)
-
-
-def _set_resources(
-    version: CustomModelVersion,
-    body: CustomModelVersionCreate,
-    base: CustomModelVersion | None,
-    settings: Settings,
-    problems: Problems,
-) -> None:
-    """What was sent counts; what was not comes from ``base``, unless it contradicts what was sent."""
-    sent = {field: value for field, value in changes(body).items() if field in RESOURCES}
-    inherited = {field: getattr(base, column) if base else None for field, column in RESOURCES.items()}
-    if sent.get("resource_bundle_id") is not None:
-        inherited |= {"desired_memory": None, "maximum_memory": None}
-    if sent.get("desired_memory") is not None or sent.get("maximum_memory") is not None:
-        inherited["resource_bundle_id"] = None
-    values = inherited | sent
-    problems.update(resource_errors({name: values[name] for name in values.keys() - body.unread}, settings))
-    if sent.get("resource_bundle_id") is not None:
-        with problems.collecting():
-            usable_bundle(settings, sent["resource_bundle_id"], "customModel")
-    for field, column in RESOURCES.items():
-        setattr(version, column, values[field])
-
-
-def _set_commit(version: CustomModelVersion, commit: GitModelVersion | None) -> None:
-    version.git_model_version = None if commit is None else msgspec.to_builtins(commit)
-    version.main_branch_commit_sha = None if commit is None else commit.main_branch_commit_sha
-
-
 def _workspace(
     session: Session,
     settings: Settings,
@@ -382,27 +300,3 @@ def _workspace(
         raise Invalid(f"filesToDelete: {text}", {"filesToDelete": text})
     made = workspaces.create(session, uploaded, max_files=settings.max_files_per_version)
     return made, workspaces.files_in(session, made)
-
-
-def _set_parameters(
-    version: CustomModelVersion,
-    body: CustomModelVersionCreate,
-    base: CustomModelVersion | None,
-    reference_fault: ReferenceFault,
-) -> None:
-    """The values of the base, with v1 values merged into them or v2 values instead of them (A.7).
-
-    Who makes a version writes its code, so they must be allowed to use all that it names, inherited or not.
-    """
-    definitions = msgspec.convert(version.parameter_definitions or [], list[Definition])
-    values = msgspec.convert(base.parameter_values, list[Value]) if base else []
-    parameters = None if isinstance(body.runtime_parameters, UnsetType) else body.runtime_parameters
-    wanted = read_wanted(body.runtime_parameter_values or None, parameters)
-    values = [] if wanted.replaces else values
-    check_values(definitions, wanted.values, wanted.field, reference_fault, inherited=values)
-    version.parameter_values = _stored(merge(values, wanted.values))
-
-
-def _stored(values: list[Value]) -> list[dict[str, Any]]:
-    built: list[dict[str, Any]] = msgspec.to_builtins(values)
-    return built
