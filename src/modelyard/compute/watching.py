@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from modelyard.compute.executor import Executor, State
@@ -16,6 +18,12 @@ OVER = frozenset({State.EXITED, State.LOST})
 
 Executing = Callable[[Session], Iterable[tuple[str, str]]]
 """The workloads that a slice waits for, each with the operation to be woken at its end."""
+
+
+def awaited(session: Session, row: Any, *conditions: ColumnElement[bool]) -> list[tuple[str, str]]:
+    """Those of the rows that have not ended: of a table with ``workload_id``, ``operation_id`` and ``ended_at``."""
+    found = session.execute(select(row.workload_id, row.operation_id).where(row.ended_at.is_(None), *conditions))
+    return [(str(workload_id), str(operation_id)) for workload_id, operation_id in found]
 
 
 class Watch:

@@ -49,8 +49,6 @@ def create_deployment(
         session, caller, references, wanted, is_active=given.get("status") != "inactive"
     )
     if given.get("grant_initial_deployment_roles_from_project", True):
-        for line in sharing.lines(session, ResourceKind.PROJECT, project.id):
-            if line.subject_id != caller.user_id:
-                sharing.copy_grant(session, line, KIND, row.id)
+        sharing.copy_grants(session, ResourceKind.PROJECT, project.id, KIND, row.id, but_of=caller.user_id)
     session.flush()
     return row, operation

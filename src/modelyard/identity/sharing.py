@@ -195,24 +195,26 @@ def count_grants_to(session: Session, subject_id: str) -> int:
 
 
 def copy_grants(
-    session: Session, kind: ResourceKind, source_id: str, target_kind: ResourceKind, target_id: str
+    session: Session,
+    kind: ResourceKind,
+    source_id: str,
+    target_kind: ResourceKind,
+    target_id: str,
+    *,
+    but_of: str | None = None,
 ) -> None:
-    """Gives everyone who has a role on the source the same role on the target."""
-    for line in lines(session, kind, source_id):
-        copy_grant(session, line, target_kind, target_id)
-
-
-def lines(session: Session, kind: ResourceKind, resource_id: str) -> Sequence[Grant]:
-    """The whole access control list of a resource."""
-    return session.scalars(
-        select(Grant).where(Grant.resource_kind == kind.value, Grant.resource_id == resource_id)
-    ).all()
-
-
-def copy_grant(session: Session, line: Grant, target_kind: ResourceKind, target_id: str) -> None:
-    """Gives the subject of one line the same role on another resource."""
-    kind = SubjectKind(line.subject_kind)
-    grant(session, target_kind, target_id, line.subject_id, line.role, can_share=line.can_share, subject_kind=kind)
+    """Gives everyone who has a role on the source the same role on the target, but for the subject ``but_of``."""
+    lines = select(Grant).where(Grant.resource_kind == kind.value, Grant.resource_id == source_id)
+    for line in session.scalars(lines.where(Grant.subject_id != but_of) if but_of is not None else lines).all():
+        grant(
+            session,
+            target_kind,
+            target_id,
+            line.subject_id,
+            line.role,
+            can_share=line.can_share,
+            subject_kind=SubjectKind(line.subject_kind),
+        )
 
 
 def user_grants(session: Session, kind: ResourceKind, resource_id: str) -> Sequence[tuple[Grant, User]]:

@@ -28,12 +28,11 @@ from modelyard.workspaces import service as workspaces
 from modelyard.workspaces.hyperparameters import Hyperparameter, check_parameters
 from modelyard.workspaces.parameter_variables import parameter_variables
 from modelyard.workspaces.runtime_parameters import Definition, Value, views
-from modelyard.workspaces.service import NewFile
+from modelyard.workspaces.service import NewFile, StoredFile
 from modelyard.workspaces.tables import Workspace
 
 CHAIN_FILE = "modelyard-chain.json"
 ARTIFACTS = "artifacts"
-CALIBRATION_FILE = f"{ARTIFACTS}/calibration.json"
 MAX_FILES = 20_000
 
 
@@ -44,8 +43,7 @@ class Link:
     task: CustomModel
     version: CustomModelVersion
     parameters: dict[str, Any]
-    digest: str
-    """Of the version's files."""
+    files: list[StoredFile]
 
     @property
     def kind(self) -> str:
@@ -64,7 +62,7 @@ class Link:
         record: dict[str, Any] = msgspec.to_builtins(told)
         return record | {
             "typeSchema": self.version.type_schema,
-            "digest": self.digest,
+            "digest": workspaces.tree_digest(self.files),
             "parameterDefinitions": self.version.parameter_definitions,
             "parameterValues": self.version.parameter_values,
             "requiredMetadata": self.version.required_metadata or {},
@@ -134,7 +132,7 @@ def _link(
     for name, text in faults.items():
         problems.add("tasks", f"[{number}].parameters.{name}: {text}")
     files = workspaces.files_by_id(session, [version.workspace_id])[version.workspace_id]
-    return Link(task, version, parameters, workspaces.tree_digest(files))
+    return Link(task, version, parameters, files)
 
 
 def _misfits(links: Sequence[Link], target_type: str) -> list[str]:
@@ -181,11 +179,10 @@ def build_workspace(
     calibrated: bool,
 ) -> Workspace:
     """The files of all tasks side by side, with their requirements put together and what the runner has to know."""
-    found = workspaces.files_by_id(session, [link.version.workspace_id for link in links])
     files: list[NewFile] = []
     requirements: list[str] = []
     for number, link in enumerate(links):
-        for file in found[link.version.workspace_id]:
+        for file in link.files:
             about = {name: value for name, value in file._asdict().items() if name not in {"id", "created_at"}}
             files.append(NewFile(**about | {"path": f"tasks/{number}/{file.path}"}))
             if file.path == REQUIREMENTS_FILE:

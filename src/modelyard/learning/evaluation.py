@@ -8,11 +8,10 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from modelyard.datasets.unpacking import local_file
 from modelyard.learning.metrics import distribution, mean_of, of_classes, of_numbers
 from modelyard.learning.partitions import FINAL, Fit
 from modelyard.learning.results import read_output
-from modelyard.learning.table_files import plain_column
+from modelyard.learning.table_files import plain_column, read_column
 from modelyard.learning.tables import LearningModel, Project
 from modelyard.learning.targets import label_text
 from modelyard.operations.work import OperationFailed
@@ -110,7 +109,7 @@ def read_parts(blobs: BlobStore, project: Project) -> pl.Series:
 
 def read_weights(blobs: BlobStore, staging: Path, project: Project, column: str) -> pl.Series:
     """The weights of all rows; raises ``OperationFailed`` unless they can be that."""
-    weights = _column(blobs, staging, project, column).cast(pl.Float64)
+    weights = read_column(blobs, staging, project.table_digest, column).cast(pl.Float64)
     if weights.null_count() or not bool((weights.is_finite() & (weights >= 0)).all()) or not weights.sum() > 0:
         raise OperationFailed(f"rowWeightsColumn: {column!r} must be a number from 0 in every row, above 0 in some.")
     return weights
@@ -120,16 +119,10 @@ def _actual(blobs: BlobStore, staging: Path, project: Project) -> pl.Series | No
     """The target: numbers, or the number of each row's class."""
     if project.target is None:
         return None
-    target = _column(blobs, staging, project, project.target)
+    target = read_column(blobs, staging, project.table_digest, project.target)
     if project.target_type == "Regression":
         return target.cast(pl.Float64)
     places = {label: number for number, label in enumerate(project.class_labels)}
     target = plain_column(target)
     values = target.unique().to_list()
     return target.replace_strict(values, [places[label_text(value)] for value in values], return_dtype=pl.Int64)
-
-
-def _column(blobs: BlobStore, staging: Path, project: Project, name: str) -> pl.Series:
-    staging.mkdir(parents=True, exist_ok=True)
-    with local_file(blobs, project.table_digest, staging) as path:
-        return pl.scan_parquet(path).select(name).collect().to_series()

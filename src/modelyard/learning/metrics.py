@@ -11,6 +11,7 @@ import polars as pl
 
 SMALLEST = 1e-15
 """Probabilities are kept this far from 0 and 1, since a certain mistake would cost infinitely much."""
+THRESHOLD = 0.5
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 
 
@@ -21,17 +22,23 @@ def of_classes(actual: pl.Series, probabilities: pl.DataFrame, weights: pl.Serie
     columns = list(values.values())
     listed = probabilities.select(pl.concat_list(pl.all()).alias("all"), actual.cast(pl.Int64).alias("actual"))
     own = listed.select(pl.col("all").list.get(pl.col("actual")).clip(SMALLEST, 1 - SMALLEST)).to_series()
-    best = listed.select(pl.col("all").list.arg_max()).to_series().cast(pl.Int64)
     areas = [_area(actual == number, column, weight) for number, column in enumerate(columns)]
     if len(columns) == 2:
         areas = areas[:1]
-        best = pl.select(pl.when(columns[0] >= 0.5).then(0).otherwise(1)).to_series().cast(pl.Int64)
     known = [area for area in areas if area is not None]
     return {
         "LogLoss": _mean(-own.log(), weight),
         "AUC": sum(known) / len(known) if known and len(known) == len(areas) else None,
-        "Accuracy": _mean((best == actual.cast(pl.Int64)).cast(pl.Float64), weight),
+        "Accuracy": _mean((most_likely(probabilities) == actual.cast(pl.Int64)).cast(pl.Float64), weight),
     }
+
+
+def most_likely(probabilities: pl.DataFrame) -> pl.Series:
+    """The number of the class that each row is taken for; of two the first from a probability of one half on."""
+    first, *others = probabilities.iter_columns()
+    if len(others) == 1:
+        return pl.select(pl.when(first >= THRESHOLD).then(0).otherwise(1)).to_series().cast(pl.Int64)
+    return probabilities.select(pl.concat_list(pl.all()).list.arg_max()).to_series().cast(pl.Int64)
 
 
 def of_numbers(actual: pl.Series, predicted: pl.Series, weights: pl.Series | None) -> dict[str, float | None]:

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from modelyard.compute.executor import Executor, Observation, State
-from modelyard.compute.workload import Kind, Limits, Mount, Workload
+from modelyard.compute.watching import awaited
 from modelyard.datasets import service as datasets
 from modelyard.datasets.tables import DatasetVersion
 from modelyard.environments.builds import image_spec
@@ -26,7 +26,7 @@ from modelyard.kernel.paging import Page, PageQuery, page
 from modelyard.kernel.routing import Download, RequestInfo
 from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import UnsetType, moment
-from modelyard.learning.chains import features_of, surroundings_of
+from modelyard.learning.chains import features_of
 from modelyard.learning.evaluation import (
     WrongPredictionsError,
     check_predictions,
@@ -34,18 +34,19 @@ from modelyard.learning.evaluation import (
     width,
     with_both_classes,
 )
+from modelyard.learning.metrics import most_likely
 from modelyard.learning.models import find_model
 from modelyard.learning.projects import KIND
-from modelyard.learning.results import OUTPUT_FOLDER, read_result
+from modelyard.learning.results import read_result
 from modelyard.learning.schemas import PredictionCreate, PredictionResponse
 from modelyard.learning.table_files import SourceFile, TableStore, kinds
 from modelyard.learning.tables import LearningModel, LearningPrediction, ModelStatus, PredictionStatus, Project
+from modelyard.learning.workloads import chain_workload
 from modelyard.operations import service as operations
 from modelyard.operations.tables import Operation
 from modelyard.operations.work import Cancelled, Handler, OperationFailed, Waiting, Work
 from modelyard.storage.blobs import BlobStore
 from modelyard.workspaces import service as workspaces
-from modelyard.workspaces.checkout import Checkouts
 from modelyard.workspaces.tables import Workspace
 
 PREDICT = "learningModel.predict"
@@ -155,12 +156,7 @@ def handlers() -> list[Handler]:
 
 def executing(session: Session) -> Iterable[tuple[str, str]]:
     """The workloads that predict, with their operations (``compute.watching``)."""
-    rows = session.execute(
-        select(LearningPrediction.workload_id, LearningPrediction.operation_id).where(
-            LearningPrediction.ended_at.is_(None), LearningPrediction.workload_id.is_not(None)
-        )
-    )
-    return [(str(workload_id), str(operation_id)) for workload_id, operation_id in rows]
+    return awaited(session, LearningPrediction, LearningPrediction.workload_id.is_not(None))
 
 
 def advance(work: Work) -> None:
@@ -194,8 +190,7 @@ def advance(work: Work) -> None:
 
 
 def _launch(work: Work, row: LearningPrediction) -> None:
-    settings, executor = work.parts.get(Settings), work.parts.get(Executor)  # type: ignore[type-abstract]
-    blobs = work.parts.get(BlobStore)  # type: ignore[type-abstract]
+    executor, blobs = work.parts.get(Executor), work.parts.get(BlobStore)  # type: ignore[type-abstract]
     with work.database.read() as session:
         model = session.get_one(LearningModel, row.model_id)
         base = session.get_one(Workspace, model.workspace_id)
@@ -205,40 +200,11 @@ def _launch(work: Work, row: LearningPrediction) -> None:
         version = session.get(DatasetVersion, row.dataset_version_id)
     image = ensure_image(work, spec, work.say)
     table = _table(work, row, version, features_of(project, model.row_weights_column))
-    workload_id = new_id()
-    workload = Workload(
-        id=workload_id,
-        kind=Kind.RUN,
-        command=(
-            "{image}/bin/python",
-            "-m",
-            "modelyard_runner",
-            "predict",
-            "--chain",
-            "{code}",
-            "--table",
-            str(table),
-            "--output",
-            "{work}/" + OUTPUT_FOLDER,
-        ),
-        image=image,
-        code=work.parts.get(Checkouts).path(files),
-        mounts=(Mount(table, str(table)),),
-        environment={"MODELYARD_CODE_DIR": "{code}"},
-        literals=surroundings_of(model.tasks).variables(),
-        limits=Limits(
-            memory_bytes=model.memory_bytes,
-            time_limit_s=settings.training_timeout_s,
-            processes=settings.max_processes,
-            file_bytes=settings.max_work_bytes,
-            disk_bytes=settings.max_work_bytes,
-            log_bytes=settings.max_log_bytes,
-        ),
-        labels={LABEL: row.id},
-    )
+    command = ("predict", "--chain", "{code}", "--table", str(table))
+    workload = chain_workload(work, new_id(), model, image, files, command, [table], {LABEL: row.id})
     with work.unit() as session:
         locked = _locked(session, row.id)
-        locked.workload_id = workload_id
+        locked.workload_id = workload.id
         locked.launches += 1
     work.checkpoint()
     executor.start(workload)
@@ -309,11 +275,8 @@ def _csv(project: Project, found: pl.DataFrame) -> Iterator[bytes]:
     else:
         labels = project.class_labels
         values = with_both_classes(project, found)
-        best = values.select(pl.concat_list(pl.all()).list.arg_max()).to_series()
-        if project.target_type == "Binary":
-            best = values.select(pl.when(pl.col("0") >= 0.5).then(0).otherwise(1)).to_series()
         named = {f"{name}_{label}_PREDICTION": values[str(number)] for number, label in enumerate(labels)}
-        chosen = best.replace_strict(range(len(labels)), labels, return_dtype=pl.String)
+        chosen = most_likely(values).replace_strict(range(len(labels)), labels, return_dtype=pl.String)
         table = pl.DataFrame({**named, f"{name}_PREDICTION": chosen})
     head = io.StringIO()
     csv.writer(head, lineterminator="\n").writerow(table.columns)

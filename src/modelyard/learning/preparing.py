@@ -5,11 +5,10 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from modelyard.datasets.unpacking import local_file
 from modelyard.kernel.settings import Settings
 from modelyard.learning.partitions import HOLDOUT, Fit, Partitioning, assign, fits
 from modelyard.learning.projects import PREPARE
-from modelyard.learning.table_files import TableStore, kinds, plain_column
+from modelyard.learning.table_files import TableStore, bytes_of, kinds, plain_column, read_column
 from modelyard.learning.tables import Project, ProjectStatus
 from modelyard.learning.targets import MAX_CLASSES, class_labels, in_order
 from modelyard.operations.work import Handler, OperationFailed, Work
@@ -29,12 +28,9 @@ def prepare(work: Work) -> None:
         raise OperationFailed("The project was deleted.")
     if project.status != ProjectStatus.PREPARING.value:
         return
-    settings = work.parts.get(Settings)
-    staging = settings.data_dir / "spool"
-    staging.mkdir(parents=True, exist_ok=True)
-    with local_file(blobs, project.table_digest, staging) as path:
-        table = pl.scan_parquet(path)
-        target = None if project.target is None else table.select(project.target).collect().to_series()
+    target = None
+    if project.target is not None:
+        target = read_column(blobs, work.parts.get(Settings).data_dir / "spool", project.table_digest, project.target)
     partitioning = msgspec.convert(project.partitioning, Partitioning)
     labels: list[str] = []
     classes = None
@@ -47,7 +43,7 @@ def prepare(work: Work) -> None:
     _check_parts(partitioning, parts, classes)
     work.checkpoint()
     folder = work.parts.get(TableStore).path(project.table_digest)
-    blob = store_bytes(blobs, parts.to_arrow().buffers()[1].to_pybytes()[: 2 * len(parts)])
+    blob = store_bytes(blobs, bytes(bytes_of(parts)))
     with work.unit() as session:
         row = session.get(Project, project.id, with_for_update=True)
         if row is not None:

@@ -92,19 +92,26 @@ def kinds(folder: Path) -> dict[str, str]:
     return {column["name"]: column["kind"] for column in columns}
 
 
+def read_column(blobs: BlobStore, staging: Path, digest: str, name: str) -> pl.Series:
+    """One column of the table in a Parquet blob; ``staging`` takes a copy meanwhile where blobs are remote."""
+    staging.mkdir(parents=True, exist_ok=True)
+    with local_file(blobs, digest, staging) as path:
+        return pl.scan_parquet(path).select(name).collect().to_series()
+
+
 def _write_column(column: pl.Series, file: IO[bytes]) -> dict[str, Any]:
     file.write(bytes(-file.tell() % ALIGNMENT))
     about: dict[str, Any] = {"name": column.name, "offset": file.tell()}
     plain = plain_column(column)
     if plain.dtype != pl.String:
         about["kind"] = "bool" if plain.dtype == pl.Boolean else str(plain.dtype).lower()
-        file.write(_bytes_of(plain.cast(pl.UInt8) if plain.dtype == pl.Boolean else plain))
+        file.write(bytes_of(plain.cast(pl.UInt8) if plain.dtype == pl.Boolean else plain))
         return about
     values = plain.drop_nulls().unique(maintain_order=True)
     codes = pl.DataFrame({"value": plain}).join(
         pl.DataFrame({"value": values}).with_row_index("code"), on="value", how="left", maintain_order="left"
     )["code"]
-    file.write(_bytes_of(codes.cast(pl.Int32).fill_null(-1)))
+    file.write(bytes_of(codes.cast(pl.Int32).fill_null(-1)))
     return about | {"kind": "text", "values": values.to_list()}
 
 
@@ -126,7 +133,7 @@ def plain_column(column: pl.Series) -> pl.Series:
     return column.cast(pl.String)
 
 
-def _bytes_of(column: pl.Series) -> memoryview:
+def bytes_of(column: pl.Series) -> memoryview:
     """The values one after another, without copying them."""
     values = column.rechunk().to_arrow()
     width = values.type.bit_width // 8

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from modelyard.compute.executor import Executor, Observation, State
 from modelyard.compute.log_keeping import keep_log
 from modelyard.compute.shared_files import is_folder_below
-from modelyard.compute.workload import Kind, Limits, Mount, Workload
+from modelyard.compute.watching import awaited
 from modelyard.environments.builds import image_spec
 from modelyard.environments.images.store import ImageStore
 from modelyard.environments.tables import EnvironmentVersion
@@ -24,7 +23,7 @@ from modelyard.environments.work import ensure_image
 from modelyard.kernel.ids import new_id
 from modelyard.kernel.settings import Settings
 from modelyard.learning import queue
-from modelyard.learning.chains import ARTIFACTS, MAX_FILES, features_of, plan_of, surroundings_of
+from modelyard.learning.chains import ARTIFACTS, MAX_FILES, features_of, plan_of
 from modelyard.learning.evaluation import Evaluation, WrongPredictionsError, evaluate, read_weights
 from modelyard.learning.models import TRAIN
 from modelyard.learning.partitions import Fit, Partitioning, fits
@@ -34,10 +33,10 @@ from modelyard.learning.results import MAX_MESSAGE_LENGTH, OUTPUT_FOLDER, Result
 from modelyard.learning.table_files import TableStore
 from modelyard.learning.tables import LearningModel, ModelStatus, Project
 from modelyard.learning.transforms import TransformCache, keys_of
+from modelyard.learning.workloads import chain_workload
 from modelyard.operations.work import Cancelled, Handler, OperationFailed, Waiting, Work
 from modelyard.storage.blobs import BlobStore
 from modelyard.workspaces import service as workspaces
-from modelyard.workspaces.checkout import Checkouts
 from modelyard.workspaces.collecting import Limits as CollectLimits
 from modelyard.workspaces.collecting import collect_files
 from modelyard.workspaces.service import NewFile
@@ -59,12 +58,7 @@ def handlers() -> list[Handler]:
 
 def executing(session: Session) -> Iterable[tuple[str, str]]:
     """The workloads of trainings under way, with their operations (``compute.watching``)."""
-    rows = session.execute(
-        select(LearningModel.workload_id, LearningModel.operation_id).where(
-            LearningModel.ended_at.is_(None), LearningModel.workload_id.is_not(None)
-        )
-    )
-    return [(str(workload_id), str(operation_id)) for workload_id, operation_id in rows]
+    return awaited(session, LearningModel, LearningModel.workload_id.is_not(None))
 
 
 def advance(work: Work) -> None:
@@ -115,42 +109,12 @@ def _launch(work: Work, project: Project, model: LearningModel) -> None:
     cached = _cached(work, project, model, digest)
     workload_id = new_id()
     folder = _plan_folder(settings, workload_id)
-    plan = _plan(project, model, table, folder, cached)
-    _write_readable(folder / "plan.json", msgspec.json.encode(plan))
+    _write_readable(folder / "plan.json", msgspec.json.encode(_plan(project, model, table, folder, cached)))
     _write_readable(folder / "partition.bin", blobs.read(str(project.partition_digest)))
-    mounted = [table, folder, *(Path(one) for paths in cached.values() for one in paths if one is not None)]
-    workload = Workload(
-        id=workload_id,
-        kind=Kind.RUN,
-        command=(
-            "{image}/bin/python",
-            "-m",
-            "modelyard_runner",
-            "train",
-            "--plan",
-            str(folder / "plan.json"),
-            "--output",
-            "{work}/" + OUTPUT_FOLDER,
-        ),
-        image=image,
-        code=work.parts.get(Checkouts).path(files),
-        mounts=tuple(Mount(path, str(path)) for path in dict.fromkeys(mounted)),
-        environment={
-            "MODELYARD_CODE_DIR": "{code}",
-            "MODELYARD_OUTPUT_DIR": "{work}/" + OUTPUT_FOLDER,
-            "PYTHONHASHSEED": "0",  # or the order of a set would differ from training to training
-        },
-        literals=surroundings_of(model.tasks).variables(),
-        limits=Limits(
-            memory_bytes=model.memory_bytes,
-            time_limit_s=settings.training_timeout_s,
-            processes=settings.max_processes,
-            file_bytes=settings.max_work_bytes,
-            disk_bytes=settings.max_work_bytes,
-            log_bytes=settings.max_log_bytes,
-        ),
-        labels={LABEL: model.id},
-    )
+    kept = [Path(path) for paths in cached.values() for path in paths if path is not None]
+    command = ("train", "--plan", str(folder / "plan.json"))
+    labels = {LABEL: model.id}
+    workload = chain_workload(work, workload_id, model, image, files, command, [table, folder, *kept], labels)
     with work.unit() as session:
         row = _locked(session, model.id)
         row.status = ModelStatus.TRAINING.value

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from modelyard.compute.executor import Executor, Observation, State
 from modelyard.compute.log_keeping import keep_log
+from modelyard.compute.watching import awaited
 from modelyard.credentials.variables import open_variables
 from modelyard.environments.builds import image_spec
 from modelyard.environments.tables import EnvironmentVersion
@@ -50,12 +50,7 @@ def handlers() -> list[Handler]:
 
 def executing(session: Session) -> Iterable[tuple[str, str]]:
     """The workloads of executing runs, with their operations (``compute.watching``)."""
-    rows = session.execute(
-        select(CustomJobRun.workload_id, CustomJobRun.operation_id).where(
-            CustomJobRun.ended_at.is_(None), CustomJobRun.phase == Phase.EXECUTING.value
-        )
-    )
-    return [(str(workload_id), str(operation_id)) for workload_id, operation_id in rows]
+    return awaited(session, CustomJobRun, CustomJobRun.phase == Phase.EXECUTING.value)
 
 
 def advance(work: Work) -> None:
