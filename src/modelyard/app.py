@@ -8,7 +8,7 @@ from types import ModuleType
 
 from litestar import Litestar
 
-from modelyard.compute import bundle_routes
+from modelyard.compute import bundle_routes, health_routes
 from modelyard.compute.executor import Executor
 from modelyard.compute.isolation import Isolation, probe, without_sandbox
 from modelyard.compute.process_executor import ProcessExecutor
@@ -101,6 +101,7 @@ ROUTES: tuple[ModuleType, ...] = (
     operation_routes,
     dataset_routes,
     bundle_routes,
+    health_routes,
     credential_routes,
     repository_routes,
     environment_routes,
@@ -249,7 +250,7 @@ def build(settings: Settings, isolation: Isolation | None = None) -> Application
         isolation = without_sandbox()
     isolation = parts.add(Isolation, isolation or probe())
     executor = ProcessExecutor(
-        settings.data_dir / "workloads", settings.sockets_dir(), isolation, settings.require_sandbox
+        settings.data_dir / "workloads", settings.sockets_dir(), isolation
     )
     parts.add(Executor, executor)  # type: ignore[type-abstract]
     images = parts.add(ImageStore, _open_images(settings, clock, executor))
@@ -300,6 +301,5 @@ def _open_images(settings: Settings, clock: Clock, executor: ProcessExecutor) ->
         cache_dir=settings.cache_dir or settings.data_dir / "cache",
         clock=clock,
         index_url=settings.package_index_url,
-        sandbox=SandboxRunner(executor, limits) if executor.isolation.is_sandboxed else None,
-        require_sandbox=settings.require_sandbox,
+        sandbox=SandboxRunner(executor, limits, isolates=executor.isolation.is_sandboxed),
     )

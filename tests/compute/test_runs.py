@@ -5,6 +5,7 @@ import os
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -133,11 +134,11 @@ def test_remove_refuses_what_lives_and_deletes_what_user_code_hid(workshop: Work
     assert Path("/bin/sh").exists()
 
 
-def test_sandbox_can_be_required(bare_workshop: Workshop, tmp_path: Path) -> None:
-    bare = bare_workshop.executor.isolation
-    strict = ProcessExecutor(tmp_path / "strict", tmp_path / "strict-run", bare, require_sandbox=True)
+def test_without_a_sandbox_nothing_runs_unless_it_is_off(bare_workshop: Workshop, tmp_path: Path) -> None:
+    missing = replace(bare_workshop.executor.isolation, is_off=False)
+    strict = ProcessExecutor(tmp_path / "strict", tmp_path / "strict-run", missing)
     workload = Workload(id="w", kind=Kind.RUN, command=("/bin/true",))
-    with pytest.raises(Unavailable, match="A sandbox is required"):
+    with pytest.raises(Unavailable, match="There is no sandbox"):
         strict.start(workload)
     assert strict.ids() == []
 

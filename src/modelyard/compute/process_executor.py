@@ -19,9 +19,10 @@ from typing import Any
 
 from modelyard.compute.executor import Observation, State
 from modelyard.compute.folders import give_away, remove_folder
-from modelyard.compute.isolation import SUPERVISOR, WORKLOAD_UID, Isolation
+from modelyard.compute.isolation import SUPERVISOR, Isolation
 from modelyard.compute.logs import LogFile
 from modelyard.compute.sandbox import ETC_FILES, plan_workload
+from modelyard.compute.supervisor.identity import closed_folder
 from modelyard.compute.supervisor.system import boot_id, start_ticks
 from modelyard.compute.workload import Workload, check_id, from_json, to_json
 from modelyard.kernel.errors import Conflict, Unavailable
@@ -39,7 +40,6 @@ class ProcessExecutor:
         root: the folder that holds one folder per workload.
         runtime_dir: holds one short-named folder per workload for its sockets, whose paths have a limit of 108 bytes.
         isolation: what to isolate with, from `isolation.probe()`.
-        require_sandbox: refuse to start anything without a sandbox.
         allowed_networks: private IPv4 networks (`address/bits`) that PUBLIC workloads may reach, such as the one of
             a package mirror.
     """
@@ -49,13 +49,11 @@ class ProcessExecutor:
         root: Path,
         runtime_dir: Path,
         isolation: Isolation,
-        require_sandbox: bool = False,
         allowed_networks: tuple[str, ...] = (),
     ) -> None:
         self.root = root.absolute()
         self.runtime_dir = runtime_dir.absolute()
         self.isolation = isolation
-        self._require_sandbox = require_sandbox
         self._allowed_networks = allowed_networks
         self.root.mkdir(parents=True, exist_ok=True)
         self.runtime_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -65,7 +63,7 @@ class ProcessExecutor:
         """Start it under a supervisor of its own and return; a workload that was started before is left as it is.
 
         Raises:
-            Unavailable: a sandbox is required, or its network needs one that this machine cannot give.
+            Unavailable: there is no sandbox, and running without one was not asked for.
             Conflict: a folder that it needs is missing, or the sandbox's user may not read it.
         """
         self._check(workload)
@@ -175,15 +173,13 @@ class ProcessExecutor:
     def _check(self, workload: Workload) -> None:
         """Refuse what cannot run as asked, before anything is written."""
         isolation = self.isolation
-        if self._require_sandbox and not isolation.is_sandboxed:
-            raise Unavailable(
-                f"A sandbox is required, but {isolation.sandbox.why}. To get one: {isolation.sandbox.remedy}."
-            )
+        if not isolation.is_sandboxed and not isolation.is_off:
+            raise Unavailable(f"There is no sandbox: {isolation.sandbox.why}. To get one, {isolation.sandbox.remedy}.")
         shown = [mount.source for mount in workload.mounts]
         for source in [*shown, *(path for path in (workload.image, workload.code) if path is not None)]:
             if not source.exists():
                 raise Conflict(f"workload {workload.id} needs {source}, which does not exist")
-        if isolation.is_sandboxed and self._is_own_user():
+        if isolation.host_uid is not None:
             read_only = [mount.source for mount in workload.mounts if not mount.writable]
             for source in [*read_only, *(path for path in (workload.image, workload.code) if path is not None)]:
                 mode = source.stat().st_mode
@@ -193,18 +189,16 @@ class ProcessExecutor:
                         "it must be readable for all"
                     )
 
-    def _is_own_user(self) -> bool:
-        return os.getuid() == 0 and self.isolation.own_user.is_available
-
     def _launch(self, workload: Workload, folder: Path, lock: int) -> None:
         work = folder / "work"
         run = self.runtime_dir / workload.id
         for path in (work, run):
-            path.mkdir(exist_ok=True)
-            path.chmod(0o755)  # the sandbox is built by a root without rights over other users' files
-        if self.isolation.is_sandboxed and self._is_own_user():
+            path.mkdir(mode=0o700, exist_ok=True)
+        if self.isolation.host_uid is not None:
             for path in (work, run, *(mount.source for mount in workload.mounts if mount.writable)):
-                give_away(path, WORKLOAD_UID)
+                give_away(path, self.isolation.host_uid)
+        if self.isolation.host_uid is not None and not self.isolation.can_mount:
+            self._open_ways(workload, self.isolation.host_uid)
         (folder / "stop").unlink(missing_ok=True)
         _write_private(folder / "workload.json", to_json(workload))
         plan = plan_workload(
@@ -233,6 +227,23 @@ class ProcessExecutor:
                 start_new_session=True,
                 check=True,
             )
+
+    def _open_ways(self, workload: Workload, uid: int) -> None:
+        """Let the workload's user pass our folders on the way to what it needs; what is in them stays closed.
+
+        Raises:
+            Conflict: a folder that is not ours is in the way.
+        """
+        mounts = [mount.source for mount in workload.mounts]
+        own = [self.root.parent, self.runtime_dir]
+        for path in (workload.image, workload.code, *mounts, self.root / workload.id / "work"):
+            while path is not None and (closed := closed_folder(str(path.resolve()), uid)) is not None:
+                if not any(Path(closed).is_relative_to(folder.resolve()) for folder in own):
+                    raise Conflict(
+                        f"workload {workload.id}: user {uid}, who runs user code, may not pass {closed}. Keep data and "
+                        "Python elsewhere, or start the server as an ordinary user"
+                    )
+                Path(closed).chmod(Path(closed).stat().st_mode & 0o777 | 0o011)
 
     def _kill_remains(self, workload_id: str) -> None:
         """Kill what a lost workload may have left: without a sandbox its processes outlive a killed supervisor."""

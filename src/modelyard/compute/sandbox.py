@@ -8,8 +8,8 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
-from modelyard.compute.isolation import WORKLOAD_UID, Isolation
-from modelyard.compute.supervisor.plan import NetworkPlan, Plan, Sandbox
+from modelyard.compute.isolation import Isolation, filter_text
+from modelyard.compute.supervisor.plan import NetworkPlan, Plan, Sandbox, UserPlan
 from modelyard.compute.workload import MIB, Network, Workload
 
 IMAGE = "/opt/image"
@@ -39,6 +39,20 @@ _SETTINGS = (
     "/etc/timezone",
 )
 _PRIVATE_NETWORKS = ("10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16")
+
+_PROC_READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+_PROC_HIDDEN = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+)
 
 ETC_FILES = {
     "passwd": "root:x:0:0:root:/:/sbin/nologin\nmodelyard:x:1000:1000:Modelyard:/opt/work:/bin/sh\n",
@@ -82,6 +96,8 @@ def plan_workload(
         "api": api,
     }
     environment = {name: _fill(value, places) for name, value in workload.environment.items()}
+    folders = _Folders()
+    planned = _plan_sandbox(workload, isolation, folders, {"work": work, "run": run, "etc": etc}, places)
     return Plan(
         id=workload.id,
         lock_fd=lock_fd,
@@ -92,8 +108,17 @@ def plan_workload(
         counted=[str(run), *(str(mount.source) for mount in workload.mounts if mount.counted)],
         limits=asdict(workload.limits),  # type: ignore[typeddict-item] # the same fields
         network=network,
-        sandbox=_plan_sandbox(workload, isolation, work, run, etc, places) if sandbox else None,
+        sandbox=planned if sandbox else None,
+        user=_plan_user(isolation, [*folders.sources, *map(str, isolation.bubblewrap_folders if sandbox else ())]),
+        filter=filter_text(),
+        notice=isolation.warning,
     )
+
+
+def _plan_user(isolation: Isolation, sources: list[str]) -> UserPlan | None:
+    if isolation.host_uid is None:
+        return None
+    return UserPlan(uid=isolation.host_uid, exposed=sources if isolation.can_mount else None)
 
 
 def _fill(text: str, places: dict[str, str]) -> str:
@@ -150,23 +175,16 @@ def own_addresses() -> list[str]:
 
 
 def _plan_sandbox(
-    workload: Workload, isolation: Isolation, work: Path, run: Path, etc: Path, places: dict[str, str]
+    workload: Workload, isolation: Isolation, folders: "_Folders", host: dict[str, Path], places: dict[str, str]
 ) -> Sandbox:
-    """Bubblewrap's options; see bwrap(1)."""
-    folders = _Folders()
-    arguments = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--hostname", "modelyard"]
-    arguments += ["--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]
-    own_user = isolation.own_user.is_available and isolation.setpriv is not None and os.getuid() == 0
-    if own_user:
-        # Only for the launcher, which uses them to become the unprivileged user and gives them up for good.
-        for capability in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"):
-            arguments += ["--cap-add", capability]
-    else:
-        arguments += ["--unshare-user", "--uid", "1000", "--gid", "1000"]
-        arguments += ["--disable-userns"] if isolation.can_forbid_namespaces else []
-    arguments += _show_system(folders, etc, with_names=workload.network is Network.PUBLIC)
+    """Bubblewrap's options; see bwrap(1). `host` are the folders of the host by what they are for."""
+    arguments = ["--unshare-user", "--uid", "1000", "--gid", "1000", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
+    arguments += ["--unshare-cgroup-try", "--hostname", "modelyard", "--die-with-parent", "--new-session"]
+    arguments += ["--clearenv", "--cap-drop", "ALL"]
+    arguments += ["--disable-userns"] if isolation.can_forbid_namespaces else []
+    arguments += _show_system(folders, host["etc"], with_names=workload.network is Network.PUBLIC)
     arguments += ["--dev", "/dev", "--perms", "1777", "--size", str(_SHARED_MEMORY_BYTES), "--tmpfs", "/dev/shm"]  # noqa: S108 - the sandbox's own
-    arguments += ["--remount-ro", "/dev", "--proc", "/proc"]
+    arguments += ["--remount-ro", "/dev", "--proc", "/proc", *_protect_proc()]
     arguments += ["--perms", "1777", "--size", str(_TEMPORARY_BYTES), "--tmpfs", "/tmp"]  # noqa: S108 - the sandbox's own
     if workload.image is not None:
         for prefix in base_prefixes(workload.image):
@@ -174,16 +192,27 @@ def _plan_sandbox(
         arguments += folders.show(IMAGE, workload.image)
     if workload.code is not None:
         arguments += folders.show(CODE, workload.code)
-    arguments += folders.show(WORK, work, writable=True) + folders.show(RUN, run, writable=True)
+    arguments += folders.show(WORK, host["work"], writable=True) + folders.show(RUN, host["run"], writable=True)
     for mount in workload.mounts:
         arguments += folders.show(_fill(mount.target, places), mount.source, writable=mount.writable)
     arguments += ["--remount-ro", "/", "--chdir", WORK]
     return Sandbox(
-        bubblewrap=str(isolation.bubblewrap),
-        arguments=arguments,
-        launcher=_launcher(workload, isolation, own_user=own_user),
-        host_uid=WORKLOAD_UID if own_user else None,
+        bubblewrap=str(isolation.bubblewrap), arguments=arguments, launcher=_launcher(workload, isolation)
     )
+
+
+def _protect_proc() -> list[str]:
+    """What container runtimes hide in /proc, or keep from being written, is hidden or kept here as well."""
+    arguments: list[str] = []
+    for path in _PROC_READ_ONLY:
+        if Path(path).exists():
+            arguments += ["--ro-bind", path, path]
+    for path in _PROC_HIDDEN:
+        if Path(path).is_dir():
+            arguments += ["--perms", "0555", "--tmpfs", path, "--remount-ro", path]
+        elif Path(path).exists():
+            arguments += ["--ro-bind", "/dev/null", path]
+    return arguments
 
 
 def _show_system(folders: "_Folders", etc: Path, *, with_names: bool) -> list[str]:
@@ -203,20 +232,27 @@ def _show_system(folders: "_Folders", etc: Path, *, with_names: bool) -> list[st
     return arguments
 
 
-def _launcher(workload: Workload, isolation: Isolation, *, own_user: bool) -> list[str]:
-    """The command that, inside, sets what cannot be set from outside and becomes the workload's command."""
-    if own_user:
-        rights = ["--reuid=1000", "--regid=1000", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"]
-        return [str(isolation.setpriv), *rights, "--"]
-    if isolation.prlimit is not None and os.getuid() != 0:
-        return [str(isolation.prlimit), f"--nproc={workload.limits.processes}", "--"]
-    return []
+def _launcher(workload: Workload, isolation: Isolation) -> list[str]:
+    """The command that, inside, limits the number of processes and becomes the workload's command."""
+    if isolation.prlimit is None or (isolation.host_uid is not None and not _counts_by_namespace()):
+        return []  # the user has other workloads, which older kernels count together; control groups or we count
+    return [str(isolation.prlimit), f"--nproc={workload.limits.processes}", "--"]
+
+
+def _counts_by_namespace() -> bool:
+    """Whether the kernel counts the processes of a user for each user namespace (Linux 5.14 and later)."""
+    major, minor = (int("".join(filter(str.isdigit, part)) or 0) for part in os.uname().release.split(".")[:2])
+    return (major, minor) >= (5, 14)
 
 
 class _Folders:
-    """Shows host paths inside, and makes the folders above them such that everybody may pass."""
+    """Shows host paths inside, and makes the folders above them such that everybody may pass.
+
+    `sources` are the host paths that were shown.
+    """
 
     def __init__(self) -> None:
+        self.sources: list[str] = []
         self._made = {"/", "/usr", "/dev", "/proc", "/tmp"}  # noqa: S108 - the sandbox's own
 
     def show(self, target: str, source: Path, *, writable: bool = False) -> list[str]:
@@ -226,6 +262,7 @@ class _Folders:
                 self._made.add(str(folder))
                 arguments += ["--dir", str(folder)]
         self._made.add(target)
+        self.sources.append(str(source))
         return [*arguments, "--bind" if writable else "--ro-bind", str(source), target]
 
 

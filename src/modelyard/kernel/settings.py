@@ -66,8 +66,8 @@ class Settings(BaseSettings):
     """Keys that secrets are encrypted with, separated by commas: the first encrypts, all decrypt. None: those of the
     file ``secret.key`` in the data directory, which is made where there is none."""
 
-    require_sandbox: bool = False
-    sandbox: Literal["auto", "off"] = "auto"
+    sandbox: Literal["required", "off"] = "required"
+    """``off`` runs user code without a sandbox: as an unprivileged user where the server is root, else as its own."""
     package_index_url: str | None = None
     allowed_private_hosts: tuple[str, ...] = ()
     allow_cross_organization_sharing: bool = False

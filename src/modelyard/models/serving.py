@@ -10,6 +10,7 @@ from msgspec import UNSET
 from sqlalchemy.orm import Session
 
 from modelyard.compute.bundles import find_bundle
+from modelyard.compute.isolation import require_enforceable
 from modelyard.compute.services.service import ServiceSpec
 from modelyard.compute.workload import Network
 from modelyard.environments import service as environments
@@ -122,12 +123,16 @@ def service_spec(
 
     ``acts_for`` is the user (an id) whose credentials the parameters name; they are opened when it is started.
     ``memory_bytes``, ``bundle_id`` and ``network_policy`` take the place of what the version and its model say. Without
-    any of them a model may reach nothing. Raises ``Invalid`` for parameters that must be set and are not.
+    any of them a model may reach nothing. Raises ``Invalid`` for parameters that must be set and are not, and for a
+    policy that nothing would enforce.
     """
     version, model = servable.version, servable.model
     named = {} if association is None else {"MODELYARD_ASSOCIATION_ID": association.column}
     bundle = find_bundle(settings, bundle_id or version.resource_bundle_id or "")
-    policy = network_policy or version.network_egress_policy or model.network_egress_policy or "NONE"
+    chosen = network_policy or version.network_egress_policy or model.network_egress_policy
+    policy = chosen or "NONE"
+    if chosen:
+        require_enforceable(settings.sandbox, NETWORKS[chosen], "networkEgressPolicy")
     memory = memory_bytes or (bundle.memory_bytes if bundle_id and bundle else None) or version.maximum_memory_bytes
     memory = memory or (bundle.memory_bytes if bundle else None) or model.maximum_memory_bytes
     return ServiceSpec(

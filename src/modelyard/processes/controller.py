@@ -1,22 +1,26 @@
 """The process that does the asynchronous work."""
 
+import logging
 import os
 import signal
 import threading
 
+from modelyard.compute.isolation import Isolation
 from modelyard.kernel.migrations import upgrade
 from modelyard.kernel.settings import Settings
 from modelyard.processes.logs import configure
-from modelyard.processes.options import DataDir, open_application, read_settings
+from modelyard.processes.options import DataDir, NoSandbox, open_application, read_settings, require_sandbox
 from modelyard.processes.running import noted
 from modelyard.processes.setup import set_up, tell_administrator
+
+log = logging.getLogger(__name__)
 
 STOP_S = 20.0
 
 
-def controller(data_dir: DataDir = None) -> None:
+def controller(data_dir: DataDir = None, no_sandbox: NoSandbox = False) -> None:
     """Run a controller alone, in the foreground. Several share the work."""
-    settings = read_settings(data_dir)
+    settings = read_settings(data_dir, no_sandbox=no_sandbox)
     configure(settings.log_level, "controller")
     if made := set_up(settings):
         tell_administrator(settings, made)
@@ -26,6 +30,10 @@ def controller(data_dir: DataDir = None) -> None:
 def run_controller(settings: Settings) -> None:
     """Works until SIGTERM or SIGINT. What is not finished then is given back, for the next controller to go on with."""
     application = open_application(settings)
+    isolation = application.parts.get(Isolation)
+    require_sandbox(isolation)
+    if isolation.warning is not None:
+        log.warning(isolation.warning)
     upgrade(application.database)
     engine = application.engine()
     ended = threading.Event()

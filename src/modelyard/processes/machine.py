@@ -12,7 +12,7 @@ from modelyard import garbage
 from modelyard.app import endpoints
 from modelyard.cli.errors import CommandError
 from modelyard.compute.executor import Executor
-from modelyard.compute.isolation import Ability, probe
+from modelyard.compute.isolation import Ability, probe, without_sandbox
 from modelyard.credentials import service as credentials
 from modelyard.kernel.database import Database
 from modelyard.kernel.errors import Conflict
@@ -124,7 +124,8 @@ def _process_row(role: str, pid: int, what: str) -> dict[str, Any] | None:
 def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Say what isolation, memory control and network control this machine gives, and how to get what is missing."""
     settings = read_settings(data_dir)
-    found = [*probe().abilities(), _database_ability(settings), _folder_ability(settings), _keys_ability(settings)]
+    isolation = without_sandbox() if settings.sandbox == "off" else probe()
+    found = [*isolation.abilities(), _database_ability(settings), _folder_ability(settings), _keys_ability(settings)]
     if as_json:
         typer.echo(json.dumps([vars(ability) for ability in found], indent=1, default=lambda one: one.__dict__))
     else:
@@ -133,7 +134,9 @@ def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
             for label, text in (("why", ability.why), ("do", ability.remedy)):
                 if text and not ability.is_available:
                     typer.echo(f"           {label}: {text}")
-    if settings.require_sandbox and not found[0].is_available:
+    if isolation.warning is not None and not as_json:
+        typer.echo(f"\n{isolation.warning}")
+    if not isolation.is_sandboxed and not isolation.is_off:
         raise typer.Exit(1)
 
 

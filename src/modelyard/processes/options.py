@@ -7,6 +7,7 @@ import typer
 
 from modelyard.app import Application, build
 from modelyard.cli.errors import CommandError
+from modelyard.compute.isolation import Isolation
 from modelyard.kernel.secret_box import SecretKeyError
 from modelyard.kernel.settings import Settings
 
@@ -15,6 +16,9 @@ Host = Annotated[str | None, typer.Option("--host", help="Address to listen on."
 Port = Annotated[int | None, typer.Option("--port", help="Port of the API.", show_default="8000", min=1, max=65535)]
 GatewayPort = Annotated[
     int | None, typer.Option("--gateway-port", help="Port of predictions.", show_default="8001", min=1, max=65535)
+]
+NoSandbox = Annotated[
+    bool, typer.Option("--no-sandbox", help="Run user code without a sandbox (MODELYARD_SANDBOX=off). Not safe.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
@@ -27,9 +31,25 @@ def open_application(settings: Settings) -> Application:
         raise CommandError(str(error)) from None
 
 
+def require_sandbox(isolation: Isolation) -> None:
+    """Raise a ``CommandError`` where user code would have to run without a sandbox that nobody switched off."""
+    if not isolation.is_sandboxed and not isolation.is_off:
+        raise CommandError(
+            f"user code cannot run in a sandbox here: {isolation.sandbox.why}",
+            hint=f"{isolation.sandbox.remedy}. To run user code without a sandbox, which is not safe: --no-sandbox or "
+            "MODELYARD_SANDBOX=off",
+        )
+
+
 def read_settings(
-    data_dir: Path | None = None, host: str | None = None, port: int | None = None, gateway_port: int | None = None
+    data_dir: Path | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    gateway_port: int | None = None,
+    *,
+    no_sandbox: bool = False,
 ) -> Settings:
     """The settings of the environment, with what the command line says on top."""
-    given = {"data_dir": data_dir, "host": host, "port": port, "gateway_port": gateway_port}
+    sandbox = "off" if no_sandbox else None
+    given = {"data_dir": data_dir, "host": host, "port": port, "gateway_port": gateway_port, "sandbox": sandbox}
     return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]

@@ -1,7 +1,8 @@
 """Starting the command of a workload, inside its sandbox or without one.
 
-The child that becomes the command prepares itself: control groups, limits, namespaces. What it cannot do from inside
-(the way out of its network) its parent does meanwhile; they talk over a pair of sockets that closes by itself when
+The child that becomes the command prepares itself: control groups, limits, its user, namespaces. Where the server is
+root, it gives that up before bubblewrap is started or anything of the workload is looked at. What it cannot do from
+inside (egress of its network) its parent does meanwhile; they talk over a pair of sockets that closes by itself when
 the child turns into the command.
 """
 
@@ -12,15 +13,12 @@ import signal
 import socket
 import time
 
-from . import network, system
+from . import identity, network, system
 from .cgroups import Groups
 
 TYPE_CHECKING = False  # typing itself takes longer to import than all of this
 if TYPE_CHECKING:
-    from .plan import NetworkPlan, Plan, Sandbox
-
-INSIDE_ID = 1000
-"""User and group of the workload as it sees itself in the sandbox."""
+    from .plan import NetworkPlan, Plan, Sandbox, UserPlan
 
 _NETWORK_TIMEOUT_S = 10
 _ENDING_S = 0.2
@@ -50,66 +48,24 @@ def launch(plan: "Plan", groups: Groups, output_fd: int) -> Launched:
     Raises:
         LaunchError: it could not be started, with the reason.
     """
-    sandbox = plan["sandbox"]
-    host_uid = sandbox["host_uid"] if sandbox else None
-    user_namespace = None if host_uid is None else make_user_namespace(host_uid)
     status_read, status_write = os.pipe()
     ours, theirs = socket.socketpair()
     pid = os.fork()
     if pid == 0:
         ours.close()
-        _become(plan, groups, theirs, (output_fd, status_write, user_namespace))
+        _become(plan, groups, theirs, (output_fd, status_write))
     theirs.close()
     os.close(status_write)
-    if user_namespace is not None:
-        os.close(user_namespace)
-    launched = Launched(pid, status_read if sandbox else None)
-    if not sandbox:
+    launched = Launched(pid, status_read if plan["sandbox"] else None)
+    if launched.status_fd is None:
         os.close(status_read)
     try:
         with ours:
-            _accompany(launched, plan["network"], ours)
+            _accompany(launched, plan["network"], plan["user"], ours)
     except LaunchError:
         system.send(pid, signal.SIGKILL)
         raise
     return launched
-
-
-def make_user_namespace(host_uid: int) -> int:
-    """A file open on a new user namespace in which 0 is root and 1000 is `host_uid`, and that allows no others below.
-
-    Root is mapped for building the sandbox only: the workload is 1000, and no way leads from there to 0, since it has
-    no capabilities and cannot gain any.
-
-    Raises:
-        LaunchError: this machine does not let us.
-    """
-    made_read, made_write = os.pipe()
-    mapped_read, mapped_write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        with contextlib.suppress(OSError):
-            system.unshare(system.CLONE_NEWUSER)
-            os.write(made_write, b"1")
-            os.close(mapped_write)
-            os.read(mapped_read, 1)
-            with open("/proc/sys/user/max_user_namespaces", "w", encoding="ascii") as file:
-                file.write("0")
-        os._exit(0)
-    os.close(made_write)
-    try:
-        if not os.read(made_read, 1):
-            raise _failure("this machine allows no user namespaces", pid)
-        for name in ("uid_map", "gid_map"):
-            with open(f"/proc/{pid}/{name}", "w", encoding="ascii") as file:
-                file.write(f"0 0 1\n{INSIDE_ID} {host_uid} 1\n")
-        return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise _failure(f"the user namespace could not be made: {error}", pid) from error
-    finally:
-        for fd in (made_read, mapped_read, mapped_write):
-            os.close(fd)
-        os.waitpid(pid, 0)
 
 
 def _failure(reason: str, *pids: int) -> LaunchError:
@@ -125,7 +81,7 @@ def _failure(reason: str, *pids: int) -> LaunchError:
         time.sleep(0.01)
 
 
-def _accompany(launched: Launched, plan: "NetworkPlan", link: socket.socket) -> None:
+def _accompany(launched: Launched, plan: "NetworkPlan", user: "UserPlan | None", link: socket.socket) -> None:
     """Do the parent's part until the child has become the command."""
     while True:
         message, fds, _, _ = socket.recv_fds(link, 4096, len(_SOCKETS))
@@ -139,16 +95,16 @@ def _accompany(launched: Launched, plan: "NetworkPlan", link: socket.socket) -> 
             program = plan["slirp4netns"]
             if program is None:
                 raise LaunchError("slirp4netns is missing: without it a sandbox has no way to the internet")
-            way_out = network.WayOut(program, launched.pid, is_in_own_user_namespace=os.getuid() != 0)
+            way_out = network.WayOut(program, launched.pid, None if user is None else user["uid"])
             launched.way_out = way_out
             if not way_out.wait(_NETWORK_TIMEOUT_S):
                 raise _failure("slirp4netns did not connect the sandbox to the internet", launched.pid, way_out.pid)
         link.sendall(_GO)
 
 
-def _become(plan: "Plan", groups: Groups, link: socket.socket, fds: tuple[int, int, int | None]) -> None:
+def _become(plan: "Plan", groups: Groups, link: socket.socket, fds: tuple[int, int]) -> None:
     """The child: prepare and turn into the command; never returns."""
-    output_fd, status_fd, user_namespace = fds
+    output_fd, status_fd = fds
     try:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD, signal.SIGHUP, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
@@ -157,25 +113,34 @@ def _become(plan: "Plan", groups: Groups, link: socket.socket, fds: tuple[int, i
         os.dup2(output_fd, 1)
         os.dup2(output_fd, 2)
         groups.join()
-        sandbox = plan["sandbox"]
-        _limit(plan, groups, is_own_user=sandbox is not None and sandbox["host_uid"] is not None)
-        if sandbox is None:
+        _limit(plan, groups)
+        system.leave_session_keyring()
+        if plan["user"] is not None:
+            _drop_rights(plan["user"])
+        if plan["sandbox"] is None:
             _execute(plan)
         else:
-            _execute_sandboxed(plan, sandbox, link, status_fd, user_namespace)
+            _execute_sandboxed(plan, plan["sandbox"], link, status_fd)
     except Exception as error:  # noqa: BLE001 - a forked child has nobody to raise to
         with contextlib.suppress(OSError):
             link.sendall(f"{type(error).__name__}: {error}".encode())
     os._exit(126)
 
 
-def _limit(plan: "Plan", groups: Groups, *, is_own_user: bool) -> None:
+def _drop_rights(user: "UserPlan") -> None:
+    """Become the workload's user, for which nothing has been read yet that user code could have written."""
+    with contextlib.suppress(OSError, ValueError):
+        # Counted for all workloads together, since they share the user; each has a limit of its own inside.
+        resource.setrlimit(resource.RLIMIT_NPROC, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    if user["exposed"] is not None:
+        identity.expose(user["exposed"], user["uid"])
+    identity.become(user["uid"])
+
+
+def _limit(plan: "Plan", groups: Groups) -> None:
     """Limits that the kernel keeps for each process."""
     limits = plan["limits"]
-    wanted = {resource.RLIMIT_CORE: 0, resource.RLIMIT_FSIZE: limits["file_bytes"]}
-    if is_own_user:  # counted for this sandbox alone; elsewhere for all that the server's user runs
-        wanted[resource.RLIMIT_NPROC] = limits["processes"]
-    for which, value in wanted.items():
+    for which, value in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, limits["file_bytes"])):
         hard = resource.getrlimit(which)[1]
         lowest = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(which, (lowest, lowest))
@@ -190,6 +155,9 @@ def _execute(plan: "Plan") -> None:
     os.chdir(plan["work"])
     environment = plan["environment"]
     os.environ["PATH"] = environment.get("PATH", os.defpath)
+    system.forbid_new_privileges()
+    if plan["filter"] is not None:
+        system.load_filter(bytes.fromhex(plan["filter"]))
     try:
         os.execvpe(plan["command"][0], plan["command"], environment)
     except OSError as error:
@@ -197,29 +165,30 @@ def _execute(plan: "Plan") -> None:
         os._exit(127)
 
 
-def _execute_sandboxed(
-    plan: "Plan", sandbox: "Sandbox", link: socket.socket, status_fd: int, user_namespace: int | None
-) -> None:
+def _execute_sandboxed(plan: "Plan", sandbox: "Sandbox", link: socket.socket, status_fd: int) -> None:
     arguments = [*sandbox["arguments"], "--json-status-fd", str(status_fd)]
     if plan["network"]["policy"] == "none":
         arguments.append("--unshare-net")
     else:
         _enter_network(plan["network"], link)
+    if plan["filter"] is not None:
+        arguments += ["--seccomp", str(_memory_file("filter", bytes.fromhex(plan["filter"])))]
     for name, value in plan["environment"].items():
         arguments += ["--setenv", name, value]
-    if user_namespace is not None:
-        system.enter_namespace(user_namespace)
-        os.setgroups([])
-        os.setgid(0)
-        os.setuid(0)
-    arguments_fd = os.memfd_create("arguments", 0)
-    with open(arguments_fd, "wb", closefd=False) as file:
-        file.write(b"".join(os.fsencode(argument) + b"\0" for argument in arguments))
-    os.lseek(arguments_fd, 0, os.SEEK_SET)
+    arguments_fd = _memory_file("arguments", b"".join(os.fsencode(argument) + b"\0" for argument in arguments))
     os.set_inheritable(status_fd, True)
     program = sandbox["bubblewrap"]
     command = [program, "--args", str(arguments_fd), "--", *sandbox["launcher"], *plan["command"]]
     os.execve(program, command, {"PATH": os.defpath})
+
+
+def _memory_file(name: str, content: bytes) -> int:
+    """Return a file that is inherited and in no folder, open at the beginning of its content."""
+    fd = os.memfd_create(name, 0)
+    with open(fd, "wb", closefd=False) as file:
+        file.write(content)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
 
 
 def _enter_network(plan: "NetworkPlan", link: socket.socket) -> None:
@@ -228,13 +197,10 @@ def _enter_network(plan: "NetworkPlan", link: socket.socket) -> None:
     Whoever holds a socket that was made here speaks from here: they go to the parent, which stays outside.
     """
     uid, gid = os.getuid(), os.getgid()
-    if uid == 0:
-        system.unshare(system.CLONE_NEWNET)
-    else:
-        system.unshare(system.CLONE_NEWUSER | system.CLONE_NEWNET)
-        for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
-            with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
-                file.write(text)
+    system.unshare(system.CLONE_NEWUSER | system.CLONE_NEWNET)
+    for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
+        with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
+            file.write(text)
     network.raise_loopback()
     network.reject(plan["rejected"])
     made: dict[str, socket.socket] = {}

@@ -66,6 +66,8 @@ class Supervisor:
         read_fd, write_fd = os.pipe()
         _widen(read_fd)
         pump = OutputPump(read_fd, self._log, Masker(self._plan["masked"]))
+        if self._plan["notice"] is not None:
+            self._log.note(self._plan["notice"])
         if os.path.exists(f"{self._folder}/stop"):
             os.close(write_fd)
             self._reason = "stopped before it started"

@@ -8,8 +8,11 @@ import fcntl
 import os
 import select
 import socket
+import stat
 import struct
 import threading
+
+from . import identity, system
 
 _SIOCADDRT = 0x890B
 _SIOCSIFFLAGS = 0x8914
@@ -19,6 +22,7 @@ _RTF_REJECT = 0x200
 _IFF_UP_RUNNING = 0x41
 _GATEWAY = "10.0.2.2"  # slirp4netns, by default
 _ALIASES = ("10.0.2.0/25", "10.0.2.128/25")  # the gateway's own network, in halves: more specific than its route
+_TUNNEL = "/dev/net/tun"
 _NAME_PORT = 53
 _NAME_TIMEOUT_S = 5
 _DATAGRAM_BYTES = 65535
@@ -87,24 +91,27 @@ def listen_for_names() -> tuple[socket.socket, socket.socket]:
 
 
 class WayOut:
-    """slirp4netns, carrying packets between a namespace and this machine's network. It ends when this process does."""
+    """slirp4netns, carrying packets between a namespace and this machine's network. It ends when this process does.
 
-    def __init__(self, program: str, process: int, *, is_in_own_user_namespace: bool) -> None:
+    It parses packets that user code makes, so it has no more rights than that: `uid` is the user that it runs as,
+    None where that is this process's own.
+    """
+
+    def __init__(self, program: str, process: int, uid: int | None) -> None:
         ready_read, ready_write = os.pipe()
         exit_read, self._exit_write = os.pipe()
         command = [program, "--configure", "--mtu=65520", "--disable-host-loopback", "--disable-dns"]
-        if is_in_own_user_namespace:
-            command.append(f"--userns-path=/proc/{process}/ns/user")
-        else:  # it is root: let it give that up, and its view of the files, once it has begun
-            command.append("--enable-sandbox")
-        command += [f"--ready-fd={ready_write}", f"--exit-fd={exit_read}", "--netns-type=path"]
-        command += [f"/proc/{process}/ns/net", "tap0"]
+        command += [f"--userns-path=/proc/{process}/ns/user", f"--ready-fd={ready_write}", f"--exit-fd={exit_read}"]
+        command += ["--netns-type=path", f"/proc/{process}/ns/net", "tap0"]
         self.pid = os.fork()
         if self.pid == 0:
             for fd in (ready_write, exit_read):
                 os.set_inheritable(fd, True)
             with contextlib.suppress(OSError):
-                os.execv(program, command)
+                if uid is not None:
+                    _provide_tunnel()
+                    identity.become(uid)
+                os.execve(program, command, {"PATH": os.defpath})
             os._exit(127)
         os.close(ready_write)
         os.close(exit_read)
@@ -118,6 +125,18 @@ class WayOut:
     def close(self) -> None:
         """Let it end."""
         os.close(self._exit_write)
+
+
+def _provide_tunnel() -> None:
+    """Let ordinary users open the tunnel device, in a mount namespace of this process's own."""
+    if os.stat(_TUNNEL).st_mode & 0o006 == 0o006:
+        return
+    system.unshare(system.CLONE_NEWNS)
+    system.keep_mounts_private()
+    device = os.stat(_TUNNEL).st_rdev
+    system.mount_empty(os.path.dirname(_TUNNEL))
+    os.umask(0)
+    os.mknod(_TUNNEL, 0o666 | stat.S_IFCHR, device)
 
 
 class Door:

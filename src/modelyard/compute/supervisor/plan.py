@@ -9,15 +9,24 @@ from typing import TypedDict
 class Sandbox(TypedDict):
     """How to enter the sandbox.
 
-    `arguments` are bubblewrap's options but for network and user namespaces, which `host_uid` and the network decide:
-    with a `host_uid` (the server is root) the workload runs as that user of the host, else as the server's own.
-    `launcher` is the command that, inside, gives up the last rights and becomes the workload's command.
+    `arguments` are bubblewrap's options but for those of the network. `launcher` is the command that, inside, sets
+    the last limits and becomes the workload's command.
     """
 
     bubblewrap: str
     arguments: list[str]
     launcher: list[str]
-    host_uid: int | None
+
+
+class UserPlan(TypedDict):
+    """Which user of the host the workload runs as, where the server is root.
+
+    `exposed` are the paths that this user has to reach through folders that it may not pass; None where the server
+    may not mount, so that the folders have to be open.
+    """
+
+    uid: int
+    exposed: list[str] | None
 
 
 class NetworkPlan(TypedDict):
@@ -51,7 +60,12 @@ class LimitsPlan(TypedDict):
 
 
 class Plan(TypedDict):
-    """All of it. `lock_fd` is the open lock that proves, by being held, that the supervisor lives."""
+    """All of it.
+
+    `lock_fd` is the open lock that proves, by being held, that the supervisor lives. `user` is None where the workload
+    runs as the server's own user. `filter` is the seccomp filter as hexadecimal text, None where there is none for
+    this machine. `notice` is the first line of the log.
+    """
 
     id: str
     lock_fd: int
@@ -63,3 +77,6 @@ class Plan(TypedDict):
     limits: LimitsPlan
     network: NetworkPlan
     sandbox: Sandbox | None
+    user: UserPlan | None
+    filter: str | None
+    notice: str | None

@@ -2,14 +2,26 @@
 
 import contextlib
 import ctypes
+import errno
 import os
 import signal
+import struct
 import time
 
+CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
+_MS_BIND = 0x1000
+_MS_REC = 0x4000
+_MS_PRIVATE = 0x40000
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+_PR_SET_SECCOMP = 22
 _PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
+_SECCOMP_MODE_FILTER = 2
+_KEYCTL_CALLS = {"x86_64": 250, "aarch64": 219}
+_KEYCTL_JOIN_SESSION_KEYRING = 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -25,9 +37,51 @@ def unshare(flags: int) -> None:
     _check(_libc.unshare(flags), "unshare")
 
 
-def enter_namespace(fd: int) -> None:
-    """Enter the namespace that `fd` is open on."""
-    _check(_libc.setns(fd, 0), "setns")
+def keep_mounts_private() -> None:
+    """Let nothing that is mounted in this mount namespace appear in others."""
+    _check(_libc.mount(b"none", b"/", None, ctypes.c_ulong(_MS_REC | _MS_PRIVATE), None), "mount")
+
+
+def bind(source: str, target: str) -> None:
+    """Mount a folder, or a file, at another place as well."""
+    flags = ctypes.c_ulong(_MS_BIND | _MS_REC)
+    _check(_libc.mount(os.fsencode(source), os.fsencode(target), None, flags, None), f"bind {target}")
+
+
+def mount_empty(folder: str) -> None:
+    """Cover a folder with an empty one in memory that everybody may pass."""
+    _check(
+        _libc.mount(b"tmpfs", os.fsencode(folder), b"tmpfs", ctypes.c_ulong(0), b"mode=755,size=1m"), f"cover {folder}"
+    )
+
+
+def forbid_new_privileges() -> None:
+    """Gain nothing from now on by executing a set-user-id program; see PR_SET_NO_NEW_PRIVS in prctl(2)."""
+    _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
+
+
+def allow_inspection() -> None:
+    """Let processes of the same user look at this one; the kernel forbids it when a process changes its user."""
+    _check(_libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl")
+
+
+def load_filter(program: bytes) -> None:
+    """Bind this process and all it starts to a seccomp filter; `forbid_new_privileges` comes first."""
+    instructions = ctypes.create_string_buffer(program, len(program))
+    filter_struct = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(instructions))
+    buffer = ctypes.create_string_buffer(filter_struct, len(filter_struct))
+    _check(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, buffer, 0, 0), "seccomp")
+
+
+def leave_session_keyring() -> None:
+    """Begin a new, empty session keyring, so that the keys of the old one cannot be read; see keyctl(2)."""
+    call = _KEYCTL_CALLS.get(os.uname().machine)
+    if call is None:
+        return
+    if _libc.syscall(ctypes.c_long(call), ctypes.c_long(_KEYCTL_JOIN_SESSION_KEYRING), None) < 0:
+        number = ctypes.get_errno()
+        if number != errno.ENOSYS:  # a kernel without keyrings
+            raise OSError(number, f"session keyring: {os.strerror(number)}")
 
 
 def adopt_orphans() -> None:

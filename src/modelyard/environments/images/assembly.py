@@ -31,7 +31,6 @@ class Sources:
     installer: Installer
     interpreter: Interpreter
     runner: RunnerFiles
-    require_sandbox: bool
 
 
 class Assembly:
@@ -86,15 +85,13 @@ class Assembly:
                 self._log("A package has no wheel for this platform: building it from its source" + self._where())
         else:
             self._log("The requirements name URLs or source builds: installing them" + self._where())
-        if self._sources.require_sandbox and not self._sandbox.isolates:
-            raise BuildError("These requirements run build scripts, which takes a sandbox; this machine has none.")
         try:
             return self._attempt(wanted, lock, wheels_only=False)
         except InstallerError as error:
             raise explain(error.output, wanted) from error
 
     def _where(self) -> str:
-        return " in the sandbox." if self._sandbox.isolates else ", without isolation: this machine has no sandbox."
+        return " in the sandbox." if self._sandbox.isolates else ", without a sandbox."
 
     def _may_fetch(self, wanted: WantedSet) -> bool:
         """Whether this process may do it: nothing but wheels, from nowhere but known indexes, over checked TLS."""

@@ -18,12 +18,11 @@ END_TIMEOUT_S = 30.0
 class SandboxRunner:
     """Each command is a run of the executor: it sees its mounts and, with ``network``, the public internet.
 
-    ``executor`` must isolate; where the machine cannot, a build is given no sandbox at all, and says so.
+    ``isolates`` is false where the executor runs without a sandbox, because that was asked for.
     """
 
-    isolates = True
-
-    def __init__(self, executor: Executor, limits: Limits) -> None:
+    def __init__(self, executor: Executor, limits: Limits, *, isolates: bool = True) -> None:
+        self.isolates = isolates
         self._executor = executor
         self._limits = limits
         self._numbers = itertools.count()
@@ -56,7 +55,7 @@ class SandboxRunner:
         try:
             self._executor.start(workload)
         except ModelyardError as error:
-            raise BuildError(f"The sandbox could not be started: {error.message}") from error
+            raise BuildError(f"The build could not be started: {error.message}") from error
         try:
             return self._follow(workload.id, log, cancelled)
         finally:

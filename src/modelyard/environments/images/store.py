@@ -31,7 +31,7 @@ class ImageStore:
     """Images under ``root``, each a folder named by its digest.
 
     ``cache_dir`` holds what builds share: the installer's downloads and compiled bytecode. ``sandbox`` runs the build
-    scripts of source packages; without it they run as plain processes, or not at all with ``require_sandbox``.
+    scripts of source packages; without it they run as plain processes.
     ``index_url`` takes the place of PyPI.
     """
 
@@ -43,7 +43,6 @@ class ImageStore:
         clock: Clock,
         index_url: str | None = None,
         sandbox: CommandRunner | None = None,
-        require_sandbox: bool = False,
         installer: Installer | None = None,
         interpreter: Interpreter | None = None,
         runner: RunnerFiles | None = None,
@@ -62,7 +61,6 @@ class ImageStore:
             installer=installer or UvInstaller(),
             interpreter=self._interpreter,
             runner=self._runner,
-            require_sandbox=require_sandbox,
         )
 
     def digest(self, spec: ImageSpec) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from modelyard.compute.isolation import require_enforceable
 from modelyard.environments import service as environments
 from modelyard.environments.required_metadata import settled
 from modelyard.identity import audit
@@ -18,6 +19,7 @@ from modelyard.jobs.files import DEFAULT_ENTRY_POINTS, entry_point
 from modelyard.jobs.runs import programs, queue
 from modelyard.jobs.runs.schemas import CreateCustomJobRun, CustomJobRunListQuery, CustomJobRunResponse
 from modelyard.jobs.runs.views import view_run, view_runs
+from modelyard.jobs.runs.workloads import NETWORKS
 from modelyard.jobs.schemas import CustomJobFileResponse
 from modelyard.jobs.service import find_job
 from modelyard.jobs.tables import CustomJob, CustomJobRun, Phase, RunLog, RunStatus
@@ -98,6 +100,8 @@ def start_run(
     """
     files = workspaces.files_in(session, session.get_one(Workspace, job.workspace_id))
     problems = Problems()
+    with problems.collecting():
+        require_enforceable(settings.sandbox, NETWORKS[job.egress_policy], "egressNetworkPolicy")
     path = _program(blobs, files, job, problems)
     required: dict[str, str] = {}
     with problems.collecting():
