@@ -167,6 +167,8 @@ class AnswerParser:
     def _keep_line(self, line: bytes) -> None:
         if self._state is _State.CHUNK_END and line != b"\r":
             raise AnswerError("a chunk is longer than announced")
+        if b"\n" in line:
+            raise AnswerError("a chunk header or trailer ends in a bare line feed")
         if len(line) >= MAX_LINE_BYTES:
             raise AnswerError(f"a chunk header or trailer is over {MAX_LINE_BYTES} bytes")
         self._buffer += line

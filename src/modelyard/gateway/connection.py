@@ -95,7 +95,9 @@ class ClientConnection(asyncio.Protocol):
         if not self._head_ended:
             return self._limits.count_head(size, len(self._url)) if was_between or not self._began else None
         self.is_slow = True
-        if self._fields.is_chunked and not self._began:
+        if self._fields.is_chunked and (was_between or not self._began):
+            if self._began:
+                size, grown = size - len(self._url) - self._field_bytes, self._body_bytes
             refusal = self._limits.count_framing(size, grown, self._body_bytes)
             if refusal is not None:
                 return refusal

@@ -82,16 +82,12 @@ class Forwarder:
 
 def _headers_to_pass(request: Request[Any, Any, Any]) -> list[tuple[str, str]]:
     """All headers but those of the connection, repeated ones included: the gateway judges them. Raises FieldError."""
-    headers = []
     lengths = request.headers.getall("content-length", [])
     if len(lengths) > 1:
         raise FieldError("content-length was sent more than once")
-    for length in lengths:
-        headers.append(("Content-Length", str(parse_content_length(length.encode("latin-1")))))
-    for name, value in request.headers.multi_items():
-        if name not in NOT_PASSED_ON and name != "content-length":
-            headers.append((name, value))
-    return headers
+    framing = [("Content-Length", str(parse_content_length(length.encode("latin-1")))) for length in lengths]
+    not_passed_on = NOT_PASSED_ON | {"content-length"}
+    return framing + [(name, value) for name, value in request.headers.multi_items() if name not in not_passed_on]
 
 
 def _error(status: int, message: str, *, retry_after_s: int | None = None) -> Response[bytes]:

@@ -12,6 +12,7 @@ from modelyard.gateway.grants import Grant, Grants, Key
 log = logging.getLogger(__name__)
 
 MAX_WAITING = 2000
+BATCH = 20
 
 
 class LookupLimitError(Exception):
@@ -26,7 +27,7 @@ class _Lookup:
 
 
 class _Lane:
-    """Lookups of one kind, one after another in a thread of their own."""
+    """Lookups of one kind, a few at a time in a thread of their own."""
 
     def __init__(self, grants: Grants, name: str) -> None:
         self._grants = grants
@@ -51,22 +52,36 @@ class _Lane:
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
-            lookup = self._waiting.popleft()
-            del self._by_key[lookup.key]  # who comes while it is read wants what is true then
-            if not any(is_wanted() for is_wanted in lookup.is_wanted):
-                lookup.answer.cancel()  # the clients have gone
-                continue
+            lookups = self._take()
             try:
-                grant = await loop.run_in_executor(self._executor, self._grants.load, lookup.key)
+                keys = [lookup.key for lookup in lookups]
+                grants = await loop.run_in_executor(self._executor, self._grants.load_many, keys)
             except Exception:
-                log.exception("a token could not be looked up")
-                known = self._grants.find_for_outage(lookup.key)
-                if known is None:
-                    lookup.answer.set_exception(ConnectionError("the database cannot be asked"))
-                else:
-                    lookup.answer.set_result(known)
+                log.exception("tokens could not be looked up")
+                for lookup in lookups:
+                    self._resolve_in_outage(lookup)
             else:
-                lookup.answer.set_result(grant)
+                for lookup, grant in zip(lookups, grants, strict=True):
+                    lookup.answer.set_result(grant)
+
+    def _take(self) -> list[_Lookup]:
+        """The next ones whose clients still wait. Who asks the same from now on wants what is true then."""
+        lookups: list[_Lookup] = []
+        while self._waiting and len(lookups) < BATCH:
+            lookup = self._waiting.popleft()
+            del self._by_key[lookup.key]
+            if any(is_wanted() for is_wanted in lookup.is_wanted):
+                lookups.append(lookup)
+            else:
+                lookup.answer.cancel()
+        return lookups
+
+    def _resolve_in_outage(self, lookup: _Lookup) -> None:
+        known = self._grants.find_for_outage(lookup.key)
+        if known is None:
+            lookup.answer.set_exception(ConnectionError("the database cannot be asked"))
+        else:
+            lookup.answer.set_result(known)
 
 
 class Lookups:
