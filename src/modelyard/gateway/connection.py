@@ -232,8 +232,7 @@ class ClientConnection(asyncio.Protocol):
         else:
             self._admission.begin(exchange, fields.authorization, route.deployment_id)
 
-    def _goes_on(self) -> bool:
-        """Whether the connection can be kept after an answer to the head alone."""
+    def _goes_on(self) -> bool:  # after an answer to the head alone
         self.keep_alive = self.keep_alive and not self._fields.announces_body
         return self.keep_alive
 
