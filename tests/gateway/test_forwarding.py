@@ -41,7 +41,7 @@ def api_url(gateway: GatewayUnderTest) -> Iterator[str]:
         except httpx.TransportError:
             return False
 
-    wait_until(answers, 20, "an api that answers")
+    wait_until(answers, 60, "an api that answers")
     yield url
     process.kill()
     process.wait()

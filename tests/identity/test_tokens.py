@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import pytest
 
-from modelyard.gateway.routing_table import RoutingTable
+from modelyard.gateway.grants import Grants
 from modelyard.identity.tables import ApiToken
 from modelyard.identity.token_use import TokenUse
 from tests.api_client import Api
@@ -113,8 +113,8 @@ def test_requests_are_noted_when_the_process_ends(an_installation: Callable[...,
 
 def test_the_gateway_notes_tokens_too(installation: Installation) -> None:
     noted: list[str] = []
-    table = RoutingTable(installation.application.database, noted.append)
-    table.load_principal(f"Bearer {installation.api.token}", "0" * 24)
+    grants = Grants(installation.application.database, noted.append)
+    grants.load((f"Bearer {installation.api.token}", "0" * 24))
     assert noted == [installation.api.get("/apiTokens/").json()["data"][0]["id"]]
-    table.load_principal("Bearer my_unknown", "0" * 24)
+    grants.load(("Bearer my_unknown", "0" * 24))
     assert len(noted) == 1

@@ -1,24 +1,24 @@
 """A client's connection: reads requests one after another, and answers them."""
 
 import asyncio
-import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_to_bytes
 
 import httptools
 
-from modelyard.gateway.exchange import Exchange, error_bytes, inactive, not_found
-from modelyard.gateway.routing_table import Principal
+from modelyard.gateway.admission import Admission
+from modelyard.gateway.errors import Refusal, error_bytes, ok_bytes
+from modelyard.gateway.exchange import Exchange
+from modelyard.gateway.fields import MAX_FIELDS, MAX_HEAD_BYTES, FieldError
+from modelyard.gateway.request_head import RequestFields, Route, find_own_content, find_route, read_fields
+from modelyard.gateway.request_limits import TOO_MANY_STRANGERS, CloseTimer, Phase, RequestLimits, head_refusal
 
 if TYPE_CHECKING:
     from modelyard.gateway.server import Gateway
 
 WHOLE_BODY_BYTES = 1024 * 1024
 """Bodies up to this size are kept until they are answered, so that they can be sent to another replica."""
-MAX_HEADER_BYTES = 65536
 LINGER_S = 2.0
-PREDICTIONS = re.compile(rb"/(?:predApi/v1\.0|api/v2)/deployments/([^/]+)/(predictions|predictionsUnstructured)/?")
-PING = re.compile(rb"/(?:predApi/v1\.0/|api/v2/)?ping/?")
+SWITCHES_PROTOCOL = Refusal(400, "This server does not switch protocols.")
 
 
 class ClientConnection(asyncio.Protocol):
@@ -29,291 +29,126 @@ class ClientConnection(asyncio.Protocol):
         self.headers: list[tuple[bytes, bytes]] = []
         self.query = b""
         self.keep_alive = True
-        self.body_ended = False
+        self.body_ended = True
+        self.is_slow = False
+        """Whether the body of the request came in more than one piece."""
+        self._limits = RequestLimits(gateway.limits)
         self._transport: Any = None
         self._parser: Any = httptools.HttpRequestParser(self)
-        self._url = b""
-        self._header_bytes = 0
+        self._admission = Admission(gateway, self)
         self._exchange: Exchange | None = None
-        self._principal: Principal | None = None
-        self._deployment_id = ""
-        self._body: list[bytes] = []
+        self._fields = RequestFields()
+        self._url = b""
+        self._head_ended = True
+        self._field_bytes = 0
+        self._body: bytes | bytearray = b""
         self._body_bytes = 0
+        self._began = False
         self._streaming = False
-        self._refused = False
-        self._looked_again = False
-        self._waiting = False
         self._later: list[bytes] = []
+        self._ignores_input = False
+        self._is_anonymous = True
+        self._is_paused = False
+        self._is_write_paused = False
+        self._close_timer = CloseTimer(gateway.limits)
+
+    @property
+    def is_looked_up(self) -> bool:
+        """Whether the sender's rights are being asked for."""
+        return self._admission.is_waiting
 
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        self.gateway.connections.add(self)
+        self.gateway.limits.add(self)
 
     def connection_lost(self, _error: Exception | None) -> None:
-        self.gateway.connections.discard(self)
+        self.gateway.limits.discard(self)
+        self._ignores_input = True
         if self._exchange is not None:
             self._exchange.client_lost()
+        self._limits.release()
 
     def data_received(self, data: bytes) -> None:
-        if self._is_busy():
+        if self._ignores_input:
+            return
+        if self._must_wait():
             self._later.append(data)  # a pipelined request waits for its turn
             self._transport.pause_reading()
             return
+        was_between, body_bytes = self.body_ended, self._body_bytes
+        self._began = False
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._refuse(400, "This server does not switch protocols.")
+            self._reject(SWITCHES_PROTOCOL)
         except httptools.HttpParserError as error:
-            self._refuse(400, f"This is not an HTTP request: {error}")
+            self._reject(Refusal(400, f"This is not an HTTP request: {error}"))
+        if not self.body_ended and not self._ignores_input:
+            refusal = self._count(len(data), self._body_bytes - body_bytes, was_between=was_between)
+            if refusal is not None:
+                self._reject(refusal)
 
-    def _is_busy(self) -> bool:
-        return self.body_ended and (self._exchange is not None or self._waiting)
+    def _count(self, size: int, grown: int, *, was_between: bool) -> Refusal | None:
+        """Count a segment after which the request is not whole; the parser says nothing of what is unfinished."""
+        if not self._head_ended:
+            return self._limits.count_head(size, len(self._url)) if was_between or not self._began else None
+        self.is_slow = True
+        if self._fields.is_chunked and (was_between or not self._began):
+            if self._began:
+                size, grown = size - len(self._url) - self._field_bytes, self._body_bytes
+            refusal = self._limits.count_framing(size, grown, self._body_bytes)
+            if refusal is not None:
+                return refusal
+        return None if self._streaming else self._limits.reserve(len(self._body))
+
+    def _must_wait(self) -> bool:
+        """Whether the next request has to wait: for the answer to the last one, or for the client to read it."""
+        return self.body_ended and (self._exchange is not None or self._is_write_paused)
 
     def pause_writing(self) -> None:
+        self._is_write_paused = True
         if self._exchange is not None:
             self._exchange.pause()
-
-    def resume_writing(self) -> None:
-        if self._exchange is not None:
-            self._exchange.resume()
-
-    # httptools
-
-    def on_message_begin(self) -> None:
-        if self._is_busy():
-            self.keep_alive = False  # pipelined in one segment: this one is not read, the client asks again
-            self._refused = True
-            return
-        self.headers = []
-        self.query = b""
-        self._url = b""
-        self._header_bytes = 0
-        self.body_ended = False
-        self._body = []
-        self._body_bytes = 0
-        self._streaming = False
-        self._refused = False
-        self._looked_again = False
-
-    def on_url(self, url: bytes) -> None:
-        if not self._refused:
-            self._url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._refused:
-            return
-        self._header_bytes += len(name) + len(value)
-        if self._header_bytes > MAX_HEADER_BYTES:
-            self._refuse(431, f"The request's headers are over {MAX_HEADER_BYTES} bytes.")
-            return
-        self.headers.append((name.lower(), value))
-
-    def on_headers_complete(self) -> None:
-        if self._refused:
-            return
-        self.keep_alive = self._parser.should_keep_alive()
-        path, _, self.query = self._url.partition(b"?")
-        match = PREDICTIONS.fullmatch(path)
-        if match is None:
-            self._answer_other(path)
-            return
-        if self._parser.get_method() != b"POST":
-            self._refuse(405, "Predictions are asked for with POST.", close=False)
-            return
-        self._deployment_id = unquote_to_bytes(match[1]).decode("utf-8", "replace")
-        structured = match[2] == b"predictions"
-        if not structured and self.query:
-            self._refuse(400, "predictionsUnstructured takes no query arguments.", close=False)
-            return
-        self._exchange = Exchange(self.gateway, self, structured=structured)
-        length = self._header(b"content-length")
-        limit = self.gateway.max_body_bytes
-        if length is not None and length.isdigit() and int(length) > limit:
-            self._exchange.fail(413, f"The request has {int(length)} bytes; at most {limit} are allowed.")
-            return
-        if (self._header(b"expect") or b"").lower() == b"100-continue":
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        authorization = self._authorization()
-        if not authorization:
-            self._fail_early(401, "This needs an API token: send the header 'Authorization: Bearer TOKEN'.")
-            return
-        self._principal = self.gateway.table.known_principal(authorization, self._deployment_id)
-        if self._principal is None:
-            self._waiting = True
-            self.gateway.spawn(self._load_principal(self._exchange, authorization))
-
-    def on_body(self, chunk: bytes) -> None:
-        exchange = self._exchange
-        if exchange is None or exchange.done or self._refused:
-            return
-        self._body_bytes += len(chunk)
-        if self._body_bytes > self.gateway.max_body_bytes:
-            exchange.fail(413, f"The request has more than the {self.gateway.max_body_bytes} bytes that are allowed.")
-            return
-        if self._streaming:
-            exchange.send_more(chunk)
-            return
-        self._body.append(chunk)
-        if self._body_bytes > WHOLE_BODY_BYTES:
-            if self._waiting:
-                self.hold_body()
-            else:
-                self._dispatch(whole=False)
-
-    def on_message_complete(self) -> None:
-        if self._refused:
-            if self._exchange is None:
-                self._transport.close()
-            return
-        self.body_ended = True
-        if self._exchange is None or self._exchange.done:
-            self._next_request()
-        elif self._streaming:
-            self._exchange.send_end()
-        elif not self._waiting:
-            self._dispatch(whole=True)
-
-    # deciding
-
-    async def _load_principal(self, exchange: Exchange, authorization: str) -> None:
-        load = self.gateway.table.load_principal
-        self._principal = await self.gateway.loop.run_in_executor(None, load, authorization, self._deployment_id)
-        self._go_on(exchange)
-
-    async def _look_again(self, exchange: Exchange) -> None:
-        await self.gateway.refresh_soon()
-        if self.gateway.table.target(self._deployment_id) is None:  # deleted, and the right to it with it?
-            await self._load_principal(exchange, self._authorization())
-        else:
-            self._go_on(exchange)
-
-    def _go_on(self, exchange: Exchange) -> None:
-        """What was waited for is there: dispatches what has come of the body in the meantime."""
-        self._waiting = False
-        if exchange.done or self._exchange is not exchange:
-            return
-        if self.body_ended:
-            self._dispatch(whole=True)
-            return
-        if self._body_bytes > WHOLE_BODY_BYTES:
-            self._dispatch(whole=False)
-        self.resume_body()
-
-    def _dispatch(self, *, whole: bool) -> None:
-        exchange, principal = self._exchange, self._principal
-        if exchange is None or principal is None:
-            return
-        if not principal.is_valid:
-            self._fail_early(401, "The API token is unknown, expired or revoked.")
-            return
-        if not principal.may_use.get(self._deployment_id, False):
-            self._fail_early(404, not_found(self._deployment_id))
-            return
-        target = self.gateway.table.target(self._deployment_id)
-        if (target is None or not target.upstreams or not target.is_active) and not self._looked_again:
-            self._looked_again = True  # what became ready a moment ago may not have been noticed yet
-            self._waiting = True
-            self.gateway.spawn(self._look_again(exchange))
-            return
-        if target is None:  # the right to it is known, so it exists, but nothing of it was ever started
-            self._fail_early(503, f"Deployment {self._deployment_id} is not running; its status and its log say why.")
-            return
-        if not target.is_active:
-            self._fail_early(422, inactive(self._deployment_id))
-            return
-        body, self._body = self._body, []
-        self._streaming = not whole
-        exchange.start(target, body, whole=whole)
-
-    def _fail_early(self, status: int, message: str) -> None:
-        if self._exchange is not None:
-            self._exchange.fail(status, message)
-
-    def _answer_other(self, path: bytes) -> None:
-        if PING.fullmatch(path):
-            self._write_json(200, b'{"response":"pong"}')
-        elif path in {b"/health", b"/health/"}:
-            self._write_json(200, b'{"status":"ok"}')
-        else:
-            self._refuse(404, "There is nothing at this address.", close=False)
-
-    def _write_json(self, status: int, content: bytes) -> None:
-        keep = b"keep-alive" if self.keep_alive else b"close"
-        self.write(
-            b"HTTP/1.1 %d OK\r\ncontent-type: application/json\r\nconnection: %b\r\ncontent-length: %d\r\n\r\n%b"
-            % (status, keep, len(content), content)
-        )
-        if not self.keep_alive:
-            self._transport.close()
-
-    def _refuse(self, status: int, message: str, *, close: bool = True) -> None:
-        if close:
-            self.keep_alive = False
-        self.write(error_bytes(status, message, b"-", keep_alive=self.keep_alive))
-        if not self.keep_alive:
-            self._refused = True
-            self._transport.close()
-
-    def _linger(self) -> None:
-        """Closes once the client has sent what it was sending, or soon: closing earlier could lose our answer."""
-        self._refused = True
-        self.keep_alive = False
-        if self.body_ended:
-            self._transport.close()
-        else:
-            self._transport.resume_reading()
-            self.gateway.loop.call_later(LINGER_S, self._transport.close)
-
-    def _authorization(self) -> str:
-        return (self._header(b"authorization") or b"").decode("latin-1")
-
-    def _header(self, name: bytes) -> bytes | None:
-        for known, value in self.headers:
-            if known == name:
-                return value
-        return None
-
-    # what an exchange asks of its client
-
-    def write(self, data: bytes) -> None:
-        if not self._transport.is_closing():
-            self._transport.write(data)
-
-    def abort(self) -> None:
-        self._transport.abort()
-
-    def hold_body(self) -> None:
-        if not self._transport.is_closing():
+        elif not self._transport.is_closing():
             self._transport.pause_reading()
 
-    def resume_body(self) -> None:
-        if not self._transport.is_closing() and not self._later:
-            self._transport.resume_reading()
-
-    def answer_error(self, status: int, message: str, request_id: bytes, retry_after_s: int | None) -> None:
-        if not self.body_ended:
-            self.keep_alive = False
-        self.write(error_bytes(status, message, request_id, keep_alive=self.keep_alive, retry_after_s=retry_after_s))
-
-    def exchange_ended(self, exchange: Exchange) -> None:
-        if self._exchange is exchange:
-            self._exchange = None
-            if not self.keep_alive:
-                self._linger()
-            elif self.body_ended:
-                self._next_request()
-
-    def _next_request(self) -> None:
-        if self._transport.is_closing():
-            return
-        if self._later:
-            later, self._later = b"".join(self._later), []
-            self._transport.resume_reading()
-            self.gateway.loop.call_soon(self.data_received, later)
+    def resume_writing(self) -> None:
+        self._is_write_paused = False
+        if self._exchange is not None:
+            self._exchange.resume()
+        elif self.body_ended:
+            self._next_request()
         else:
-            self._transport.resume_reading()
+            self.resume_body()
+
+    # what the process asks of its connections
+
+    def check_time(self) -> None:
+        """Close the connection if its client has been silent for too long."""
+        if self._close_timer.is_running:
+            self._close_timer.check(self._transport)
+            return
+        if self._exchange is not None and (self.body_ended or self._is_paused):
+            phase = Phase.NOTHING
+        elif not self._head_ended:
+            phase = Phase.HEAD
+        else:
+            phase = Phase.REQUEST if self.body_ended else Phase.BODY
+        refusal = self._limits.check_time(phase, self._body_bytes)
+        if refusal is None:
+            return
+        if refusal.status:
+            self._reject(refusal)
+        else:
+            self._close()
+
+    def evict(self) -> None:
+        """Make room: there are too many connections without a valid token."""
+        if not self._ignores_input and not (self._exchange is None and self._head_ended):
+            self._reject(TOO_MANY_STRANGERS)
+        self._close()
 
     def drain(self) -> None:
         """The process is ending: this connection is closed when its request is answered, or at once."""
@@ -321,3 +156,244 @@ class ClientConnection(asyncio.Protocol):
             self._transport.close()
         else:
             self.keep_alive = False
+
+    # httptools
+
+    def on_message_begin(self) -> None:
+        if self._ignores_input:
+            return
+        if self._must_wait():
+            self.keep_alive = False  # pipelined in one segment: this one is not read, the client asks again
+            self._ignores_input = True
+            if self._exchange is None:
+                self._close()
+            return
+        self._began = True
+        self.headers = []
+        self.query = b""
+        self._url = b""
+        self._head_ended = False
+        self._field_bytes = 0
+        self.body_ended = False
+        self.is_slow = False
+        self._body = bytearray()
+        self._body_bytes = 0
+        self._streaming = False
+        self._limits.begin_head()
+
+    def on_url(self, url: bytes) -> None:
+        if not self._ignores_input:
+            self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._ignores_input or self._head_ended:  # trailers are dropped
+            return
+        self._field_bytes += len(name) + len(value) + 4
+        if self._field_bytes > MAX_HEAD_BYTES or len(self.headers) >= MAX_FIELDS:
+            self._reject(head_refusal(len(self._url)))
+            return
+        self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        if self._ignores_input:
+            return
+        self._head_ended = True
+        self._limits.begin_body()
+        parser = self._parser
+        if len(self._url) + self._field_bytes > MAX_HEAD_BYTES:
+            self._reject(head_refusal(len(self._url)))
+            return
+        if parser.should_upgrade():
+            self._reject(SWITCHES_PROTOCOL)
+            return
+        try:
+            self._fields = read_fields(self.headers)
+        except FieldError as error:
+            self._reject(Refusal(400, f"The request's {error}."))
+            return
+        self.keep_alive = parser.should_keep_alive()
+        path, _, self.query = self._url.partition(b"?")
+        route = find_route(parser.get_method(), path, self.query)
+        if isinstance(route, Route):
+            self._begin_exchange(route)
+        elif (content := find_own_content(path)) is not None:
+            self._answer_at_once(ok_bytes(content, keep_alive=self._goes_on()))
+        else:
+            self._answer_at_once(error_bytes(*route[:2], b"-", keep_alive=self._goes_on()))
+
+    def _begin_exchange(self, route: Route) -> None:
+        fields, limit = self._fields, self.gateway.max_body_bytes
+        exchange = self._exchange = Exchange(self.gateway, self, structured=route.structured)
+        if fields.length is not None and fields.length > limit:
+            exchange.fail(413, f"The request has {fields.length} bytes; at most {limit} are allowed.")
+        elif not fields.authorization:
+            self.distrusted()
+            exchange.fail(401, "This needs an API token: send the header 'Authorization: Bearer TOKEN'.")
+        else:
+            self._admission.begin(exchange, fields.authorization, route.deployment_id)
+
+    def _goes_on(self) -> bool:  # after an answer to the head alone
+        self.keep_alive = self.keep_alive and not self._fields.announces_body
+        return self.keep_alive
+
+    def _answer_at_once(self, answer: bytes) -> None:
+        self.write(answer)
+        if not self.keep_alive:
+            self._linger()
+
+    def on_body(self, chunk: bytes) -> None:
+        if self._ignores_input:
+            return
+        self._body_bytes += len(chunk)
+        if self._body_bytes > self.gateway.max_body_bytes:
+            limit = self.gateway.max_body_bytes
+            self._reject(Refusal(413, f"The request has more than the {limit} bytes that are allowed."))
+            return
+        exchange = self._exchange
+        if exchange is None or exchange.done:
+            return
+        if self._streaming:
+            exchange.send_more(chunk)
+            return
+        self._body += chunk
+        if self._body_bytes > WHOLE_BODY_BYTES:
+            if self._admission.is_waiting:
+                self.hold_body()
+            else:
+                self._admission.dispatch(whole=False)
+
+    def on_message_complete(self) -> None:
+        if self._ignores_input:
+            return
+        self.body_ended = True
+        if self._exchange is None or self._exchange.done:
+            self._next_request()
+        elif self._streaming:
+            self._exchange.send_end()
+        else:
+            self._admission.dispatch(whole=True)
+
+    # what the admission asks of its client
+
+    def admitted(self, *, expects_body: bool = True) -> None:
+        """The token is valid: the connection is no stranger's, and the body may come."""
+        if self._is_anonymous:
+            self._is_anonymous = False
+            self.gateway.limits.trust(self)
+        if self._fields.expects_continue and expects_body and not self._body_bytes:
+            self._fields.expects_continue = False
+            self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def distrusted(self) -> None:
+        """The token is not valid, or no longer."""
+        if not self._is_anonymous:
+            self._is_anonymous = True
+            self.gateway.limits.distrust(self)
+
+    def go_on(self) -> None:
+        """What was waited for is there: dispatch what has come of the body in the meantime."""
+        if self.body_ended:
+            self._admission.dispatch(whole=True)
+            return
+        if self._body_bytes > WHOLE_BODY_BYTES:
+            self._admission.dispatch(whole=False)
+        if not self._admission.is_waiting:
+            self.resume_body()
+
+    def take_body(self, *, whole: bool) -> bytes | bytearray:
+        """Hand over what has come of the body."""
+        self._streaming = not whole
+        body, self._body = self._body, b""
+        return body
+
+    # the end of an answer
+
+    def _reject(self, refusal: Refusal) -> None:
+        """Answer with an error, and read no more of this connection."""
+        self.keep_alive = False
+        if self._ignores_input or self._must_wait():  # it was answered already, or is going to be
+            self._ignores_input = True
+            if self._exchange is None and not self._close_timer.is_running:
+                self._close()
+            return
+        status, message, retry_after_s = refusal
+        if self._exchange is not None:
+            self._exchange.fail(status, message, retry_after_s=retry_after_s)
+        else:
+            self.write(error_bytes(status, message, b"-", keep_alive=False, retry_after_s=retry_after_s))
+            self._linger()
+
+    def _linger(self) -> None:
+        """Close for writing, and wholly when the client has closed or soon: at once could lose the answer."""
+        self._ignores_input = True
+        self._limits.release()
+        self._body = b""
+        transport = self._transport
+        if not transport.is_closing():
+            transport.resume_reading()
+            transport.write_eof()
+            self._close_timer.start()
+            self.gateway.loop.call_later(LINGER_S, transport.close)
+
+    def _close(self) -> None:
+        """Close when what was written is with the client."""
+        self._ignores_input = True
+        self._close_timer.start()
+        self._transport.close()
+
+    def exchange_ended(self, exchange: Exchange) -> None:
+        if self._exchange is not exchange:
+            return
+        self._exchange = None
+        self._limits.release()
+        self._body = b""
+        if not self.keep_alive:
+            self._close() if self.body_ended else self._linger()
+        elif self.body_ended:
+            self._next_request()
+        else:
+            self.resume_body()  # what comes of the body is dropped
+
+    def _next_request(self) -> None:
+        self._limits.end_answer()
+        if self._transport.is_closing() or self._is_write_paused:
+            return
+        self._is_paused = False
+        if self._later:
+            self.gateway.loop.call_soon(self._read_later)
+        else:
+            self._transport.resume_reading()
+
+    def _read_later(self) -> None:
+        later, self._later = b"".join(self._later), []
+        self.data_received(later)
+        if not self._later and not self._is_paused and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    # what an exchange asks of its client
+
+    def write(self, data: bytes) -> None:
+        if not self._transport.is_closing() and not self._close_timer.is_running:
+            self._transport.write(data)
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def reads_chunks(self) -> bool:
+        """Whether the client can be sent a chunked body: HTTP/1.0 has none."""
+        return bool(self._parser.get_http_version() != "1.0")
+
+    def hold_body(self) -> None:
+        if not self._transport.is_closing():
+            self._is_paused = True
+            self._transport.pause_reading()
+
+    def resume_body(self) -> None:
+        if not self._transport.is_closing() and not self._later:
+            self._is_paused = False
+            self._transport.resume_reading()
+
+    def answer_error(self, status: int, message: str, request_id: bytes, retry_after_s: int | None) -> None:
+        if not self.body_ended:
+            self.keep_alive = False
+        self.write(error_bytes(status, message, request_id, keep_alive=self.keep_alive, retry_after_s=retry_after_s))

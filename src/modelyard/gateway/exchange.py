@@ -1,13 +1,13 @@
 """One request on its way: from a client's connection to a replica and back."""
 
 import asyncio
-import math
 import os
 import time
 from typing import TYPE_CHECKING
 
-import orjson
-
+from modelyard.gateway.answer_parser import AnswerHead
+from modelyard.gateway.errors import REASONS, inactive, no_replica, not_found
+from modelyard.gateway.fields import FieldError, check_passed_on, parse_count, parse_milliseconds
 from modelyard.gateway.routing_table import Target
 from modelyard.gateway.upstream import Upstream, UpstreamConnection
 
@@ -15,32 +15,20 @@ if TYPE_CHECKING:
     from modelyard.gateway.connection import ClientConnection
     from modelyard.gateway.server import Gateway
 
-REASONS = {
-    200: b"OK",
-    400: b"Bad Request",
-    401: b"Unauthorized",
-    404: b"Not Found",
-    405: b"Method Not Allowed",
-    408: b"Request Timeout",
-    409: b"Conflict",
-    411: b"Length Required",
-    413: b"Content Too Large",
-    422: b"Unprocessable Content",
-    431: b"Request Header Fields Too Large",
-    480: b"Humility",
-    503: b"Service Unavailable",
-    504: b"Gateway Timeout",
-}
 PASSED_ON = frozenset({b"content-type", b"content-encoding", b"accept", b"accept-charset"})
 HOP_BY_HOP = frozenset(
     {b"connection", b"keep-alive", b"transfer-encoding", b"te", b"trailer", b"upgrade", b"proxy-authorization"}
     | {b"authorization", b"cookie", b"host", b"content-length", b"expect", b"datarobot-key"}
 )
 COALESCE_BYTES = 65536
+LAST_CHUNK = b"0\r\n\r\n"
 ATTEMPTS = 3
-MOST_DIGITS = 15
-MOST_ROWS = 10_000_000
+MAX_ROWS = 10_000_000
 """That one request may count for in the usage of a deployment."""
+STATUSES = frozenset({200, 400, 401, 404, 405, 408, 409, 411, 413, 422, 431, 480, 503, 504})
+"""That a model may answer with."""
+ANSWER_FIELDS = frozenset({b"content-type", b"content-encoding", b"retry-after", b"content-disposition"})
+"""That are passed on to the client."""
 
 _prefix = os.urandom(6).hex()
 _count = 0
@@ -76,13 +64,13 @@ class Exchange:
         self._head_sent = False
         self._chunked = False
         self._tried: set[str] = set()
-        self._body: list[bytes] = []
+        self._body: bytes | bytearray = b""
         self._whole = True
         self._backlog: list[bytes] = []
 
     # sending
 
-    def start(self, target: Target, body: list[bytes], *, whole: bool) -> None:
+    def start(self, target: Target, body: bytes | bytearray, *, whole: bool) -> None:
         """Sends the request to a replica; ``whole`` says that ``body`` is all of it, so that it can be sent again."""
         self.target = target
         self._body = body
@@ -99,13 +87,13 @@ class Exchange:
                 self._looked_again = True
                 self.gateway.spawn(self._look_again(self.target.deployment_id))
             else:
-                self.fail(503, _why_nobody(self.target), retry_after_s=1)
+                self.fail(503, no_replica(self.target), retry_after_s=1)
             return
         chosen = min(ready, key=lambda upstream: upstream.in_flight)
         self._tried.add(chosen.replica_id)
         chosen.in_flight += 1
         self.upstream = chosen
-        connection = chosen.take_idle(surely=not self.structured)
+        connection = chosen.take_idle()
         if connection is not None:
             self._send_on(connection)
         else:
@@ -140,17 +128,16 @@ class Exchange:
     def _send_on(self, connection: UpstreamConnection) -> None:
         self.connection = connection
         connection.begin(self)
-        head = self._head()
         if self._whole:
-            connection.write(b"".join((head, *self._body)))
+            connection.write_last(b"".join((self._head(), self._body)))
             return
-        connection.write(head)
-        pieces, self._backlog = [*self._body, *self._backlog], []
-        self._body = []
+        connection.write(self._head())
+        pieces, self._backlog = [bytes(self._body), *self._backlog], []
+        self._body = b""
         for piece in pieces:
             self._write_piece(piece)
         if self.client.body_ended:
-            connection.write(b"0\r\n\r\n")
+            connection.write_last(LAST_CHUNK)
 
     def _head(self) -> bytes:
         client = self.client
@@ -168,7 +155,7 @@ class Exchange:
             if name in PASSED_ON if self.structured else name not in HOP_BY_HOP and not name.startswith(b"x-modelyard"):
                 lines += (b"\r\n", name, b": ", value)
         if self._whole:
-            lines += (b"\r\ncontent-length: ", str(sum(map(len, self._body))).encode(), b"\r\n\r\n")
+            lines += (b"\r\ncontent-length: ", b"%d" % len(self._body), b"\r\n\r\n")
         else:
             lines.append(b"\r\ntransfer-encoding: chunked\r\n\r\n")
         return b"".join(lines)
@@ -183,7 +170,7 @@ class Exchange:
 
     def send_end(self) -> None:
         if self.connection is not None and not self._whole:
-            self.connection.write(b"0\r\n\r\n")
+            self.connection.write_last(LAST_CHUNK)
 
     def _write_piece(self, piece: bytes) -> None:
         assert self.connection is not None  # noqa: S101
@@ -204,24 +191,26 @@ class Exchange:
 
     # receiving
 
-    def answer_begins(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    def answer_begins(self, head: AnswerHead) -> None:
         if self.done:
             return
-        if status not in REASONS:
+        status = head.status
+        if status not in STATUSES:
             self.fail(422, f"The model answered with the status {status}, which no prediction has.")
             return
+        try:
+            lines = self._read_fields(head)
+        except FieldError as error:
+            self.answer_invalid(f"its {error}")
+            return
         self._status = status
-        lines = [b"HTTP/1.1 %d %b" % (status, REASONS.get(status, b"Answer"))]
-        length = None
-        for name, value in headers:
-            if name == b"x-modelyard-rows":
-                self._rows = min(MOST_ROWS, _number(value))
-            elif name == b"x-modelyard-execution-ms":
-                self._execution_ms = min(_milliseconds(value), self.gateway.timeout_s * 1000)
-            elif name == b"content-length":
-                length = _number(value)
-            elif name in {b"content-type", b"content-encoding", b"retry-after", b"content-disposition"}:
-                lines.append(name + b": " + value)
+        if head.length is not None:
+            lines.append(b"content-length: %d" % head.length)
+        elif self.client.reads_chunks():
+            self._chunked = True
+            lines.append(b"transfer-encoding: chunked")
+        else:
+            self.client.keep_alive = False  # HTTP/1.0: the end of the connection is the end of the answer
         assert self.target is not None  # noqa: S101
         lines += [
             b"x-datarobot-execution-time: %d" % round(self._execution_ms),
@@ -230,10 +219,28 @@ class Exchange:
             b"x-datarobot-request-id: " + self.request_id,
             b"connection: " + (b"keep-alive" if self.client.keep_alive else b"close"),
         ]
-        self._chunked = length is None
-        lines.append(b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length)
-        self._held = [b"\r\n".join(lines), b"\r\n\r\n"]
+        self._held = [b"HTTP/1.1 %d %b\r\n" % (status, REASONS[status]), b"\r\n".join(lines), b"\r\n\r\n"]
         self._held_bytes = 0
+
+    def _read_fields(self, head: AnswerHead) -> list[bytes]:
+        """Return the header lines that are passed on. Raises ``FieldError``: user code may send anything."""
+        lines = []
+        seen = set()
+        for name, value in head.fields:
+            if name in ANSWER_FIELDS:
+                check_passed_on(name, value)
+                lines.append(name + b": " + value)
+            elif name == b"x-modelyard-rows":
+                self._rows = min(MAX_ROWS, parse_count("x-modelyard-rows", value))
+            elif name == b"x-modelyard-execution-ms":
+                reported_ms = parse_milliseconds("x-modelyard-execution-ms", value)
+                self._execution_ms = min(reported_ms, self.gateway.timeout_s * 1000)
+            else:
+                continue
+            if name in seen:
+                raise FieldError(f"{name.decode()} was sent more than once")
+            seen.add(name)
+        return lines
 
     def answer_continues(self, chunk: bytes) -> None:
         if self.done:
@@ -247,7 +254,7 @@ class Exchange:
         if self.done:
             return
         if self._chunked:
-            self._held.append(b"0\r\n\r\n")
+            self._held.append(LAST_CHUNK)
         self._flush()
         self._finish()
 
@@ -258,21 +265,24 @@ class Exchange:
             self._held = []
             self._held_bytes = 0
 
+    def answer_invalid(self, reason: str) -> None:
+        """The model broke the rules of HTTP: what it sent is not passed on, and its connection is closed."""
+        self.fail(502, f"The model's answer cannot be passed on: {reason}.")
+
     def upstream_lost(self, *, was_answering: bool) -> None:
         if self.done:
             return
-        if self._head_sent:
-            self.client.abort()
-            self._finish(status=503)
+        if was_answering:
+            self.answer_invalid("it ended before all that it announced had come")
         else:
-            self._retry_or_fail(was_sent=True, was_answering=was_answering)
+            self._retry_or_fail(was_sent=True)
 
-    def _retry_or_fail(self, *, was_sent: bool, was_answering: bool = False) -> None:
+    def _retry_or_fail(self, *, was_sent: bool) -> None:
         """Tries another replica where that is safe: nothing was answered, the body is at hand, and the request was
         not sent or is a structured prediction, which by contract changes nothing."""
         self._release_upstream()
         self._held = []
-        safe = self._whole and not was_answering and (self.structured or not was_sent)
+        safe = self._whole and (self.structured or not was_sent)
         if safe and self._attempts < ATTEMPTS:
             self._try_next()
         else:
@@ -283,19 +293,16 @@ class Exchange:
     # ending
 
     def _time_out(self) -> None:
+        self.fail(504, f"The model did not answer within {self.gateway.timeout_s:g} s.")
+
+    def fail(self, status: int, message: str, *, retry_after_s: int | None = None) -> None:
+        """Answer with an error of the gateway's own; cut the connection if a part of an answer was sent already."""
         if self.done:
             return
         if self._head_sent:
             self.client.abort()
-            self._finish(status=504)
         else:
-            self.fail(504, f"The model did not answer within {self.gateway.timeout_s:g} s.")
-
-    def fail(self, status: int, message: str, *, retry_after_s: int | None = None) -> None:
-        """Answers with an error of the gateway's own."""
-        if self.done:
-            return
-        self.client.answer_error(status, message, self.request_id, retry_after_s)
+            self.client.answer_error(status, message, self.request_id, retry_after_s)
         self._finish(status=status)
 
     def client_lost(self) -> None:
@@ -330,51 +337,3 @@ class Exchange:
     def resume(self) -> None:
         if self.connection is not None:
             self.connection.resume_answer()
-
-
-def error_bytes(
-    status: int, message: str, request_id: bytes, *, keep_alive: bool, retry_after_s: int | None = None
-) -> bytes:
-    """A whole error response."""
-    content = orjson.dumps({"message": message})
-    retry = b"" if retry_after_s is None else b"retry-after: %d\r\n" % retry_after_s
-    challenge = b"www-authenticate: Bearer\r\n" if status == 401 else b""
-    return b"".join(
-        (
-            b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\n" % (status, REASONS.get(status, b"Error")),
-            retry,
-            challenge,
-            b"x-datarobot-request-id: " + request_id + b"\r\n",
-            b"connection: " + (b"keep-alive" if keep_alive else b"close"),
-            b"\r\ncontent-length: %d\r\n\r\n" % len(content),
-            content,
-        )
-    )
-
-
-def not_found(deployment_id: str) -> str:
-    return f"Deployment {deployment_id} cannot be found for this user."
-
-
-def inactive(deployment_id: str) -> str:
-    return f"Deployment {deployment_id} is inactive; set its status to active first."
-
-
-def _why_nobody(target: Target) -> str:
-    if target.state in {"launching", "replacing"}:
-        return f"Deployment {target.deployment_id} is starting; try again in a moment."
-    reason = f": {target.reason}" if target.reason else ""
-    return f"No replica of deployment {target.deployment_id} is ready ({target.state}){reason}"
-
-
-def _number(value: bytes) -> int:
-    """Who says it is user code: it may be anything."""
-    return int(value) if value.isdigit() and len(value) <= MOST_DIGITS else 0
-
-
-def _milliseconds(value: bytes) -> float:
-    try:
-        number = float(value)
-    except ValueError:
-        return 0.0
-    return number if math.isfinite(number) and number >= 0 else 0.0

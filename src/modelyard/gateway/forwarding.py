@@ -9,17 +9,24 @@ from litestar import Litestar, Request, Response
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Stream
 
+from modelyard.gateway.fields import FieldError, parse_content_length
 from modelyard.kernel.settings import Settings
 
 PATHS = (
     "/api/v2/deployments/{deployment_id:str}/predictions",
     "/api/v2/deployments/{deployment_id:str}/predictionsUnstructured",
 )
-NOT_PASSED_ON = frozenset({"host", "connection", "transfer-encoding", "keep-alive", "te", "upgrade", "expect"})
+NOT_PASSED_ON = frozenset(
+    {"host", "connection", "transfer-encoding", "keep-alive", "te", "upgrade", "expect", "trailer"}
+)
 
 
 class Forwarder:
-    """Copies a request to the gateway and its answer back, both as streams."""
+    """Copies a request to the gateway and its answer back, both as streams.
+
+    Each request has a connection of its own, which ends with it: whatever an answer holds, no other caller's request
+    or answer is on the same connection.
+    """
 
     def __init__(self, settings: Settings) -> None:
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 # read, not bound
@@ -35,7 +42,10 @@ class Forwarder:
 
     async def open(self) -> None:
         self._session = aiohttp.ClientSession(
-            auto_decompress=False, connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=None)
+            auto_decompress=False,
+            connector=aiohttp.TCPConnector(limit=0, force_close=True),
+            timeout=aiohttp.ClientTimeout(total=None),
+            cookie_jar=aiohttp.DummyCookieJar(),
         )
 
     async def close(self, _app: Litestar) -> None:
@@ -47,17 +57,19 @@ class Forwarder:
         assert self._session is not None  # noqa: S101 # opened with the application
         url = f"{self._base}{request.scope['path']}"
         query = request.scope["query_string"].decode("latin-1")
-        headers = {name: value for name, value in request.headers.items() if name not in NOT_PASSED_ON}
-        length = headers.pop("content-length", None)
-        if length is not None:
-            headers["Content-Length"] = length
+        try:
+            headers = _headers_to_pass(request)
+        except FieldError as error:
+            return _error(400, f"The request's {error}.")
         try:
             answer = await self._session.post(
                 f"{url}?{query}" if query else url, data=request.stream(), headers=headers, allow_redirects=False
             )
         except aiohttp.ClientConnectorError:
-            content = msgspec.json.encode({"message": "The prediction gateway is not running; try again in a moment."})
-            return Response(content, status_code=503, headers={"Retry-After": "1"}, media_type="application/json")
+            return _error(503, "The prediction gateway is not running; try again in a moment.", retry_after_s=1)
+        except (aiohttp.ClientError, OSError) as error:
+            reason = type(error).__name__
+            return _error(502, f"The prediction gateway gave no whole answer ({reason}); try again.", retry_after_s=1)
         passed = {
             name: value
             for name, value in answer.headers.items()
@@ -68,9 +80,25 @@ class Forwarder:
         )
 
 
+def _headers_to_pass(request: Request[Any, Any, Any]) -> list[tuple[str, str]]:
+    """All headers but those of the connection, repeated ones included: the gateway judges them. Raises FieldError."""
+    lengths = request.headers.getall("content-length", [])
+    if len(lengths) > 1:
+        raise FieldError("content-length was sent more than once")
+    framing = [("Content-Length", str(parse_content_length(length.encode("latin-1")))) for length in lengths]
+    not_passed_on = NOT_PASSED_ON | {"content-length"}
+    return framing + [(name, value) for name, value in request.headers.multi_items() if name not in not_passed_on]
+
+
+def _error(status: int, message: str, *, retry_after_s: int | None = None) -> Response[bytes]:
+    headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
+    content = msgspec.json.encode({"message": message})
+    return Response(content, status_code=status, headers=headers, media_type="application/json")
+
+
 async def _chunks(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     try:
         async for chunk in answer.content.iter_any():
             yield chunk
     finally:
-        answer.release()
+        answer.close()

@@ -2,15 +2,20 @@
 
 import asyncio
 import logging
+import resource
 import signal
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import uvloop
 
 from modelyard.gateway.connection import ClientConnection
 from modelyard.gateway.counting import UsageCounter
+from modelyard.gateway.grants import Grants
+from modelyard.gateway.limits import ConnectionLimits
+from modelyard.gateway.lookups import Lookups
 from modelyard.gateway.routing_table import RoutingTable
 from modelyard.identity.token_use import TokenUse
 from modelyard.kernel.database import Database
@@ -27,14 +32,22 @@ class Gateway:
     """What all connections of one process share. Belongs to one event loop."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, settings: Settings, table: RoutingTable, usage: UsageCounter
+        self,
+        loop: asyncio.AbstractEventLoop,
+        settings: Settings,
+        table: RoutingTable,
+        grants: Grants,
+        usage: UsageCounter,
     ) -> None:
         self.loop = loop
         self.table = table
+        self.grants = grants
+        self.lookups = Lookups(grants)
+        self.limits = ConnectionLimits(loop, settings)
         self.usage = usage
         self.timeout_s = settings.prediction_timeout_s
         self.max_body_bytes = settings.max_prediction_bytes
-        self.connections: set[ClientConnection] = set()
+        self._refresher = ThreadPoolExecutor(1, thread_name_prefix="routes on request")
         self._tasks: set[asyncio.Task[None]] = set()
         self._refresh: asyncio.Task[None] | None = None
         self._refreshed_at = 0.0
@@ -53,32 +66,39 @@ class Gateway:
 
     async def _refresh_once(self) -> None:
         await asyncio.sleep(max(0.0, self._refreshed_at + REFRESH_PAUSE_S - self.loop.time()))
-        await self.loop.run_in_executor(None, self.table.refresh)
+        await self.loop.run_in_executor(self._refresher, self.table.refresh)
         self._refreshed_at = self.loop.time()
 
     async def drain(self) -> None:
         """Lets every request in hand be answered, for half a minute at most."""
-        for connection in list(self.connections):
+        for connection in list(self.limits.connections):
             connection.drain()
         deadline = self.loop.time() + DRAIN_S
-        while self.connections and self.loop.time() < deadline:
+        while self.limits.connections and self.loop.time() < deadline:
             await asyncio.sleep(0.02)
 
 
 def run(settings: Settings, database: Database, on_ready: Callable[[], None] = lambda: None) -> None:
     """Serves until SIGTERM or SIGINT."""
+    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
     uvloop.run(_serve(settings, database, on_ready))
 
 
 async def _serve(settings: Settings, database: Database, on_ready: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
     token_use = TokenUse(database)
-    table, usage = RoutingTable(database, token_use.note), UsageCounter(database)
+    table, grants, usage = RoutingTable(database), Grants(database, token_use.note), UsageCounter(database)
     await loop.run_in_executor(None, table.refresh)
-    gateway = Gateway(loop, settings, table, usage)
+    gateway = Gateway(loop, settings, table, grants, usage)
+    gateway.limits.start()
     threads = [
         threading.Thread(target=work, name=name, daemon=True)
-        for name, work in (("routes", table.keep_fresh), ("usage", usage.keep_flushing))
+        for name, work in (
+            ("routes", table.keep_fresh),
+            ("grants", grants.keep_fresh),
+            ("usage", usage.keep_flushing),
+        )
     ]
     for thread in threads:
         thread.start()
@@ -94,7 +114,9 @@ async def _serve(settings: Settings, database: Database, on_ready: Callable[[], 
     await ended.wait()
     server.close()
     await gateway.drain()
+    gateway.limits.stop()
     table.stop()
+    grants.stop()
     usage.stop()
     await loop.run_in_executor(None, token_use.stop)
     for thread in threads:

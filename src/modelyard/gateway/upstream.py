@@ -4,9 +4,8 @@ import asyncio
 import select
 from typing import Any, Protocol
 
-import httptools
-
 from modelyard.compute.shared_files import connectable
+from modelyard.gateway.answer_parser import AnswerError, AnswerHead, AnswerParser
 
 MAX_IDLE = 64
 
@@ -14,9 +13,10 @@ MAX_IDLE = 64
 class Receiver(Protocol):
     """Who waits for the answer on a connection."""
 
-    def answer_begins(self, status: int, headers: list[tuple[bytes, bytes]]) -> None: ...
+    def answer_begins(self, head: AnswerHead) -> None: ...
     def answer_continues(self, chunk: bytes) -> None: ...
     def answer_ends(self) -> None: ...
+    def answer_invalid(self, reason: str) -> None: ...
     def upstream_lost(self, *, was_answering: bool) -> None: ...
     def upstream_full(self) -> None: ...
     def upstream_drained(self) -> None: ...
@@ -33,12 +33,11 @@ class Upstream:
         self.retired = False
         self._idle: list[UpstreamConnection] = []
 
-    def take_idle(self, *, surely: bool) -> "UpstreamConnection | None":
-        """A kept-alive connection that is still open; ``surely`` asks the kernel, too, for a request that must not be
-        sent twice."""
+    def take_idle(self) -> "UpstreamConnection | None":
+        """Return a kept-alive connection on which the replica has sent nothing since its last answer."""
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_open and not (surely and connection.has_news()):
+            if connection.is_open and not connection.has_unread_bytes():
                 return connection
             connection.close()
         return None
@@ -63,38 +62,42 @@ class Upstream:
 
 
 class UpstreamConnection(asyncio.Protocol):
-    """One connection; between two requests it has no receiver."""
+    """One connection; between two requests it has no receiver.
+
+    It is used again only when the whole request was written and the answer was read exactly to its end.
+    """
 
     def __init__(self, upstream: Upstream) -> None:
         self.upstream = upstream
         self.is_open = False
+        self.is_request_written = False
         self._receiver: Receiver | None = None
         self._transport: Any = None
-        self._parser: Any = None
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._answering = False
-        self._keep_alive = True
+        self._poll = select.poll()
+        self._parser: AnswerParser | None = None
 
     def begin(self, receiver: Receiver) -> None:
         """Starts an exchange: what is written from now on is ``receiver``'s request."""
         self._receiver = receiver
-        self._parser = httptools.HttpResponseParser(self)
-        self._headers = []
-        self._answering = False
+        self._parser = AnswerParser(receiver)
+        self.is_request_written = False
 
     def write(self, data: bytes) -> None:
         self._transport.write(data)
+
+    def write_last(self, data: bytes) -> None:
+        """Write the end of the request."""
+        self._transport.write(data)
+        self.is_request_written = True
 
     def close(self) -> None:
         self.is_open = False
         if self._transport is not None:
             self._transport.abort()
 
-    def has_news(self) -> bool:
-        """Whether something came that was not read yet; between two requests that can only be the end."""
-        poll = select.poll()
-        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return bool(poll.poll(0))
+    def has_unread_bytes(self) -> bool:
+        """Whether the kernel holds bytes, or the end: between two requests a replica has nothing to send."""
+        return bool(self._poll.poll(0))
 
     def pause_answer(self) -> None:
         if self.is_open:
@@ -108,22 +111,41 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
+        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
         self.is_open = True
 
     def connection_lost(self, _error: Exception | None) -> None:
         self.is_open = False
         receiver, self._receiver = self._receiver, None
         if receiver is not None:
-            receiver.upstream_lost(was_answering=self._answering)
+            was_answering = self._parser is not None and self._parser.head is not None
+            receiver.upstream_lost(was_answering=was_answering)
 
     def data_received(self, data: bytes) -> None:
-        if self._receiver is None:
-            self.close()  # nobody asked: not a connection to be trusted again
+        parser = self._parser
+        if self._receiver is None or parser is None:
+            self.close()  # an answer that nobody asked for
             return
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError:
+            parser.feed(data)
+        except AnswerError as error:
             self.close()
+            receiver, self._receiver = self._receiver, None
+            receiver.answer_invalid(str(error))
+            return
+        if parser.is_complete:
+            self._end(parser)
+
+    def _end(self, parser: AnswerParser) -> None:
+        receiver, self._receiver = self._receiver, None
+        self._parser = None
+        is_exact = self.is_request_written and not parser.has_excess and not self._transport.get_write_buffer_size()
+        if is_exact and self.is_open and parser.head is not None and parser.head.keep_alive:
+            self.upstream.give_back(self)
+        else:
+            self.close()
+        if receiver is not None:
+            receiver.answer_ends()
 
     def pause_writing(self) -> None:
         if self._receiver is not None:
@@ -132,32 +154,3 @@ class UpstreamConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         if self._receiver is not None:
             self._receiver.upstream_drained()
-
-    # httptools
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name.lower(), value))
-
-    def on_headers_complete(self) -> None:
-        status = self._parser.get_status_code()
-        if status < 200:
-            self._headers = []
-            return
-        self._answering = True
-        if self._receiver is not None:
-            self._receiver.answer_begins(status, self._headers)
-
-    def on_body(self, chunk: bytes) -> None:
-        if self._receiver is not None:
-            self._receiver.answer_continues(chunk)
-
-    def on_message_complete(self) -> None:
-        if not self._answering:
-            return
-        receiver, self._receiver = self._receiver, None
-        if self._parser.should_keep_alive():
-            self.upstream.give_back(self)
-        else:
-            self.close()
-        if receiver is not None:
-            receiver.answer_ends()

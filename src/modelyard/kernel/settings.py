@@ -85,6 +85,16 @@ class Settings(BaseSettings):
     model_stuck_timeout_s: float = 30
     """A replica that is held up by a request over its time limit for longer than this is started anew."""
     prediction_timeout_s: float = 60
+    header_timeout_s: float = 10
+    """The gateway closes a connection whose request head takes longer."""
+    body_timeout_s: float = 30
+    """A prediction request whose body brings less than 1 KiB in this time is refused."""
+    idle_timeout_s: float = 75
+    """The gateway closes a connection that had no request for so long."""
+    max_anonymous_connections: int = Field(default=512, ge=1)
+    """Connections to the gateway that have shown no valid token; the oldest is closed for one more."""
+    max_buffered_prediction_bytes: int = Field(default=256 * MIB, ge=MIB)
+    """Bodies of requests that a gateway holds in memory while they are incomplete, all together."""
     test_timeout_s: float = 3600
     build_timeout_s: float = 1800
     max_processes: int = 512
