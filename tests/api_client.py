@@ -11,6 +11,8 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 CONTRACT_DIR = Path(__file__).parents[2] / "shared" / "contract"
+IN_PROCESS_HOST = "modelyard.test"
+"""Of an application without a socket; its settings have to allow it."""
 ANYWHERE = {400, 401, 403, 404, 405, 409, 410, 413, 422, 503}
 
 
@@ -79,4 +81,4 @@ class Api:
 
 def in_process(app: Litestar) -> Callable[[], TestClient[Litestar]]:
     """A maker of clients that call ``app`` without a socket."""
-    return lambda: TestClient(app, base_url="http://modelyard.test", raise_server_exceptions=False)
+    return lambda: TestClient(app, base_url=f"http://{IN_PROCESS_HOST}", raise_server_exceptions=False)
