@@ -192,12 +192,12 @@ def test_the_api_ends_in_time_with_followers_and_silent_connections(stoppable: A
 
 
 def test_up_ends_in_time_with_followers(tmp_path: Path) -> None:
-    with a_server(tmp_path / "data", max_custom_job_runs=0) as server:
-        with following(server, f"{path_of(a_waiting_run(server))}logs/") as lines:
-            began = time.monotonic()
-            assert server.stop() == 0
-            assert time.monotonic() - began < 8, "an idle one takes 2 s on a busy machine"
-            assert [line for line in lines if line] == []
+    with a_server(tmp_path / "data", max_custom_job_runs=0) as server, contextlib.ExitStack() as stack:
+        lines = stack.enter_context(following(server, f"{path_of(a_waiting_run(server))}logs/"))
+        began = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - began < 8, "an idle one takes 2 s on a busy machine"
+        assert [line for line in lines if line] == []
 
 
 def test_uploads_in_hand_may_be_finished_but_not_for_ever(stoppable: ApiServer) -> None:

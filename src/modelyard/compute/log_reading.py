@@ -72,7 +72,9 @@ def serve_log(reader: "LogReader", name: str, *, tail: int | None, follow: bool,
     if tail is not None:
         text = "".join(f"{line}\n" for line in reader.tail(tail))
         return Download(text, name, "text/plain")
-    return Download(reader.so_far(), name, "text/plain", epilogue=lambda why: f"[modelyard] cut short: {why}\n".encode())
+    return Download(
+        reader.so_far(), name, "text/plain", epilogue=lambda why: f"[modelyard] cut short: {why}\n".encode()
+    )
 
 
 def _kept_tail(blobs: BlobStore, kept: Kept, lines: int, *, times: bool) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 from litestar import Litestar
-from litestar.types import Receive, Scope, Send
+from litestar.types import Scope, Send
 
 from modelyard.kernel.host_names import AllowedHosts, Host, HostError, parse_host
 

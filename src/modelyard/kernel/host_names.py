@@ -20,7 +20,9 @@ MAX_NAME_LENGTH = 253
 REREAD_S = 5.0
 """How often the names and addresses of this machine are read again, and only for a host that is not among them."""
 
-_HOST = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9_](?:[A-Za-z0-9_.-]*)))(?::(?P<port>[0-9]{1,5}))?")
+_HOST = re.compile(
+    r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9_](?:[A-Za-z0-9_.-]*)))(?::(?P<port>[0-9]{1,5}))?"
+)
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?")
 _NUMERIC = re.compile(r"[0-9.]+")
 

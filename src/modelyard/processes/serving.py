@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
-from granian.net import SocketHolder
+from granian.net import SocketHolder  # type: ignore[attr-defined] # exported by a star
 from granian.server.embed import Server
 from litestar import Litestar
 
@@ -85,7 +85,7 @@ async def serve(
             serving.result()
             raise RuntimeError("the server ended by itself")
         on_stop()
-        server.stop()
+        server.stop()  # type: ignore[no-untyped-call]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limits.drain_timeout_s):
                 await requests.until_none()
@@ -103,7 +103,7 @@ def listen(host: str, port: int, client_timeout_s: float) -> socket.socket:
     return listener
 
 
-class _Server(Server):  # type: ignore[misc] # untyped
+class _Server(Server):
     """Granian's server on a socket of ours. HTTP/1.1 only: its detection of HTTP/2 waits for ever for a first byte."""
 
     def __init__(self, app: Any, listener: socket.socket, limits: ServingLimits) -> None:
@@ -122,7 +122,8 @@ class _Server(Server):  # type: ignore[misc] # untyped
         )
 
     def _init_shared_socket(self) -> None:
-        self._shd = SocketHolder(self._listener.fileno(), False, BACKLOG)  # noqa: FBT003 # it takes no names
+        holder = SocketHolder(self._listener.fileno(), False, BACKLOG)  # type: ignore[call-arg] # its stub is older
+        self._shd = holder  # type: ignore[assignment]
 
 
 class RequestsInHand:
