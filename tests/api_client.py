@@ -32,6 +32,17 @@ def load_contract_module(name: str) -> ModuleType | None:
 _validator = load_contract_module("validate_response")
 
 
+def check_headers(response: httpx.Response) -> None:
+    """Fails for an answer that a browser might run, guess at or share (``kernel/edge.py``)."""
+    headers = response.headers
+    assert headers.get("X-Content-Type-Options") == "nosniff", response.url
+    if headers.get("Content-Type", "").partition(";")[0] == "application/json":
+        assert headers.get("Cache-Control") == "no-store", response.url
+    else:
+        assert headers.get("Content-Security-Policy") == "sandbox", response.url
+        assert headers.get("Cache-Control") in {"private", "no-store"}, response.url
+
+
 def check_response(method: str, path: str, status: int, content: bytes) -> None:
     """Fails when a response of a documented operation is not as documented."""
     if _validator is None or _validator.find_operation(method, path)[1] is None:
@@ -61,6 +72,7 @@ class Api:
         full = path if path.startswith(self.prefix) else self.prefix + path
         response: httpx.Response = self.client.request(method, full, headers=headers, follow_redirects=False, **options)
         check_response(method, full, response.status_code, response.content)
+        check_headers(response)
         return response
 
     def get(self, path: str, **options: Any) -> httpx.Response:

@@ -85,7 +85,14 @@ def test_loopback_and_this_machine_are_allowed_by_default() -> None:
     allowed = AllowedHosts((), lambda: frozenset({"yard", "192.0.2.7", "2001:db8::7"}))
     ours = ("localhost:8000", "a.localhost", "127.0.0.1", "127.9.9.9", "[::1]", "[::ffff:127.0.0.1]", "yard", "YARD.")
     assert all(admits(allowed, *ours, "192.0.2.7:1", "[2001:db8::7]"))
-    others = ("evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "192.0.2.8", "[2001:db8::8]", "yard.x")
+    others = (
+        "evil.example",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "192.0.2.8",
+        "[2001:db8::8]",
+        "yard.x",
+    )
     assert not any(admits(allowed, *others, "0.0.0.0", "[::]", "[::ffff:192.0.2.8]", "evillocalhost", "ard"))  # noqa: S104
     own = machine_names()
     assert "127.0.0.1" in own
@@ -102,7 +109,9 @@ def test_names_may_be_added() -> None:
     assert all(admits(AllowedHosts(("*",)), "evil.example", "192.0.2.1", "[2001:db8::9]"))
 
 
-@pytest.mark.parametrize("written", ["yard.example, *.b.example,[2001:db8::1]", '["yard.example", "*.b.example", "2001:db8::1"]'])
+@pytest.mark.parametrize(
+    "written", ["yard.example, *.b.example,[2001:db8::1]", '["yard.example", "*.b.example", "2001:db8::1"]']
+)
 def test_the_setting_is_a_list_with_commas_or_in_json(monkeypatch: pytest.MonkeyPatch, written: str) -> None:
     monkeypatch.setenv("MODELYARD_ALLOWED_HOSTS", written)
     assert Settings().allowed_hosts == ("yard.example", "*.b.example", "2001:db8::1")
@@ -195,7 +204,7 @@ def test_the_host_is_named_once_and_correctly(an_app: Callable[..., Ask]) -> Non
 def test_absolute_urls_hold_the_host_as_it_was_checked(an_app: Callable[..., Ask], tmp_path: Path) -> None:
     ask = an_app(public_url="https://models.example:9000/x", host="192.0.2.77", allowed_hosts=())
     for host, seen in ((b"MODELS.example.:444", "models.example:444"), (b"192.0.2.77", "192.0.2.77")):
-        status, headers, body = ask(host, path="/api/v2/executionEnvironments/?limit=1")
+        status, _, body = ask(host, path="/api/v2/executionEnvironments/?limit=1")
         assert status == 200
         assert body["next"].startswith(f"http://{seen}/api/v2/executionEnvironments/?"), body["next"]
     for forwarded, scheme in (("https", "https"), ("javascript", "http"), ("https, http", "http")):
