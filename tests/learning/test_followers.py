@@ -7,7 +7,7 @@ import httpx
 
 from tests.learning.builders import Lab, path_of, sent
 from tests.learning.tasks import FILL, LOGISTIC, LOGISTIC_METADATA
-from tests.servers import an_api_server
+from tests.servers import an_api_beside
 
 ENDS_WITHIN_S = 2.0
 SLACK_S = 3.0
@@ -26,13 +26,9 @@ def test_a_training_is_followed_no_longer_than_one_may(lab: Lab) -> None:
     def revoke(token_id: str) -> None:
         assert lab.api.delete(f"/apiTokens/{token_id}/").status_code == 204
 
-    def delete(_token_id: str) -> None:
-        assert lab.api.delete(f"/projects/{project['id']}/").status_code == 204
-
     ends: list[tuple[Callable[[str], None], str]]
-    ends = [(revoke, "revoked"), (lambda _: shared("NO_ROLE"), "project"), (delete, "project")]
-    settings = lab.installation.application.settings
-    with an_api_server(settings.data_dir, runtime_dir=settings.runtime_dir) as server:
+    ends = [(revoke, "revoked"), (lambda _: shared("NO_ROLE"), "project")]
+    with an_api_beside(lab.installation.application) as server:
         for end, why in ends:
             shared("READ_ONLY")
             token = sent(lab.api.post("/apiTokens/", json={"name": "reading", "userId": user["id"]}), 201)
