@@ -11,6 +11,8 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 CONTRACT_DIR = Path(__file__).parents[2] / "shared" / "contract"
+IN_PROCESS_HOST = "modelyard.test"
+"""Of an application without a socket; its settings have to allow it."""
 ANYWHERE = {400, 401, 403, 404, 405, 409, 410, 413, 422, 503}
 
 
@@ -28,6 +30,17 @@ def load_contract_module(name: str) -> ModuleType | None:
 
 
 _validator = load_contract_module("validate_response")
+
+
+def check_headers(response: httpx.Response) -> None:
+    """Fails for an answer that a browser might run, guess at or share (``kernel/edge.py``)."""
+    headers = response.headers
+    assert headers.get("X-Content-Type-Options") == "nosniff", response.url
+    if headers.get("Content-Type", "").partition(";")[0] == "application/json":
+        assert headers.get("Cache-Control") == "no-store", response.url
+    else:
+        assert headers.get("Content-Security-Policy") == "sandbox", response.url
+        assert headers.get("Cache-Control") in {"private", "no-store"}, response.url
 
 
 def check_response(method: str, path: str, status: int, content: bytes) -> None:
@@ -59,6 +72,7 @@ class Api:
         full = path if path.startswith(self.prefix) else self.prefix + path
         response: httpx.Response = self.client.request(method, full, headers=headers, follow_redirects=False, **options)
         check_response(method, full, response.status_code, response.content)
+        check_headers(response)
         return response
 
     def get(self, path: str, **options: Any) -> httpx.Response:
@@ -79,4 +93,4 @@ class Api:
 
 def in_process(app: Litestar) -> Callable[[], TestClient[Litestar]]:
     """A maker of clients that call ``app`` without a socket."""
-    return lambda: TestClient(app, base_url="http://modelyard.test", raise_server_exceptions=False)
+    return lambda: TestClient(app, base_url=f"http://{IN_PROCESS_HOST}", raise_server_exceptions=False)

@@ -23,7 +23,7 @@ from modelyard.kernel.ids import new_id
 from modelyard.kernel.settings import Settings
 from modelyard.templates.tables import CustomTemplate
 from modelyard.workspaces.tables import File, Workspace
-from tests.api_client import Api, in_process
+from tests.api_client import IN_PROCESS_HOST, Api, in_process
 from tests.forks import running
 from tests.postgres import Cluster, programs, running_cluster
 from tests.waiting import wait_until
@@ -140,6 +140,7 @@ def an_installation(
     opened: list[tuple[Any, Application]] = []
 
     def make(**settings: Any) -> Installation:
+        settings.setdefault("allowed_hosts", (IN_PROCESS_HOST,))
         data_dir = settings.pop("data_dir", tmp_path / f"data{len(opened)}")
         runtime_dir = tmp_path / f"run{len(opened)}"
         if pytestconfig.getoption("--database") == "postgresql":

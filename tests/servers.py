@@ -15,7 +15,10 @@ from typing import Any
 
 import httpx
 import psutil
+from alembic import command
 
+from modelyard.app import Application
+from modelyard.kernel.migrations import configuration
 from tests.api_client import Api
 from tests.conftest import ADMIN_TOKEN
 from tests.waiting import wait_until
@@ -58,10 +61,10 @@ class Server:
     def start(self) -> "Server":
         """Starts it and waits for its ready line."""
         self._hang_up()
-        command = [sys.executable, "-m", "modelyard.cli.main", "up", "--json", "--data-dir", str(self.data_dir)]
-        command += ["--port", str(self.port), "--gateway-port", str(self.gateway_port)]
+        words = [sys.executable, "-m", "modelyard.cli.main", "up", "--json", "--data-dir", str(self.data_dir)]
+        words += ["--port", str(self.port), "--gateway-port", str(self.gateway_port)]
         with (self.data_dir.parent / f"{self.data_dir.name}.log").open("ab") as log:
-            self.process = subprocess.Popen(command, env=self.environment, stdout=subprocess.PIPE, stderr=log)
+            self.process = subprocess.Popen(words, env=self.environment, stdout=subprocess.PIPE, stderr=log)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line, f"it did not start: {self.log()[-3000:]}"
@@ -115,15 +118,63 @@ class Server:
                     process.kill()
 
 
+class ApiServer(Server):
+    """``modelyard api`` alone: nothing is worked on."""
+
+    def start(self) -> "ApiServer":
+        words = [sys.executable, "-m", "modelyard.cli.main", "api", "--data-dir", str(self.data_dir)]
+        words += ["--port", str(self.port), "--gateway-port", str(self.gateway_port)]
+        with (self.data_dir.parent / f"{self.data_dir.name}.log").open("ab") as log:
+            self.process = subprocess.Popen(words, env=self.environment, stdout=log, stderr=log)
+        wait_until(self._answers_or_ended, 60, "the api to answer")
+        assert self.process.poll() is None, f"it did not start: {self.log()[-3000:]}"
+        return self
+
+    def _answers_or_ended(self) -> bool:
+        assert self.process is not None
+        with contextlib.suppress(httpx.TransportError):
+            return self.process.poll() is not None or httpx.get(f"{self.url}/api/v2/ping").is_success
+        return False
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+
 @contextlib.contextmanager
-def a_server(data_dir: Path, **settings: Any) -> Iterator[Server]:
-    """A started server with these settings (names as in ``Settings``), ended with everything that it started."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MODELYARD_")}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    environment |= {f"MODELYARD_{name.upper()}": str(value) for name, value in settings.items()}
-    environment |= {"MODELYARD_BOOTSTRAP_TOKEN": ADMIN_TOKEN, "XDG_CONFIG_HOME": str(data_dir.parent / "config")}
-    server = Server(data_dir, environment)
+def an_api_beside(application: Application) -> Iterator[ApiServer]:
+    """An api in a process of its own on the database and the folders of an application in this one."""
+    settings, config = application.settings, configuration()
+    with application.database.alone() as connection:
+        config.attributes["connection"] = connection
+        command.stamp(config, "head")  # its tables were made without migrations
+    with an_api_server(settings.data_dir, runtime_dir=settings.runtime_dir, database_url=settings.database()) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def an_api_server(data_dir: Path, **settings: Any) -> Iterator[ApiServer]:
+    """An api in a process of its own, ended afterwards."""
+    server = ApiServer(data_dir, _environment(data_dir, settings))
     try:
         yield server.start()
     finally:
         server.close()
+
+
+@contextlib.contextmanager
+def a_server(data_dir: Path, **settings: Any) -> Iterator[Server]:
+    """A started server with these settings (names as in ``Settings``), ended with everything that it started."""
+    server = Server(data_dir, _environment(data_dir, settings))
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
+def _environment(data_dir: Path, settings: dict[str, Any]) -> dict[str, str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MODELYARD_")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    environment |= {f"MODELYARD_{name.upper()}": str(value) for name, value in settings.items()}
+    return environment | {"MODELYARD_BOOTSTRAP_TOKEN": ADMIN_TOKEN, "XDG_CONFIG_HOME": str(data_dir.parent / "config")}

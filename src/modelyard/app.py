@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from urllib.parse import urlsplit
 
 from litestar import Litestar
 
@@ -49,6 +50,7 @@ from modelyard.jobs.schedules.firing import IDLE_S, Firing
 from modelyard.kernel.clock import Clock, SystemClock
 from modelyard.kernel.database import Database
 from modelyard.kernel.errors import Unavailable
+from modelyard.kernel.host_names import AllowedHosts
 from modelyard.kernel.http import create_app
 from modelyard.kernel.multipart import Form, FormLimits, read_form
 from modelyard.kernel.openapi import document_route
@@ -56,6 +58,7 @@ from modelyard.kernel.parts import Parts
 from modelyard.kernel.routing import Endpoint, endpoints_of
 from modelyard.kernel.secret_box import SecretBox, open_secret_box
 from modelyard.kernel.settings import Settings
+from modelyard.kernel.streams import Streams
 from modelyard.learning import model_routes as learning_model_routes
 from modelyard.learning import predictions as learning_predictions
 from modelyard.learning import preparing as project_preparing
@@ -135,8 +138,8 @@ class Application:
     database: Database
     parts: Parts
 
-    def api(self) -> Litestar:
-        """The REST API."""
+    def api(self, streams: Streams | None = None) -> Litestar:
+        """The REST API. What ends its ``streams`` is the caller's, where it wants to end them."""
         blobs = self.parts.get(BlobStore)  # type: ignore[type-abstract]
         limits = FormLimits(
             total_bytes=self.settings.max_upload_bytes,
@@ -157,6 +160,9 @@ class Application:
             parts=self.parts,
             authenticate=token_use.noting(authenticate),
             read_form=read,
+            allowed_hosts=AllowedHosts(self.settings.host_names()),
+            default_host=urlsplit(self.settings.api_url()).netloc,
+            streams=streams,
             handlers=[*forwarder.handlers(), document_route(endpoints())],
             on_startup=[forwarder.open, token_use.start],
             on_shutdown=[forwarder.close, token_use.stop],

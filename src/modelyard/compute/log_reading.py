@@ -67,11 +67,14 @@ def serve_log(reader: "LogReader", name: str, *, tail: int | None, follow: bool,
     """
     if follow:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return Download(_Follower(reader, times=times).events(tail), name, "text/event-stream", headers)
+        events = _Follower(reader, times=times).events(tail)
+        return Download(events, name, "text/event-stream", headers, lambda why: _event(why, name="error"))
     if tail is not None:
         text = "".join(f"{line}\n" for line in reader.tail(tail))
         return Download(text, name, "text/plain")
-    return Download(reader.so_far(), name, "text/plain")
+    return Download(
+        reader.so_far(), name, "text/plain", epilogue=lambda why: f"[modelyard] cut short: {why}\n".encode()
+    )
 
 
 def _kept_tail(blobs: BlobStore, kept: Kept, lines: int, *, times: bool) -> list[str]:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, quote, unquote, urlencode
 
 import anyio.to_thread
 import msgspec
-from litestar import HttpMethod, Litestar, Request, Response
+from litestar import HttpMethod, Request, Response
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Stream
@@ -20,12 +20,15 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from modelyard.kernel.database import Database, lost_a_race
+from modelyard.kernel.edge import Edge
 from modelyard.kernel.errors import ModelyardError, NotFound, TooLarge
 from modelyard.kernel.form_input import from_form, from_json
+from modelyard.kernel.host_names import AllowedHosts, parse_host
 from modelyard.kernel.multipart import Form
 from modelyard.kernel.parts import Parts
 from modelyard.kernel.problems import refusing
 from modelyard.kernel.routing import Answer, Download, Endpoint, RequestInfo
+from modelyard.kernel.streams import Check, Streams
 from modelyard.kernel.wire import NOT_JSON, convert, decode
 
 log = logging.getLogger(__name__)
@@ -55,10 +58,13 @@ def create_app(
     parts: Parts,
     authenticate: Authenticator,
     read_form: FormReader,
+    allowed_hosts: AllowedHosts,
+    default_host: str,
+    streams: Streams | None = None,
     handlers: Iterable[Any] = (),
     on_startup: Iterable[Any] = (),
     on_shutdown: Iterable[Any] = (),
-) -> Litestar:
+) -> Edge:
     """The ASGI application that serves ``endpoints`` below ``/api/v2`` and, beside them, ready-made ``handlers``."""
     limiter: list[anyio.CapacityLimiter] = []
 
@@ -66,7 +72,7 @@ def create_app(
         limiter.append(anyio.CapacityLimiter(THREADS))
 
     def serve(endpoint: Endpoint) -> HTTPRouteHandler:
-        runner = _Runner(endpoint, database, parts, authenticate)
+        runner = _Runner(endpoint, database, parts, authenticate, streams or Streams())
 
         async def handle(request: Request[Any, Any, Any]) -> Response[Any]:
             in_thread = functools.partial(anyio.to_thread.run_sync, limiter=limiter[0])
@@ -95,7 +101,7 @@ def create_app(
             name=f"{endpoint.method} {endpoint.path}",
         )(handle)
 
-    return Litestar(
+    app = Edge(
         route_handlers=[*(serve(endpoint) for endpoint in endpoints), *handlers],
         openapi_config=None,
         middleware=[filters_from_body],
@@ -105,16 +111,21 @@ def create_app(
         request_max_body_size=None,
         debug=False,
     )
+    app.allowed_host_names, app.default_host = allowed_hosts, parse_host(default_host)
+    return app
 
 
 class _Runner:
     """Runs one endpoint in a worker thread, inside one unit of work."""
 
-    def __init__(self, endpoint: Endpoint, database: Database, parts: Parts, authenticate: Authenticator) -> None:
+    def __init__(
+        self, endpoint: Endpoint, database: Database, parts: Parts, authenticate: Authenticator, streams: Streams
+    ) -> None:
         self.endpoint = endpoint
         self.database = database
         self.fixed = parts.bind(endpoint.parts)
         self.authenticator = authenticate
+        self.streams = streams
 
     def authenticate(self, headers: dict[str, str]) -> None:
         with self.database.read() as session:
@@ -136,14 +147,38 @@ class _Runner:
         if not self.endpoint.is_write:
             with self.database.read() as session:
                 arguments = self._caller(session, headers) | self._read(request, headers, content, faults)
-                return self._answer(self._call(session, arguments))
+                result = self._call(session, arguments)
+            return self._answer(result, functools.partial(self._why_not_now, request, content))
         # A write takes the database's one lock, so whatever can be done before it or after it is done there.
         with self.database.read() as session:
             arguments = self._caller(session, headers)
         arguments |= self._read(request, headers, content, faults)
         with self.database.write() as session, refusing(faults):
             result = self._call(session, arguments)
-        return self._answer(result)
+        return self._answer(result, functools.partial(self._why_unknown_now, headers))
+
+    def _why_not_now(self, request: Request[Any, Any, Any], content: Any) -> str | None:
+        """Ask the handler again what it began to answer: None, or what it would say now instead."""
+        headers = dict(request.headers)
+        try:
+            with self.database.read() as session:
+                arguments = self._caller(session, headers) | self._read(request, headers, content, {})
+                result = self._call(session, arguments)
+        except ModelyardError as error:
+            return error.message
+        close = getattr(result.content, "close", None)
+        if close is not None:
+            close()
+        return None
+
+    def _why_unknown_now(self, headers: dict[str, str]) -> str | None:
+        """The same for a request that changed something and cannot be asked again: only the caller is looked up."""
+        try:
+            with self.database.read() as session:
+                self._caller(session, headers)
+        except ModelyardError as error:
+            return error.message
+        return None
 
     def _caller(self, session: Session, headers: dict[str, str]) -> dict[str, Any]:
         return {"caller": self.authenticator(session, headers)} if "caller" in self.endpoint.parameters else {}
@@ -175,9 +210,9 @@ class _Runner:
             arguments["request"] = info
         return arguments
 
-    def _answer(self, result: Any) -> Response[Any]:
+    def _answer(self, result: Any, check: Check) -> Response[Any]:
         if isinstance(result, Download):
-            return _download(result, self.endpoint.status)
+            return _download(result, self.endpoint.status, functools.partial(self.streams.guard, check=check))
         answer = result if isinstance(result, Answer) else Answer(result)
         status = answer.status or self.endpoint.status
         if answer.body is None:
@@ -187,8 +222,9 @@ class _Runner:
 
 
 def _info(request: Request[Any, Any, Any], headers: dict[str, str], endpoint: Endpoint) -> RequestInfo:
-    host = headers.get("host", "localhost")
-    scheme = headers.get("x-forwarded-proto", request.scope["scheme"])
+    forwarded = headers.get("x-forwarded-proto", "")
+    scheme = forwarded if forwarded in {"http", "https"} else request.scope["scheme"]
+    host = headers["host"]  # one of ours: see kernel/edge.py
     return RequestInfo(
         method=request.method,
         base_url=f"{scheme}://{host}",
@@ -235,7 +271,7 @@ def _read_query(type_: type[msgspec.Struct], query_string: str) -> Any:
     return convert(type_, values, strict=False)
 
 
-def _download(result: Download, status: int) -> Response[Any]:
+def _download(result: Download, status: int, guard: Callable[..., AsyncIterator[bytes]]) -> Response[Any]:
     ascii_name = result.file_name.encode("ascii", "replace").decode().replace('"', "'")
     headers = {
         "Content-Disposition": f"attachment; filename=\"{ascii_name}\"; filename*=UTF-8''{quote(result.file_name)}",
@@ -246,7 +282,8 @@ def _download(result: Download, status: int) -> Response[Any]:
         content = content.encode()
     if isinstance(content, bytes):
         return Response(content, status_code=status, headers=headers, media_type=result.media_type)
-    return Stream(content, status_code=status, headers=headers, media_type=result.media_type)
+    guarded = guard(content, epilogue=result.epilogue)
+    return Stream(guarded, status_code=status, headers=headers, media_type=result.media_type)
 
 
 def _answer_error(_request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

@@ -39,12 +39,15 @@ class Answer:
 
 @dataclass(frozen=True)
 class Download:
-    """Bytes for a file: ``content`` is text, bytes or chunks of bytes."""
+    """Bytes for a file: ``content`` is text, bytes or chunks of bytes; asynchronous chunks are a stream without an end
+    that is known. ``epilogue`` makes the last bytes of chunks that are cut short, of the reason.
+    """
 
     content: str | bytes | Iterator[bytes] | AsyncIterator[bytes]
     file_name: str
     media_type: str = "application/octet-stream"
     headers: Mapping[str, str] = field(default_factory=dict)
+    epilogue: Callable[[str], bytes] = lambda _why: b""
 
 
 @dataclass(frozen=True)

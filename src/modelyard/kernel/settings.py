@@ -1,12 +1,16 @@
 """Settings: environment variables ``MODELYARD_…`` or arguments of a command; nothing is read anywhere else."""
 
 import hashlib
+import json
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from modelyard.kernel.host_names import check_pattern
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
@@ -16,6 +20,16 @@ def default_data_dir() -> Path:
     """The user's data folder by the XDG convention."""
     base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
     return Path(base) / "modelyard"
+
+
+def _split(value: object) -> object:
+    """Read a list that is separated by commas, or written in JSON."""
+    if not isinstance(value, str):
+        return value
+    return json.loads(value) if value.lstrip().startswith("[") else [part for part in value.split(",") if part.strip()]
+
+
+HostPatterns = Annotated[tuple[Annotated[str, AfterValidator(check_pattern)], ...], NoDecode, BeforeValidator(_split)]
 
 
 class BundleSetting(BaseModel):
@@ -59,6 +73,16 @@ class Settings(BaseSettings):
     gateway_port: int = 8001
     public_url: str | None = None
     """How clients reach the gateway, when it differs from ``http://host:gateway_port``."""
+    allowed_hosts: HostPatterns = ()
+    """Hosts that clients may reach the API by, beside loopback, this machine's own and that of ``public_url``:
+    ``kernel/host_names.py`` says what they look like. Separated by commas, or a JSON list."""
+    max_connections: int = Field(default=4096, ge=16)
+    """How many connections the API holds at once; further ones wait. Fewer where the system allows fewer files."""
+    client_timeout_s: float = Field(default=75, gt=0)
+    """A client that sends nothing for that long, in a request or between two, or takes nothing of its answer, is
+    disconnected. Above the 60 s for which load balancers keep idle connections."""
+    drain_timeout_s: float = Field(default=10, ge=0)
+    """For how long requests in hand may go on when the API is told to stop."""
     bootstrap_token: SecretStr | None = None
     """The first administrator's token, for automation."""
 
@@ -161,6 +185,11 @@ class Settings(BaseSettings):
 
     def gateway_url(self) -> str:
         return (self.public_url or f"http://{_reachable(self.host)}:{self.gateway_port}").rstrip("/")
+
+    def host_names(self) -> tuple[str, ...]:
+        """The hosts that are allowed because a setting names them."""
+        named = [_reachable(self.host).strip("[]"), urlsplit(self.public_url or "").hostname]
+        return (*self.allowed_hosts, *(check_pattern(name) for name in named if name))
 
 
 def _reachable(host: str) -> str:

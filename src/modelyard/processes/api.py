@@ -2,17 +2,17 @@
 
 import asyncio
 import gc
-import signal
-
-from granian.constants import Interfaces
-from granian.server.embed import Server
+import os
+import sys
 
 from modelyard.app import Application
 from modelyard.kernel.migrations import upgrade
 from modelyard.kernel.settings import Settings
+from modelyard.kernel.streams import Streams
 from modelyard.processes.logs import configure
 from modelyard.processes.options import DataDir, GatewayPort, Host, Port, open_application, read_settings
 from modelyard.processes.running import noted
+from modelyard.processes.serving import ServingLimits, connection_limit, raise_file_limit, serve
 from modelyard.processes.setup import set_up, tell_administrator
 
 COLLECT_AFTER = (20_000, 20, 100)
@@ -29,22 +29,25 @@ def api(data_dir: DataDir = None, host: Host = None, port: Port = None, gateway_
 
 
 def run_api(settings: Settings) -> None:
-    """Serves until SIGTERM or SIGINT."""
+    """Serve until SIGTERM or SIGINT, and end the process."""
     application = open_application(settings)
     upgrade(application.database)
     with noted(settings, "api"):
         gc.collect()
         gc.freeze()  # what is imported by now stays
         gc.set_threshold(*COLLECT_AFTER)
-        asyncio.run(_serve(application))
+        asyncio.new_event_loop().run_until_complete(_serve(application))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # connections that were given up, and threads that still work for them, must not keep this process
 
 
 async def _serve(application: Application) -> None:
     settings = application.settings
-    server = Server(
-        application.api(), address=settings.host, port=settings.port, interface=Interfaces.ASGI, log_enabled=False
+    limits = ServingLimits(
+        max_connections=connection_limit(settings.max_connections, raise_file_limit()),
+        client_timeout_s=settings.client_timeout_s,
+        drain_timeout_s=settings.drain_timeout_s,
     )
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.stop)
-    await server.serve()
+    streams = Streams()
+    await serve(application.api(streams), settings.host, settings.port, limits, on_stop=streams.end)

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 READY_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 40.0
+STOP_TIMEOUT_S = 30.0
 STEADY_S = 5.0
 LONGEST_PAUSE_S = 10.0
 LOOK_S = 0.1
@@ -84,7 +84,7 @@ class Keeper:
         """Ends all processes: first nicely, at last by force."""
         for child in self._children:
             self._send(child, signal.SIGTERM)
-        deadline = time.monotonic() + STOP_TIMEOUT_S
+        deadline = time.monotonic() + STOP_TIMEOUT_S + self.settings.drain_timeout_s
         while any(self._is_alive(child) for child in self._children):
             if time.monotonic() > deadline:
                 for child in self._children:

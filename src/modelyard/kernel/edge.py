@@ -1,0 +1,106 @@
+"""What holds for every request and every answer, whichever route they belong to: the host, and headers for browsers."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from litestar import Litestar
+from litestar.types import Scope, Send
+
+from modelyard.kernel.host_names import AllowedHosts, Host, HostError, parse_host
+
+JSON = b"application/json"
+NO_SNIFFING = (b"x-content-type-options", b"nosniff")
+SANDBOX = (b"content-security-policy", b"sandbox")
+PRIVATE = (b"cache-control", b"private")
+NOT_STORED = (b"cache-control", b"no-store")
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Edge(Litestar):
+    """The application behind a check of the ``Host``; every answer leaves with the headers that guard browsers.
+
+    ``default_host`` is that of a client of HTTP/1.0, which need not name one.
+    """
+
+    __slots__ = ("allowed_host_names", "default_host")
+
+    allowed_host_names: AllowedHosts
+    default_host: Host
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        guarded = _guarding_browsers(send)
+        try:
+            host = _host_of(scope, self.default_host)
+        except HostError as error:
+            await _refuse(guarded, 400, f"The request's Host header is wrong: {error}.")
+            return
+        if not self.allowed_host_names.admits(host):
+            await _refuse(guarded, 421, _misdirected(host))
+            return
+        others = [(name, value) for name, value in scope["headers"] if name.lower() != b"host"]
+        scope["headers"] = [(b"host", str(host).encode()), *others]
+        await super().__call__(scope, receive, guarded)
+
+
+def _host_of(scope: Scope, default: Host) -> Host:
+    named = [value for name, value in scope["headers"] if name.lower() == b"host"]
+    if len(named) > 1:
+        raise HostError("there are two of them")
+    if not named or not named[0]:
+        if scope["http_version"] in {"1", "1.0"}:
+            return default
+        raise HostError("it is missing")
+    try:
+        return parse_host(named[0].decode("ascii"))
+    except UnicodeDecodeError:
+        raise HostError("it holds other than ASCII characters") from None
+
+
+def _misdirected(host: Host) -> str:
+    return (
+        f"This server does not answer for the host {host.name[:100]}. If clients are meant to reach it by that name, "
+        "add it to MODELYARD_ALLOWED_HOSTS and restart."
+    )
+
+
+async def _refuse(send: Send, status: int, message: str) -> None:
+    content = msgspec.json.encode({"message": message})
+    headers = [(b"content-type", JSON), (b"content-length", b"%d" % len(content)), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content, "more_body": False})
+
+
+def _guarding_browsers(send: Send) -> Send:
+    async def guarded(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = guard_headers(message.get("headers", ()))
+        await send(message)
+
+    return guarded
+
+
+def guard_headers(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """Return the headers of an answer with those that keep a browser from running or sharing it.
+
+    JSON is ours: no browser renders it, and none is to keep it. All else may be bytes that a user chose: it is shown,
+    if at all, without scripts and without this origin, and no shared cache keeps it. What the answer says of these
+    itself (a model's may say anything) does not count, except that it is not to be stored.
+    """
+    kept: Headers = []
+    media_types, is_secret = set(), False
+    for name, value in headers:
+        lower = name.lower()
+        if lower == b"content-type":
+            media_types.add(value.partition(b";")[0].strip().lower())
+        if lower == PRIVATE[0]:
+            is_secret = is_secret or b"no-store" in value.lower()
+        elif lower not in {NO_SNIFFING[0], SANDBOX[0]}:
+            kept.append((name, value))
+    if media_types == {JSON}:
+        return [*kept, NO_SNIFFING, NOT_STORED]
+    return [*kept, NO_SNIFFING, SANDBOX, NOT_STORED if is_secret else PRIVATE]
