@@ -8,7 +8,7 @@ from msgspec import Meta
 from modelyard.kernel.errors import BadRequest, Conflict, Invalid, NotFound, Unread
 from modelyard.kernel.form_input import from_json
 from modelyard.kernel.problems import Problems, refusing
-from modelyard.kernel.wire import SECRET, UNSET, Body, UnsetType, changes, convert, decode
+from modelyard.kernel.wire import SECRET, UNSET, Body, UnsetType, WebUrl, changes, convert, decode
 
 
 class Fruit(Body):
@@ -61,6 +61,57 @@ def test_nul_characters_are_refused_wherever_they_are() -> None:
     assert set(form.read(Fruit).faults) == {"name", "weightGrams"}
     with pytest.raises(Invalid):
         convert(Fruit, {"name": "a\0", "weightGrams": "1"}, strict=False)
+
+
+class Link(Body):
+    target: WebUrl | UnsetType | None = UNSET
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.org",
+        "HTTP://example.org:8080/a/b;c?d=e&f=%20#g",
+        "http://localhost/~user/!$'()*+,@",
+        "http://[2001:db8::1]:80/",
+        "https://build_host.internal/commit/0",
+    ],
+)
+def test_addresses_of_the_web_are_read(url: str) -> None:
+    assert convert(Link, {"target": url}).target == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "example.org",
+        "//example.org/",
+        "javascript:alert(1)",
+        "JavaScript://example.org/%0aalert(1)",
+        "data:text/html,x",
+        "file:///etc/passwd",
+        "ssh://git@example.org/x",
+        "https:///path",
+        "https://",
+        "https://user:password@example.org/",
+        "https://example.org/a b",
+        "https://example.org/\n",
+        "https://example.org\n",
+        "https://example.org/\x1b]52;c;eA==\x07",
+        "https://example.org/\u202e",
+        "https://ex\u0430mple.org/",
+        'https://example.org/"onmouseover="x',
+        "https://example.org/<script>",
+        "https://example.org:port/",
+        "https://example.org/" + "x" * 2048,
+    ],
+)
+def test_other_addresses_are_refused_in_words(url: str) -> None:
+    with pytest.raises(Invalid) as raised:
+        convert(Link, {"target": url})
+    told = raised.value.errors["target"]
+    assert told.startswith(("must be an http or https address", "expected `str` of length"))
 
 
 class Safe(Body):
