@@ -1,14 +1,28 @@
 """Reading input into wire types."""
 
-from typing import Annotated, Literal
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import pytest
 from msgspec import Meta
 
+import modelyard.app
 from modelyard.kernel.errors import BadRequest, Conflict, Invalid, NotFound, Unread
 from modelyard.kernel.form_input import from_json
 from modelyard.kernel.problems import Problems, refusing
-from modelyard.kernel.wire import SECRET, UNSET, Body, UnsetType, WebUrl, changes, convert, decode
+from modelyard.kernel.wire import (
+    NOT_JSON,
+    SECRET,
+    UNSET,
+    Body,
+    UnsetType,
+    WebUrl,
+    changes,
+    convert,
+    decode,
+    decode_json,
+)
 
 
 class Fruit(Body):
@@ -223,3 +237,32 @@ def test_all_that_is_wrong_inside_a_field_is_told() -> None:
     with pytest.raises(Invalid) as caught:
         convert(Outer, {"rows": [5] * 1000})
     assert caught.value.errors["rows"].count("expected `object`") == 10
+
+
+OWN_JSON = {
+    "credentials/service.py",
+    "environments/images/metadata.py",
+    "kernel/form_input.py",
+    "kernel/http.py",
+    "kernel/wire.py",
+    "learning/progress.py",
+    "learning/results.py",
+}
+"""Modules that read JSON which we wrote, or that are the way by which a client's is read."""
+
+
+def test_json_that_clients_wrote_is_read_by_one_function() -> None:
+    root = Path(modelyard.app.__file__).parent
+    reading = {
+        path.relative_to(root).as_posix()
+        for path in root.rglob("*.py")
+        if re.search(r"msgspec\.json\.(decode|Decoder)\(", path.read_text())
+    }
+    assert reading <= OWN_JSON, "use kernel.wire.decode_json there"
+
+
+def test_json_in_a_text_is_checked_like_any_other() -> None:
+    assert decode_json('["a\\\\u0000"]', list[str]) == ["a\\u0000"]
+    for text in ('["\\u0000"]', '[{"\\u0000": 1}]', '["\\ud800"]', "[" * 100_000, '["\ud800"]'):
+        with pytest.raises((*NOT_JSON, UnicodeEncodeError)):
+            decode_json(text, list[Any])
