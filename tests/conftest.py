@@ -28,7 +28,7 @@ from tests.forks import running
 from tests.postgres import Cluster, programs, running_cluster
 from tests.waiting import wait_until
 
-ADMIN_TOKEN = "my_admin-token-of-the-tests"
+ADMIN_TOKEN = "my_admin-token-of-the-tests-with-43-letters"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

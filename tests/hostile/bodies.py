@@ -62,6 +62,20 @@ def takes_list(endpoint: Endpoint, name: str) -> bool:
     return isinstance(found.type, inspect.ListType)
 
 
+def empty_lists(endpoint: Endpoint) -> dict[str, Any]:
+    """A body whose required lists are empty, or nothing where there is no such list."""
+    body_type = endpoint.parameters["body"]
+    info = inspect.type_info(body_type)
+    assert isinstance(info, inspect.StructType)
+    lists = {field.encode_name: [] for field in info.fields if isinstance(_plain(field.type), inspect.ListType)}
+    return a_request(endpoint)["json"] | lists if lists else {}
+
+
+def _plain(info: inspect.Type) -> inspect.Type:
+    """A type without its metadata."""
+    return _plain(info.type) if isinstance(info, inspect.Metadata) else info
+
+
 def _fields_of(type_: type) -> dict[str, Any]:
     """The required fields, and where there are none, one that changes something."""
     info = inspect.type_info(type_)

@@ -90,7 +90,7 @@ def test_folders_that_forbid_their_removal_are_removed(store: ImageStore, index:
 def test_a_build_script_sees_nothing_of_the_servers_environment(
     store: ImageStore, index: PackageIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MODELYARD_BOOTSTRAP_TOKEN", "s3cret")
+    monkeypatch.setenv("MODELYARD_BOOTSTRAP_TOKEN", "s3cret" * 6)
     index.add_source("first", backend="files['first.py'] = 'environment = ' + repr(dict(os.environ))")
 
     image = store.build(a_spec("first"), tmp_path / "log", never)

@@ -1,14 +1,28 @@
 """Reading input into wire types."""
 
-from typing import Annotated, Literal
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import pytest
 from msgspec import Meta
 
+import modelyard.app
 from modelyard.kernel.errors import BadRequest, Conflict, Invalid, NotFound, Unread
 from modelyard.kernel.form_input import from_json
 from modelyard.kernel.problems import Problems, refusing
-from modelyard.kernel.wire import SECRET, UNSET, Body, UnsetType, changes, convert, decode
+from modelyard.kernel.wire import (
+    NOT_JSON,
+    SECRET,
+    UNSET,
+    Body,
+    UnsetType,
+    WebUrl,
+    changes,
+    convert,
+    decode,
+    decode_json,
+)
 
 
 class Fruit(Body):
@@ -61,6 +75,57 @@ def test_nul_characters_are_refused_wherever_they_are() -> None:
     assert set(form.read(Fruit).faults) == {"name", "weightGrams"}
     with pytest.raises(Invalid):
         convert(Fruit, {"name": "a\0", "weightGrams": "1"}, strict=False)
+
+
+class Link(Body):
+    target: WebUrl | UnsetType | None = UNSET
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.org",
+        "HTTP://example.org:8080/a/b;c?d=e&f=%20#g",
+        "http://localhost/~user/!$'()*+,@",
+        "http://[2001:db8::1]:80/",
+        "https://build_host.internal/commit/0",
+    ],
+)
+def test_addresses_of_the_web_are_read(url: str) -> None:
+    assert convert(Link, {"target": url}).target == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "example.org",
+        "//example.org/",
+        "javascript:alert(1)",
+        "JavaScript://example.org/%0aalert(1)",
+        "data:text/html,x",
+        "file:///etc/passwd",
+        "ssh://git@example.org/x",
+        "https:///path",
+        "https://",
+        "https://user:password@example.org/",
+        "https://example.org/a b",
+        "https://example.org/\n",
+        "https://example.org\n",
+        "https://example.org/\x1b]52;c;eA==\x07",
+        "https://example.org/\u202e",
+        "https://ex\u0430mple.org/",
+        'https://example.org/"onmouseover="x',
+        "https://example.org/<script>",
+        "https://example.org:port/",
+        "https://example.org/" + "x" * 2048,
+    ],
+)
+def test_other_addresses_are_refused_in_words(url: str) -> None:
+    with pytest.raises(Invalid) as raised:
+        convert(Link, {"target": url})
+    told = raised.value.errors["target"]
+    assert told.startswith(("must be an http or https address", "expected `str` of length"))
 
 
 class Safe(Body):
@@ -172,3 +237,32 @@ def test_all_that_is_wrong_inside_a_field_is_told() -> None:
     with pytest.raises(Invalid) as caught:
         convert(Outer, {"rows": [5] * 1000})
     assert caught.value.errors["rows"].count("expected `object`") == 10
+
+
+OWN_JSON = {
+    "credentials/service.py",
+    "environments/images/metadata.py",
+    "kernel/form_input.py",
+    "kernel/http.py",
+    "kernel/wire.py",
+    "learning/progress.py",
+    "learning/results.py",
+}
+"""Modules that read JSON which we wrote, or that are the way by which a client's is read."""
+
+
+def test_json_that_clients_wrote_is_read_by_one_function() -> None:
+    root = Path(modelyard.app.__file__).parent
+    reading = {
+        path.relative_to(root).as_posix()
+        for path in root.rglob("*.py")
+        if re.search(r"msgspec\.json\.(decode|Decoder)\(", path.read_text())
+    }
+    assert reading <= OWN_JSON, "use kernel.wire.decode_json there"
+
+
+def test_json_in_a_text_is_checked_like_any_other() -> None:
+    assert decode_json('["a\\\\u0000"]', list[str]) == ["a\\u0000"]
+    for text in ('["\\u0000"]', '[{"\\u0000": 1}]', '["\\ud800"]', "[" * 100_000, '["\ud800"]'):
+        with pytest.raises((*NOT_JSON, UnicodeEncodeError)):
+            decode_json(text, list[Any])

@@ -2,11 +2,11 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -17,10 +17,12 @@ from rich.progress import (
     TimeElapsedColumn,
     TransferSpeedColumn,
 )
+from rich.segment import Segment
 
 from modelyard.cli.client import Api, Json
 from modelyard.cli.errors import CommandError
 from modelyard.cli.screen import note
+from modelyard.cli.terminal import SafeTerminal, visible
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 1.0
@@ -32,9 +34,25 @@ Answer = TypeVar("Answer")
 UNFINISHED = ("INITIALIZED", "RUNNING")
 
 
+class SafeConsole(Console):
+    """A Rich console on standard error whose own control codes pass, and those of the texts that it shows do not."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        stream = sys.stderr
+        super().__init__(file=stream.stream if isinstance(stream, SafeTerminal) else stream, quiet=quiet)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control:
+                yield segment
+            else:
+                style = segment.style.update_link(None) if segment.style and segment.style.link else segment.style
+                yield Segment(visible(segment.text), style)
+
+
 def stderr_console(*, quiet: bool = False) -> Console:
     """Where progress goes: stderr, silent unless it is a terminal."""
-    return Console(stderr=True, quiet=quiet or not sys.stderr.isatty())
+    return SafeConsole(quiet=quiet or not sys.stderr.isatty())
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from modelyard.cli import terminal
 from modelyard.cli.commands import COMMANDS, Entry
 from modelyard.cli.errors import CommandError, ExitCode, near_matches, report
 from modelyard.cli.groups import CONTEXT
@@ -111,11 +112,12 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """The program ``modelyard``."""
-    sys.exit(run(sys.argv[1:]))
-
-
-if __name__ == "__main__":
-    main()
+    terminal.protect()
+    try:
+        code = run(sys.argv[1:])
+    finally:
+        terminal.finish()
+    sys.exit(code)
 
 
 if __name__ == "__main__":

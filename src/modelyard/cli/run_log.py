@@ -11,6 +11,7 @@ from modelyard.cli.errors import CommandError
 from modelyard.cli.following import PATIENCE_S, is_away, pauses
 from modelyard.cli.screen import note, print_json
 from modelyard.cli.server_events import Event, read_events
+from modelyard.cli.terminal import escaped_json
 
 STAMP_LENGTH = len("2026-01-01T00:00:00.000000Z ")
 
@@ -131,7 +132,7 @@ def print_with_time(line: Line) -> None:
 
 
 def print_as_json(line: Line) -> None:
-    _write(json.dumps({"time": line.time or None, "text": line.text}, ensure_ascii=False))
+    _write(escaped_json(json.dumps({"time": line.time or None, "text": line.text}, ensure_ascii=False)))
 
 
 def _write(text: str) -> None:

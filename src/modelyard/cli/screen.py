@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from modelyard.cli.terminal import escaped_json
+
 Column = tuple[str, str | Callable[[dict[str, Any]], Any]]
 """A heading, and where its value is: a key with dots, or a function of the entry."""
 
 
 def print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(escaped_json(json.dumps(value, indent=2, ensure_ascii=False)))
 
 
 def print_list(entries: Iterable[dict[str, Any]], columns: Sequence[Column], *, as_json: bool, nothing: str) -> None:

@@ -33,7 +33,7 @@ from modelyard.kernel.problems import Problems
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.secret_box import FINGERPRINT_LENGTH, SecretBox
 from modelyard.kernel.settings import Settings
-from modelyard.kernel.wire import UNSET, UnsetType, changes, moment
+from modelyard.kernel.wire import NOT_JSON, UNSET, UnsetType, changes, decode_json, moment
 from modelyard.workspaces.references import no_such
 from modelyard.workspaces.runtime_parameters import Definition
 
@@ -241,8 +241,8 @@ def _read_fields(body: CredentialFields) -> tuple[dict[str, Any], dict[str, str]
     if not isinstance(fields.get("gcpKey"), str):
         return fields, {}
     try:
-        fields["gcpKey"] = msgspec.json.decode(fields["gcpKey"], type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        fields["gcpKey"] = decode_json(fields["gcpKey"], dict[str, Any])
+    except (*NOT_JSON, UnicodeEncodeError):
         return fields, {"gcpKey": "must be the JSON object that a service account's key file holds"}
     return fields, {}
 

@@ -8,7 +8,12 @@ from sqlalchemy.orm import Session
 from modelyard.compute.bundles import usable_bundle
 from modelyard.compute.services.service import stop_service
 from modelyard.deployments import operations as kinds
-from modelyard.deployments.schemas import ModelReplacement, ModelValidationResponse
+from modelyard.deployments.schemas import (
+    ModelReplacement,
+    ModelValidationResponse,
+    RuntimeParameterChange,
+    StatusChange,
+)
 from modelyard.deployments.service import (
     find_deployment,
     hold_model,
@@ -97,9 +102,10 @@ def replace_model(
     return start_operation(session, caller, row, kinds.REPLACE_MODEL, f"Replacing the model of {row.label}", payload)
 
 
-def change_status(session: Session, caller: Caller, deployment_id: str, status: str) -> Operation:
+def change_status(session: Session, caller: Caller, deployment_id: str, body: StatusChange) -> Operation:
     """Stops a deployment, also one that is being launched, or starts it again. What is so already is no error."""
     row = find_deployment(session, caller, deployment_id, Permission.EDIT, lock=True)
+    status = body.status
     audit.record(session, caller, "change status", KIND, row.id, {"status": status})
     if status == DeploymentStatus.INACTIVE.value:
         return _stop(session, caller, row)
@@ -135,14 +141,14 @@ def list_parameters(
 
 
 def change_parameters(
-    session: Session, caller: Caller, references: References, deployment_id: str, text: str
+    session: Session, caller: Caller, references: References, deployment_id: str, body: RuntimeParameterChange
 ) -> Operation:
     """Sets runtime parameters; null clears one. A deployment that is active gets replicas that have them."""
     row = find_deployment(session, caller, deployment_id, Permission.EDIT, lock=True)
     _refuse_busy(row)
     servable = load_servable(session, row.custom_model_version_id)
     current = msgspec.convert(row.parameter_values, list[Value])
-    values = read_parameters(servable, current, text, references.seen_by(session, caller))
+    values = read_parameters(servable, current, body.runtime_parameter_values, references.seen_by(session, caller))
     restarts = row.status == DeploymentStatus.ACTIVE.value
     if restarts:
         row.status = DeploymentStatus.REPLACING_MODEL.value

@@ -162,7 +162,7 @@ def change_status(
     session: Session, caller: Caller, deployment_id: str, body: StatusChange, request: RequestInfo
 ) -> Answer:
     """Stop a deployment, or start it again."""
-    return operations.accepted(request, changes.change_status(session, caller, deployment_id, body.status))
+    return operations.accepted(request, changes.change_status(session, caller, deployment_id, body))
 
 
 @endpoint("GET", "/deployments/{deploymentId}/runtimeParameters/", errors=(403, 404), tag=TAG)
@@ -190,8 +190,7 @@ def change_parameters(
     request: RequestInfo,
 ) -> Answer:
     """Set runtime parameters of a deployment's model; the one before answers until one with them is ready."""
-    text = body.runtime_parameter_values
-    operation = changes.change_parameters(session, caller, references, deployment_id, text)
+    operation = changes.change_parameters(session, caller, references, deployment_id, body)
     return operations.accepted(request, operation)
 
 

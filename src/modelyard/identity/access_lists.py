@@ -6,7 +6,7 @@ from msgspec import Meta
 from sqlalchemy.orm import Session
 
 from modelyard.identity.caller import Caller
-from modelyard.identity.role_changes import Named, RoleChange, change_roles
+from modelyard.identity.role_changes import Named, RoleChange, change_roles, require_sharing
 from modelyard.identity.roles import RoleName
 from modelyard.identity.sharing import user_grants
 from modelyard.identity.tables import ResourceKind, SubjectKind
@@ -55,6 +55,8 @@ def change_access(
     body: SharingUpdateOrRemoveWithGrant,
 ) -> None:
     """Sets or takes away users' roles, all or none; raises as ``change_roles`` does."""
+    if body.faults:
+        require_sharing(session, caller, kind, resource_id)
     wanted = [
         RoleChange(f"data[{index}]", Named(SubjectKind.USER, "username", line.username), line.role, line.can_share)
         for index, line in enumerate(body.data)

@@ -7,8 +7,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from modelyard.identity.caller import Caller
+from modelyard.identity.names import name_error
 from modelyard.identity.tables import Organization, User
-from modelyard.kernel.errors import Conflict, Forbidden, Invalid, NotFound
+from modelyard.kernel.errors import Conflict, Forbidden, Invalid, NotFound, raise_all
 
 
 def require_admin(caller: Caller) -> None:
@@ -18,6 +19,18 @@ def require_admin(caller: Caller) -> None:
         raise Forbidden(f"Only an administrator may do this, and {caller.username} is not one.")
 
 
+def require_usable(**names: str | None) -> None:
+    """Raise ``Invalid`` for names that cannot be read, by the Python names of their fields."""
+    found = {field: name_error(name) for field, name in names.items() if name is not None}
+    errors = {_camel(field): error for field, error in found.items() if error is not None}
+    raise_all(errors)
+
+
+def _camel(field: str) -> str:
+    first, *rest = field.split("_")
+    return first + "".join(part.title() for part in rest)
+
+
 @contextmanager
 def unique_name(session: Session, what: str, name: str) -> Iterator[None]:
     """Writes what the block changed; a name that somebody has already is a ``Conflict``."""
@@ -25,7 +38,9 @@ def unique_name(session: Session, what: str, name: str) -> Iterator[None]:
         yield
         session.flush()
     except IntegrityError as error:
-        raise Conflict(f"There is a {what} named {name!r} already: choose another name.") from error
+        raise Conflict(
+            f"There is a {what} named {name!r} already, or one that looks the same: choose another name."
+        ) from error
 
 
 def find_user(session: Session, user_id: str) -> User:

@@ -7,7 +7,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from modelyard.identity import audit, service
-from modelyard.identity.administration import find_user, organization_for, require_admin, unique_name
+from modelyard.identity.administration import find_user, organization_for, require_admin, require_usable, unique_name
 from modelyard.identity.caller import Caller
 from modelyard.identity.schemas import (
     GroupCreate,
@@ -22,6 +22,7 @@ from modelyard.identity.tables import Group, GroupMember, User
 from modelyard.kernel.errors import Conflict, NotFound, invalid
 from modelyard.kernel.ids import new_id
 from modelyard.kernel.paging import Page, PageQuery, page
+from modelyard.kernel.problems import Problems
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.wire import moment
 
@@ -38,7 +39,12 @@ def list_groups(session: Session, caller: Caller, query: GroupListQuery, request
 
 def create_group(session: Session, caller: Caller, body: GroupCreate) -> GroupResponse:
     require_admin(caller)
-    organization_id = organization_for(session, caller, body.organization_id)
+    problems = Problems()
+    with problems.collecting():
+        require_usable(name=body.name)
+    with problems.collecting():
+        organization_id = organization_for(session, caller, body.organization_id)
+    problems.raise_all()
     group = Group(id=new_id(), organization_id=organization_id, name=body.name, created_at=datetime.now(UTC))
     with unique_name(session, "group", body.name):
         session.add(group)
@@ -54,6 +60,7 @@ def read_group(session: Session, caller: Caller, group_id: str) -> GroupResponse
 def rename_group(session: Session, caller: Caller, group_id: str, body: GroupUpdate) -> GroupResponse:
     require_admin(caller)
     group = _find(session, group_id)
+    require_usable(name=body.name)
     with unique_name(session, "group", body.name):
         group.name = body.name
     audit.record(session, caller, "update", "group", group.id, {"name": group.name})

@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from modelyard.identity import audit
-from modelyard.identity.administration import require_admin, unique_name
+from modelyard.identity.administration import require_admin, require_usable, unique_name
 from modelyard.identity.caller import Caller
 from modelyard.identity.schemas import OrganizationCreate, OrganizationResponse, OrganizationUpdate
 from modelyard.identity.tables import Organization, User
@@ -28,6 +28,7 @@ def list_organizations(
 
 def create_organization(session: Session, caller: Caller, body: OrganizationCreate) -> OrganizationResponse:
     require_admin(caller)
+    require_usable(name=body.name)
     organization = Organization(id=new_id(), name=body.name, created_at=datetime.now(UTC))
     with unique_name(session, "organization", body.name):
         session.add(organization)
@@ -45,6 +46,7 @@ def rename_organization(
 ) -> OrganizationResponse:
     require_admin(caller)
     organization = _find(session, organization_id)
+    require_usable(name=body.name)
     with unique_name(session, "organization", body.name):
         organization.name = body.name
     audit.record(session, caller, "update", "organization", organization.id, {"name": body.name})

@@ -69,10 +69,10 @@ def change_roles(
     ``Conflict`` when no owner would be left.
     """
     _lock_owners(session, kind, resource_id)
-    own_role = require(session, caller, kind, resource_id, Permission.VIEW)
-    is_leaving = not faults and _is_leaving(caller, wanted)
-    if not is_leaving and not _may_share(session, caller, kind, resource_id, own_role):
-        raise Forbidden(f"Your role {own_role} on {spaced(kind.value)} {resource_id} does not allow you to share it.")
+    if faults or not _is_leaving(caller, wanted):
+        own_role = require_sharing(session, caller, kind, resource_id)
+    else:
+        own_role = require(session, caller, kind, resource_id, Permission.VIEW)
     found = _find_recipients(session, caller, settings, {change.recipient for change in wanted})
     lines = _lines(session, kind, resource_id, [recipient.id for recipient in found.values()])
     errors = {**(faults or {}), **_faults(wanted, found, lines, own_role)}
@@ -82,6 +82,14 @@ def change_roles(
     _require_an_owner(session, kind, resource_id)
     detail = {change.recipient.value: change.role for change in wanted}
     audit.record(session, caller, "share", kind, resource_id, {"roles": detail})
+
+
+def require_sharing(session: Session, caller: Caller, kind: ResourceKind, resource_id: str) -> str:
+    """Return the caller's role on the resource; raise ``Forbidden`` unless it or a grant lets them share it."""
+    role = require(session, caller, kind, resource_id, Permission.VIEW)
+    if not _may_share(session, caller, kind, resource_id, role):
+        raise Forbidden(f"Your role {role} on {spaced(kind.value)} {resource_id} does not allow you to share it.")
+    return role
 
 
 def _lock_owners(session: Session, kind: ResourceKind, resource_id: str) -> None:
@@ -95,8 +103,9 @@ def _lock_owners(session: Session, kind: ResourceKind, resource_id: str) -> None
 
 
 def _is_leaving(caller: Caller, wanted: Sequence[RoleChange]) -> bool:
+    """Whether all that is wanted is to take the caller's own role away; wanting nothing is not leaving."""
     own_names = {Named(SubjectKind.USER, "username", caller.username), Named(SubjectKind.USER, "id", caller.user_id)}
-    return all(change.removes and change.recipient in own_names for change in wanted)
+    return bool(wanted) and all(change.removes and change.recipient in own_names for change in wanted)
 
 
 def _may_share(session: Session, caller: Caller, kind: ResourceKind, resource_id: str, role: str) -> bool:

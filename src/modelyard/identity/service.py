@@ -1,6 +1,7 @@
 """Use cases of accounts: who the caller is, and the administration of users."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -9,7 +10,7 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from modelyard.identity import audit
-from modelyard.identity.administration import find_user, organization_for, require_admin, unique_name
+from modelyard.identity.administration import find_user, organization_for, require_admin, require_usable, unique_name
 from modelyard.identity.caller import Caller
 from modelyard.identity.schemas import (
     AccountInfoResponse,
@@ -70,8 +71,12 @@ def create_user(session: Session, caller: Caller, body: UserCreate) -> UserRespo
     require_admin(caller)
     problems = Problems()
     with problems.collecting():
-        if re.search(r"[\s/]", body.username):
+        if re.search(r"[\s/]", unicodedata.normalize("NFKC", body.username)):
             problems.add("username", f"must not hold spaces or slashes; got {body.username!r}")
+        else:
+            require_usable(username=body.username)
+    with problems.collecting():
+        require_usable(**{name: value for name, value in _personal(body).items() if value})
     with problems.collecting():
         organization_id = organization_for(session, caller, body.organization_id)
     problems.raise_all()
@@ -106,6 +111,7 @@ def update_user(session: Session, caller: Caller, user_id: str, body: UserUpdate
         session.scalars(select(User.id).where(User.is_admin, User.is_active).order_by(User.id).with_for_update())
     )
     user = find_user(session, user_id)
+    require_usable(**{name: value for name, value in _personal(body).items() if value})
     for name, value in wanted.items():
         setattr(user, name, value)
     if admins == {user.id} and not (user.is_admin and user.is_active):
@@ -113,6 +119,11 @@ def update_user(session: Session, caller: Caller, user_id: str, body: UserUpdate
     session.flush()
     audit.record(session, caller, "update", "user", user.id, wanted)
     return view(user)
+
+
+def _personal(body: UserCreate | UserUpdate) -> dict[str, str | None]:
+    """What was sent of what others see of a user beside the user's name."""
+    return {name: value for name, value in changes(body).items() if name in {"email", "first_name", "last_name"}}
 
 
 def views(users: Sequence[User]) -> list[UserResponse]:

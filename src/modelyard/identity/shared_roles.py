@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from modelyard.identity.caller import Caller
-from modelyard.identity.role_changes import Named, RoleChange, change_roles
+from modelyard.identity.role_changes import Named, RoleChange, change_roles, require_sharing
 from modelyard.identity.roles import Permission
 from modelyard.identity.sharing import require
 from modelyard.identity.tables import Grant, Group, Organization, ResourceKind, SubjectKind, User
@@ -105,6 +105,8 @@ def change_shared_roles(
     body: SharedRolesUpdate,
 ) -> None:
     """Sets or takes away (``NO_ROLE``) roles, all or none; raises as ``change_roles`` does."""
+    if body.faults:
+        require_sharing(session, caller, kind, resource_id)
     faults: dict[str, str] = {}
     wanted: list[RoleChange] = []
     for index, line in enumerate(body.roles):

@@ -1,13 +1,17 @@
-"""Who there is, and who may do what to which resource."""
+"""Who there is, and who may do what to which resource.
+
+``compared_name`` is what is unique of a name: names that look the same or differ in case only are the same name.
+"""
 
 from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import ForeignKey, Index, LargeBinary, String, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, validates
 
 from modelyard.kernel.database import Base, Id, Json
 from modelyard.kernel.ids import new_id
+from modelyard.kernel.texts import comparable
 
 
 class ResourceKind(StrEnum):
@@ -40,8 +44,14 @@ class Organization(Base):
     __tablename__ = "organizations"
 
     id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)
-    name: Mapped[str] = mapped_column(String(255), unique=True)
+    name: Mapped[str] = mapped_column(String(255))
+    compared_name: Mapped[str] = mapped_column(String(255), unique=True)
     created_at: Mapped[datetime]
+
+    @validates("name")
+    def _compare(self, _field: str, name: str) -> str:
+        self.compared_name = comparable(name)
+        return name
 
 
 class User(Base):
@@ -49,7 +59,8 @@ class User(Base):
 
     id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)
     organization_id: Mapped[str] = mapped_column(Id, ForeignKey("organizations.id"), index=True)
-    username: Mapped[str] = mapped_column(String(255), unique=True)
+    username: Mapped[str] = mapped_column(String(255), index=True)
+    compared_name: Mapped[str] = mapped_column(String(255), unique=True)
     email: Mapped[str | None] = mapped_column(String(255))
     first_name: Mapped[str | None] = mapped_column(String(255))
     last_name: Mapped[str | None] = mapped_column(String(255))
@@ -58,15 +69,26 @@ class User(Base):
     is_active: Mapped[bool] = mapped_column(default=True)
     created_at: Mapped[datetime]
 
+    @validates("username")
+    def _compare(self, _field: str, username: str) -> str:
+        self.compared_name = comparable(username)
+        return username
+
 
 class Group(Base):
     __tablename__ = "groups"
-    __table_args__ = (UniqueConstraint("organization_id", "name"),)
+    __table_args__ = (UniqueConstraint("organization_id", "compared_name"),)
 
     id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)
     organization_id: Mapped[str] = mapped_column(Id, ForeignKey("organizations.id"))
     name: Mapped[str] = mapped_column(String(255))
+    compared_name: Mapped[str] = mapped_column(String(255))
     created_at: Mapped[datetime]
+
+    @validates("name")
+    def _compare(self, _field: str, name: str) -> str:
+        self.compared_name = comparable(name)
+        return name
 
 
 class GroupMember(Base):

@@ -9,7 +9,7 @@ import msgspec
 
 from modelyard.kernel.errors import BadRequest, Invalid
 from modelyard.kernel.multipart import Form
-from modelyard.kernel.wire import NOT_JSON, convert, nul_faults
+from modelyard.kernel.wire import NOT_JSON, convert, text_errors
 
 S = TypeVar("S", bound=msgspec.Struct)
 Stored = TypeVar("Stored")
@@ -37,7 +37,7 @@ def from_form(form: Form[Stored]) -> FormInput[Stored]:
     collected: dict[str, list[str]] = defaultdict(list)
     for item in form.fields:
         collected[item.name].append(item.value)
-    return _without_nul({name: found if len(found) > 1 else found[0] for name, found in collected.items()}, form)
+    return _storable({name: found if len(found) > 1 else found[0] for name, found in collected.items()}, form)
 
 
 def from_json(content: bytes) -> FormInput[Any]:
@@ -47,10 +47,10 @@ def from_json(content: bytes) -> FormInput[Any]:
         raise BadRequest(f"the body is neither multipart/form-data nor valid JSON: {error}") from error
     if not isinstance(values, dict):
         raise Invalid(f"the body must be a JSON object, not {type(values).__name__}")
-    return _without_nul(values, Form(), is_json=True)
+    return _storable(values, Form(), is_json=True)
 
 
-def _without_nul(values: dict[str, Any], form: Form[Stored], *, is_json: bool = False) -> FormInput[Stored]:
-    faults = nul_faults(values)
+def _storable(values: dict[str, Any], form: Form[Stored], *, is_json: bool = False) -> FormInput[Stored]:
+    faults = text_errors(values)
     readable = {name: value for name, value in values.items() if name not in faults}
     return FormInput(readable, form, is_json, faults)

@@ -18,6 +18,7 @@ from multipart import (
 from modelyard.kernel.errors import BadRequest, Invalid, TooLarge
 from modelyard.kernel.file_paths import base_name, shown
 from modelyard.kernel.sink_queue import FileSink, SinkQueue
+from modelyard.kernel.texts import UNSTORABLE, is_storable
 
 Stored = TypeVar("Stored")
 Stored_co = TypeVar("Stored_co", covariant=True)
@@ -26,6 +27,10 @@ _MIB: Final = 1 << 20
 _HEADER_LINE_LIMIT_BYTES: Final = 8 << 10
 _HEADER_LIMIT: Final = 16
 _BOUNDARY_LIMIT: Final = 200
+_CHARSET: Final = re.compile(
+    r"ascii|utf-(8(-sig)?|(16|32)(-[bl]e)?)|iso8859-\d+|cp\d+|koi8-[rtu]|shift_jis\w*|euc_\w+|gb\w+|big5\w*"
+)
+"""Charsets that forms are written in. Python knows more, of which some decode to surrogates or take quadratic time."""
 _EXTENDED_NAME: Final = re.compile(r";\s*filename\*\s*=\s*\"?([\w.-]+)'[^']*'([^;\"\s]*)", re.IGNORECASE)
 
 
@@ -255,29 +260,33 @@ def _decoded(part: _OpenField) -> str:
 
 
 def _charset(segment: MultipartSegment) -> str:
-    charset: str = segment.charset or "utf-8"
+    return _known_charset(segment.charset or "utf-8", f"The field {shown(segment.name or '')}")
+
+
+def _known_charset(charset: str, where: str) -> str:
     try:
-        known = codecs.lookup(charset)
-    except LookupError:
-        raise BadRequest(f"The field {shown(segment.name or '')} has the unknown charset {shown(charset)}.") from None
-    if not known._is_text_encoding:  # noqa: SLF001 -- the only way to tell utf-8 from, say, zlib
-        raise BadRequest(f"The field {shown(segment.name or '')} has the unknown charset {shown(charset)}.")
-    return known.name
+        name = codecs.lookup(charset).name
+    except (LookupError, ValueError):
+        name = ""
+    if not _CHARSET.fullmatch(name):
+        raise BadRequest(f"{where} has the unknown charset {shown(charset)}.")
+    return name
 
 
 def _filename(segment: MultipartSegment) -> str | None:
     """The part's file name; the extended form of RFC 5987 (``filename*``), which some clients send, goes first."""
     extended = _EXTENDED_NAME.search(segment.header("Content-Disposition") or "")
     if extended:
+        charset = _known_charset(extended[1], f"The file name {shown(extended[0])}")
         try:
-            return unquote_to_bytes(extended[2]).decode(extended[1])
-        except (LookupError, UnicodeDecodeError):
+            return _text(unquote_to_bytes(extended[2]).decode(charset), "file name")
+        except UnicodeDecodeError:
             raise BadRequest(f"The file name {shown(extended[0])} is not valid {shown(extended[1])}.") from None
     filename: str | None = segment.filename
     return filename if filename is None else _text(filename, "file name")
 
 
 def _text(text: str, what: str) -> str:
-    if "\0" in text:
-        raise BadRequest(f"The {what} {shown(text)} holds a NUL.")
+    if not is_storable(text):
+        raise BadRequest(f"The {what} {shown(text)} {UNSTORABLE}.")
     return text

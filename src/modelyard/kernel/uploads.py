@@ -1,8 +1,6 @@
 """The ``file`` and ``filePath`` fields of an upload: which file goes where."""
 
-from typing import Final, TypeVar
-
-import msgspec
+from typing import TypeVar
 
 from modelyard.kernel.errors import Invalid, invalid
 from modelyard.kernel.file_paths import (
@@ -13,10 +11,9 @@ from modelyard.kernel.file_paths import (
     without_leading_dot,
 )
 from modelyard.kernel.multipart import Form, FormFile
+from modelyard.kernel.wire import NOT_JSON, decode_json
 
 Stored = TypeVar("Stored")
-
-_PATH_LIST: Final = msgspec.json.Decoder(list[str])
 
 
 def pair_files(form: Form[Stored], file_field: str = "file", path_field: str = "filePath") -> list[tuple[str, Stored]]:
@@ -49,8 +46,8 @@ def _sent_paths(form: Form[Stored], path_field: str) -> list[str] | None:
     values = form.values(path_field)
     if len(values) == 1 and values[0].lstrip().startswith("["):
         try:
-            return _PATH_LIST.decode(values[0])
-        except msgspec.DecodeError:
+            return decode_json(values[0], list[str])
+        except NOT_JSON:
             return values
     return values or None
 

@@ -1,7 +1,7 @@
 """Wire types: the bases of every request and response schema, and how input is read into them."""
 
 import typing
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from datetime import datetime
 from itertools import islice
@@ -14,6 +14,7 @@ from msgspec.structs import FieldInfo, fields
 
 from modelyard.kernel.clock import to_wire
 from modelyard.kernel.errors import BadRequest, Invalid, Unread, raise_all
+from modelyard.kernel.texts import UNSTORABLE, all_storable
 
 __all__ = [
     "NOT_JSON",
@@ -26,15 +27,16 @@ __all__ = [
     "Schema",
     "UnsetType",
     "Uri",
+    "WebUrl",
     "changes",
     "convert",
     "decode",
+    "decode_json",
     "moment",
-    "nul_faults",
     "read_bool",
     "read_json_text",
     "recast",
-    "refuse_nul",
+    "text_errors",
 ]
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -45,9 +47,22 @@ NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What reading JSON raises for content that is none; the last is nesting that nobody means."""
 MAX_TOLD = 10
 """Faults of one field."""
-_NUL_IN_JSON = b"\\u0000"
 BoolText = Literal["false", "False", "true", "True"]
 Uri = Annotated[str, Meta(extra_json_schema={"format": "uri"})]
+"""An address that the API answers with."""
+WebUrl = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=2048,
+        pattern=r"^[Hh][Tt][Tt][Pp][Ss]?://"
+        r"([A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
+        r"([/?#][!#-;=?-Z_a-z~\[\]]*)?$(?!\n)",
+        description="an http or https address (RFC 3986) of a host, without user name, blanks and control characters",
+        extra_json_schema={"format": "uri"},
+    ),
+]
+"""An address that a client sends: every field of a request that is documented as ``format: uri``."""
 Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 SECRET: dict[str, Any] = {"writeOnly": True}
 """``extra_json_schema`` of a field whose value is never shown, not even to say that it is wrong."""
@@ -125,7 +140,8 @@ def moment(time: datetime) -> str:
 def decode(type_: type[S], content: bytes, faults: MutableMapping[str, str] | None = None) -> S:
     """A JSON body as ``type_``; no content reads as ``{}``. For wrong fields see ``convert``."""
     try:
-        if _NUL_IN_JSON not in content:
+        content.decode()  # msgspec skips unknown fields without a look at their texts
+        if _is_storable_json(content):
             try:
                 return msgspec.json.decode(content if content.strip() else b"{}", type=type_)
             except msgspec.ValidationError:
@@ -136,13 +152,29 @@ def decode(type_: type[S], content: bytes, faults: MutableMapping[str, str] | No
     return convert(type_, values, faults=faults)
 
 
+def decode_json(text: str | bytes, type_: type[T]) -> T:
+    """JSON that a client wrote, as ``type_``; the only way to read any.
+
+    Raises one of ``NOT_JSON``, which a text that no database can hold is too.
+    """
+    content = text.encode() if isinstance(text, str) else text
+    if not _is_storable_json(content) and not all_storable(msgspec.json.decode(content)):
+        raise msgspec.ValidationError(UNSTORABLE)
+    return msgspec.json.decode(content, type=type_)
+
+
+def _is_storable_json(content: bytes) -> bool:
+    """Whether no text in it can be unstorable: msgspec refuses raw NULs and lone surrogates, but not escaped NULs."""
+    return b"\\u0000" not in content
+
+
 def convert(type_: type[S], values: Any, *, strict: bool = True, faults: MutableMapping[str, str] | None = None) -> S:
     """A mapping as ``type_``. ``strict=False`` reads numbers and booleans out of text, as queries and forms need.
 
     Raises ``Invalid`` with one text for each wrong, missing or null field. With ``faults``, ``type_`` is a ``Body``,
     and the texts are added there instead; of a field that is among them already nothing more is said.
     """
-    errors = nul_faults(values)
+    errors = text_errors(values)
     told = "" if faults is None else "; ".join(faults.values())
     if not errors and not told:
         try:
@@ -181,24 +213,15 @@ def _partial(type_: type[S], values: Mapping[str, Any], faults: Mapping[str, str
     return made
 
 
-def refuse_nul(values: Any) -> None:
-    """Raises ``Invalid`` for text with NUL characters, naming its fields."""
-    raise_all(nul_faults(values))
-
-
-def nul_faults(values: Any) -> dict[str, str]:
-    """The fields with NUL characters, which no database of ours can hold, and what to say of them."""
+def text_errors(values: Any) -> dict[str, str]:
+    """The fields with texts that no database can hold, and what to say of them."""
     if not isinstance(values, Mapping):
         return {}
-    return {str(name): "must not hold NUL characters" for name, value in values.items() if _has_nul([name, value])}
+    return {_shown_name(name): UNSTORABLE for name, value in values.items() if not all_storable([name, value])}
 
 
-def _has_nul(value: Any) -> bool:
-    if isinstance(value, str):
-        return "\0" in value
-    if isinstance(value, Mapping):
-        return any(_has_nul(part) for pair in value.items() for part in pair)
-    return isinstance(value, Sequence) and any(_has_nul(part) for part in value)
+def _shown_name(name: Any) -> str:
+    return str(name).encode("utf-8", "backslashreplace").decode()
 
 
 def _faults(info: FieldInfo, values: Mapping[str, Any], *, strict: bool) -> dict[str, str]:
@@ -227,7 +250,18 @@ def _texts(hint: Any, value: Any, path: str, *, strict: bool) -> Iterator[str]:
             yield text
     if not is_told:
         where = "" if path == "$" or " - at `" in fault else f" - at `{path}`"
-        yield _lower_first(fault.replace("at `$", f"at `{path}")) + where + _allowed(hint, fault)
+        yield _described(hint, _lower_first(fault.replace("at `$", f"at `{path}"))) + where + _allowed(hint, fault)
+
+
+def _described(hint: Any, fault: str) -> str:
+    """What a text must be, where its type says so in words, instead of the expression that it has to match."""
+    if not fault.startswith("expected `str` matching regex"):
+        return fault
+    for part in (hint, *typing.get_args(hint)):
+        for note in getattr(part, "__metadata__", ()):
+            if isinstance(note, Meta) and note.description:
+                return f"must be {note.description}"
+    return fault
 
 
 def _missing(path: str) -> Iterator[str]:
@@ -306,6 +340,6 @@ def read_bool(value: str | bool, field: str) -> bool:
 def read_json_text(text: str, type_: type[T], field: str) -> T:
     """The value of a form field that holds JSON in a string."""
     try:
-        return msgspec.json.decode(text, type=type_)
+        return decode_json(text, type_)
     except (*NOT_JSON, UnicodeEncodeError) as error:
         raise Invalid(f"{field}: {error}", {field: str(error)}) from error

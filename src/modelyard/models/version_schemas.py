@@ -6,7 +6,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from modelyard.environments.required_metadata import RequiredMetadataValue
 from modelyard.kernel.paging import Limit1000, Offset
-from modelyard.kernel.wire import Body, BoolText, Moment, Query, Schema, Uri
+from modelyard.kernel.wire import Body, BoolText, Moment, Query, Schema, Uri, WebUrl
 from modelyard.repositories.schemas import SourcePath
 from modelyard.workspaces.items import WorkspaceItemResponse
 from modelyard.workspaces.runtime_parameters import RuntimeParameterUnified
@@ -18,7 +18,7 @@ Replicas = Annotated[int, Meta(gt=0, le=8)]
 
 
 class GitModelVersion(Body):
-    commit_url: Annotated[str, Meta(min_length=1, max_length=2048, extra_json_schema={"format": "uri"})]
+    commit_url: WebUrl
     main_branch_commit_sha: CommitSha
     pull_request_commit_sha: CommitSha | None
     ref_name: Annotated[str, Meta(max_length=1024)]

@@ -4,13 +4,17 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from modelyard.app import Application, build
 from modelyard.cli.errors import CommandError
 from modelyard.compute.isolation import Isolation
+from modelyard.identity.accounts import token_error
 from modelyard.kernel.secret_box import SecretKeyError
 from modelyard.kernel.settings import Settings
 
+BOOTSTRAP_VARIABLE = "MODELYARD_BOOTSTRAP_TOKEN"
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where everything is kept.", show_default=False)]
 Host = Annotated[str | None, typer.Option("--host", help="Address to listen on.", show_default="127.0.0.1")]
 Port = Annotated[int | None, typer.Option("--port", help="Port of the API.", show_default="8000", min=1, max=65535)]
@@ -49,7 +53,30 @@ def read_settings(
     *,
     no_sandbox: bool = False,
 ) -> Settings:
-    """The settings of the environment, with what the command line says on top."""
+    """The settings of the environment, with what the command line says on top.
+
+    Raises ``CommandError`` for settings that are wrong, which names them and shows no value: it may be a secret.
+    """
     sandbox = "off" if no_sandbox else None
     given = {"data_dir": data_dir, "host": host, "port": port, "gateway_port": gateway_port, "sandbox": sandbox}
-    return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    try:
+        settings = Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    except (ValidationError, SettingsError) as error:
+        raise CommandError(_wrong_settings(error), hint="docs/operations.md lists the settings") from None
+    if settings.bootstrap_token is not None:
+        _check_bootstrap_token(settings.bootstrap_token.get_secret_value())
+    return settings
+
+
+def _check_bootstrap_token(token: str) -> None:
+    error = token_error(token)
+    if error is not None:
+        hint = "unset it, and the first start makes a token; or make one with: openssl rand -hex 32"
+        raise CommandError(f"{BOOTSTRAP_VARIABLE} {error}", hint=hint)
+
+
+def _wrong_settings(error: ValidationError | SettingsError) -> str:
+    if isinstance(error, SettingsError):
+        return str(error)
+    found = [(".".join(map(str, one["loc"])), one["msg"]) for one in error.errors(include_input=False)]
+    return "; ".join(f"MODELYARD_{name.upper()}: {text}" for name, text in found)

@@ -13,9 +13,14 @@ from modelyard.identity.accounts import bootstrap
 from modelyard.kernel.migrations import upgrade
 from modelyard.kernel.secret_box import SecretBox
 from modelyard.kernel.settings import Settings
-from modelyard.processes.options import open_application
+from modelyard.processes.options import BOOTSTRAP_VARIABLE, open_application
 
 log = logging.getLogger(__name__)
+
+IGNORED = (
+    f"{BOOTSTRAP_VARIABLE} is ignored: this installation has its first administrator. Unset it; "
+    "'modelyard admin recover' makes an administrator a new token."
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,9 @@ def set_up(settings: Settings) -> NewAdministrator | None:
         prepare(application)
     finally:
         application.database.dispose()
+    if token is None and given is not None:
+        log.warning(IGNORED)
+        typer.echo(f"warning: {IGNORED}", err=True)
     if token is None or given is not None:
         return None
     return NewAdministrator(token, None if config_file().exists() else remember(settings.api_url(), token))

@@ -11,7 +11,8 @@ from modelyard.storage.public_hosts import FetchError, check_host
 WEB_LOGINS: Final = ("apiToken", "basic", "bearer", "oauth")
 _HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9.])?|[0-9a-fA-F:]+")
 _USER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-_SCP: Final = re.compile(r"(?:([^@/:]+)@)?([^/:@]+):(?!//)(.+)")
+_SCP: Final = re.compile(r"([^@/:]+)@([^/:@]+):(?!//)(.+)")
+"""Git's own form of an ssh address. Without its user it would be any URL, ``javascript:alert(1)`` too."""
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _BROWSED: Final = re.compile(r"(.*)/projects/([^/]+)/repos/([^/]+)(?:/.*)?")
 
@@ -78,10 +79,10 @@ def _git(text: str, source_type: str, allowed: Collection[str]) -> GitLocation:
     scp = _SCP.fullmatch(text)
     if scp:
         user, host, path = scp.groups()
-        if not _HOST.fullmatch(host) or not _USER.fullmatch(user or "git") or path.startswith("-"):
+        if not _HOST.fullmatch(host) or not _USER.fullmatch(user) or path.startswith("-"):
             raise LocationError("must be https://HOST/PATH, ssh://USER@HOST/PATH or USER@HOST:PATH")
         check_host(host, allowed)
-        return GitLocation(f"{user or 'git'}@{host}:{path}", "ssh", host, 22, source_type)
+        return GitLocation(f"{user}@{host}:{path}", "ssh", host, 22, source_type)
     try:
         parts = urlsplit(text)
         host, port = (parts.hostname or ""), parts.port

@@ -16,7 +16,7 @@ from modelyard.kernel.errors import Invalid
 from modelyard.kernel.form_input import FormInput
 from modelyard.kernel.problems import Problems
 from modelyard.kernel.settings import Settings
-from modelyard.kernel.wire import UNSET, UnsetType, convert, read_json_text, refuse_nul
+from modelyard.kernel.wire import UNSET, UnsetType, convert, read_json_text
 from modelyard.storage.archive_checks import ArchiveLimits
 from modelyard.storage.blobs import Blob, BlobStore
 from modelyard.templates.schemas import (
@@ -162,7 +162,6 @@ def _read_object(text: str, type_: type[T], field: str) -> T:
     if not isinstance(content, dict):
         raise Invalid(f"{field}: must be a JSON object", {field: f"must be a JSON object, not {text[:80]!r}"})
     try:
-        refuse_nul(content)
         return convert(type_, content)
     except Invalid as error:
         errors = {f"{field}.{name}": told for name, told in error.errors.items()} or {field: error.message}

@@ -1,14 +1,14 @@
 """The YAML file that describes a workspace (``model-metadata.yaml``, ``metadata.yaml``), read without trust."""
 
-import re
 from typing import Any
 
 import yaml
 
+from modelyard.kernel.texts import is_storable
+
 MAX_BYTES = 64 * 1024
 MAX_NODES = 5_000
 INT64 = range(-(2**63), 2**63)
-_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 class MetadataError(ValueError):
@@ -28,7 +28,7 @@ class _Loader(yaml.SafeLoader):
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call] # untyped in types-pyyaml
             raise yaml.MarkedYAMLError(problem=f"more than {MAX_NODES} values", problem_mark=mark)
         node = super().compose_node(parent, index)
-        if isinstance(node, yaml.ScalarNode) and _NO_TEXT.search(node.value):
+        if isinstance(node, yaml.ScalarNode) and not is_storable(node.value):
             raise yaml.MarkedYAMLError(problem="characters that no text has", problem_mark=node.start_mark)
         return node
 

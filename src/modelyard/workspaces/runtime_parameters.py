@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from modelyard.kernel.errors import Invalid, invalid
-from modelyard.kernel.wire import Schema
+from modelyard.kernel.wire import NOT_JSON, Schema, decode_json
 
 ParameterType = Literal["boolean", "credential", "customMetric", "deployment", "modelPackage", "numeric", "string"]
 CredentialType = Literal[
@@ -250,8 +250,8 @@ def read_wanted(values_text: str | None, parameters_text: str | None) -> Wanted:
 
 def _decoded(text: str, type_: Any, field: str) -> Any:
     try:
-        return msgspec.json.decode(text, type=type_)
-    except (msgspec.DecodeError, UnicodeEncodeError) as error:
+        return decode_json(text, type_)
+    except (*NOT_JSON, UnicodeEncodeError) as error:
         raise invalid(**{field: f"must be a JSON list of parameters: {error}"}) from error
 
 

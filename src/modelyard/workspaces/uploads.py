@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, BinaryIO
 
-import msgspec
-
 from modelyard.kernel.errors import Invalid, invalid
 from modelyard.kernel.form_input import FormInput
 from modelyard.kernel.uploads import pair_files
+from modelyard.kernel.wire import NOT_JSON, decode_json
 from modelyard.storage.archive_checks import ArchiveLimits
 from modelyard.storage.blobs import Blob, BlobStore, store_stream
 from modelyard.storage.zip_reading import read_zip
@@ -41,7 +40,7 @@ def ids_to_delete(value: object, field: str = "filesToDelete") -> list[str]:
     texts: Sequence[Any] = value if isinstance(value, list) else [] if value in {None, ""} else [value]
     if len(texts) == 1 and isinstance(texts[0], str) and texts[0].lstrip().startswith("["):
         try:
-            texts = msgspec.json.decode(texts[0], type=list[str])
-        except msgspec.DecodeError as error:
+            texts = decode_json(texts[0], list[str])
+        except NOT_JSON as error:
             raise invalid(**{field: f"{texts[0]!r} is not a JSON list of file ids: {error}"}) from None
     return list(texts)

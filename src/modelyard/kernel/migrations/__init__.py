@@ -40,6 +40,11 @@ def upgrade(database: Database) -> None:
         command.upgrade(config, "head")
 
 
+def is_current(database: Database) -> bool:
+    """Whether the database has the tables of this release."""
+    return _revision(database) == ScriptDirectory.from_config(configuration()).get_current_head()
+
+
 def configuration() -> Config:
     """Alembic's settings; it finds everything else in this folder."""
     config = Config(stdout=io.StringIO())

@@ -258,9 +258,10 @@ def upgrade() -> None:
         "organizations",
         sa.Column("id", sa.String(length=24), nullable=False),
         sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("compared_name", sa.String(length=255), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_organizations")),
-        sa.UniqueConstraint("name", name=op.f("uq_organizations_name")),
+        sa.UniqueConstraint("compared_name", name=op.f("uq_organizations_compared_name")),
     )
     op.create_table(
         "place_queues",
@@ -509,10 +510,11 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=24), nullable=False),
         sa.Column("organization_id", sa.String(length=24), nullable=False),
         sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("compared_name", sa.String(length=255), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["organization_id"], ["organizations.id"], name=op.f("fk_groups_organization_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_groups")),
-        sa.UniqueConstraint("organization_id", "name", name=op.f("uq_groups_organization_id_name")),
+        sa.UniqueConstraint("organization_id", "compared_name", name=op.f("uq_groups_organization_id_compared_name")),
     )
     op.create_table(
         "model_packages",
@@ -592,6 +594,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=24), nullable=False),
         sa.Column("organization_id", sa.String(length=24), nullable=False),
         sa.Column("username", sa.String(length=255), nullable=False),
+        sa.Column("compared_name", sa.String(length=255), nullable=False),
         sa.Column("email", sa.String(length=255), nullable=True),
         sa.Column("first_name", sa.String(length=255), nullable=True),
         sa.Column("last_name", sa.String(length=255), nullable=True),
@@ -601,10 +604,11 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["organization_id"], ["organizations.id"], name=op.f("fk_users_organization_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
-        sa.UniqueConstraint("username", name=op.f("uq_users_username")),
+        sa.UniqueConstraint("compared_name", name=op.f("uq_users_compared_name")),
     )
     with op.batch_alter_table("users", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_users_organization_id"), ["organization_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_users_username"), ["username"], unique=False)
 
     op.create_table(
         "workspaces",
@@ -1378,6 +1382,7 @@ def downgrade() -> None:
 
     op.drop_table("workspaces")
     with op.batch_alter_table("users", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_users_username"))
         batch_op.drop_index(batch_op.f("ix_users_organization_id"))
 
     op.drop_table("users")
