@@ -6,10 +6,13 @@ UV_HOME := .uv
 UV := $(shell command -v uv 2>/dev/null || echo $(UV_HOME)/bin/uv)
 RUN := env -u PYTHONDONTWRITEBYTECODE .venv/bin
 
-.PHONY: help setup check test demo bench docs migration clean
+BENCH ?= serving
+ROUNDS ?= 7
+
+.PHONY: help setup check test demo bench bench-against docs migration clean
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 $(UV_HOME)/bin/uv:
 	@$(PYTHON) -m venv $(UV_HOME) && $(UV_HOME)/bin/pip install --quiet uv
@@ -33,6 +36,9 @@ demo: setup ## The whole story on a real server: push, build, test, deploy, pred
 
 bench: setup ## Speed, side by side with peers and floors
 	@$(RUN)/python -m benchmarks
+
+bench-against: setup ## Speed beside another commit: REF=main (ROUNDS=7, BENCH="serving jobs")
+	@$(RUN)/python -m benchmarks.against --rounds "$(ROUNDS)" --bench "$(BENCH)" -- "$(REF)"
 
 docs: setup ## The documentation as a site in site/
 	@env -u PYTHONDONTWRITEBYTECODE $(UV) run --frozen --quiet --isolated --only-group docs sphinx-build -qW docs site

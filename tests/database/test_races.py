@@ -1,6 +1,5 @@
 """Requests that come at the same moment and are in each other's way: one wins, the others are told so."""
 
-import threading
 from collections.abc import Callable
 
 import httpx
@@ -8,30 +7,13 @@ import pytest
 
 from tests.api_client import Api
 from tests.conftest import Installation
+from tests.crowds import CROWD, at_once
 from tests.models.builders import a_model, model_fields, patch_version, post_version
-
-CROWD = 8
 
 
 @pytest.fixture
 def api(each_database: str, an_installation: Callable[..., Installation]) -> Api:
     return an_installation(database_url=each_database).api
-
-
-def at_once(ask: Callable[[int], httpx.Response]) -> list[httpx.Response]:
-    """The answers to requests that several threads send together."""
-    barrier, answers = threading.Barrier(CROWD), []
-
-    def run(number: int) -> None:
-        barrier.wait()
-        answers.append(ask(number))
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(CROWD)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    return answers
 
 
 def test_a_name_of_its_own_is_given_once(api: Api) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
+from modelyard.identity.tables import AuditEvent
 from modelyard.operations.tables import Operation
 from modelyard.repositories.pulled import Limits, PullError, read_source_paths, sort_out
 from modelyard.storage.blobs import BlobStore
@@ -32,6 +33,14 @@ def test_a_version_of_a_branch_says_where_each_file_is_from(installation: Instal
     assert (item["filePath"], item["repositoryFilePath"]) == ("models/churn/custom.py",) * 2
     blobs = installation.application.parts.get(BlobStore)  # type: ignore[type-abstract]
     assert blobs.read(item["storagePath"].rpartition("/")[2]) == b"x = 1\n"
+
+
+def test_a_pulled_version_is_audited(installation: Installation, server: GitServer) -> None:
+    server.a_repository().commit(FILES)
+    version = pulled(installation, a_remote(installation.api, f"{server.url}/churn.git")["id"])
+    with installation.application.database.read() as session:
+        row = session.scalars(select(AuditEvent).where(AuditEvent.resource_id == version["id"])).one()
+        assert (row.action, row.user_id) == ("create", installation.api.get("/account/info/").json()["uid"])
 
 
 @pytest.mark.parametrize(

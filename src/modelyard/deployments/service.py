@@ -64,9 +64,15 @@ def find_deployment(
     *,
     lock: bool = False,
 ) -> Deployment:
-    """The deployment, if the caller's role allows ``permission``."""
+    """The deployment, if the caller's role allows ``permission``.
+
+    ``lock`` keeps others from changing it before this unit of work ends, and waits for those who do.
+    """
     sharing.require(session, caller, KIND, deployment_id, permission)
-    return session.get_one(Deployment, deployment_id, with_for_update=lock)
+    row = session.get_one(Deployment, deployment_id, with_for_update=lock)
+    if row.deleted_at is not None:  # while this unit of work waited for the lock
+        raise NotFound(f"There is no deployment {deployment_id} that you may see.")
+    return row
 
 
 def read_deployment(

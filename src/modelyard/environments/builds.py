@@ -149,6 +149,7 @@ def log_of(session: Session, build: Build) -> str:
 def cancel_build(session: Session, subject_kind: str, subject_id: str) -> Build:
     """Stops a build that runs: it is failed at once. Raises ``Conflict`` for one that has ended."""
     build = read_build(session, subject_kind, subject_id)
+    session.refresh(build, with_for_update=True)
     if build.status not in OPEN_BUILD:
         raise Conflict(f"The build has ended ({build.status}); there is nothing to cancel.")
     if build.operation_id is not None:

@@ -268,6 +268,7 @@ def prepare_version(
         if found is not None and found.status != BuildStatus.FAILED.value:
             return found
         raise Conflict(f"Version {version_id} could not be unpacked; send a new version.")
+    audit.record(session, caller, "build version", KIND, environment_id, {"versionId": version_id})
     return builds.start_build(
         session,
         caller,

@@ -16,8 +16,9 @@ from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InvalidRequestError, NoResultFound
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.orm.exc import StaleDataError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 
@@ -76,6 +77,18 @@ class ReadSession(Session):
         super().flush(objects)
 
 
+class WriteSession(Session):
+    """A session in which a row is deleted once: of two units of work that delete it, one raises ``StaleDataError``."""
+
+    def delete(self, instance: object) -> None:
+        if instance in self and instance not in self.new:
+            try:
+                self.refresh(instance, with_for_update=True)
+            except InvalidRequestError as error:
+                raise StaleDataError(f"another unit of work deleted the row of {type(instance).__name__}") from error
+        super().delete(instance)
+
+
 class Database:
     """An engine and the two kinds of unit of work."""
 
@@ -95,7 +108,7 @@ class Database:
             reading = self.engine.execution_options(modelyard_read_only=True)
         else:
             reading = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        self._write = sessionmaker(self.engine, expire_on_commit=False)
+        self._write = sessionmaker(self.engine, class_=WriteSession, expire_on_commit=False)
         self._read = sessionmaker(reading, class_=ReadSession, expire_on_commit=False, autoflush=False)
         self._turn = threading.Lock()
 
@@ -155,10 +168,15 @@ def upsert(session: Session, table: type[Base]) -> PostgresInsert | SqliteInsert
     return postgres_insert(table) if is_postgres else sqlite_insert(table)
 
 
-def lost_a_race(error: DBAPIError) -> bool:
-    """Whether PostgreSQL ended a unit of work because of another one: a deadlock, or the same unique value at the same
-    moment. SQLite, with one writer at a time, knows no such thing."""
-    return getattr(error.orig, "sqlstate", None) in {"40P01", "40001", "23505"}
+def lost_a_race(error: Exception) -> bool:
+    """Whether a unit of work failed because of another one, so that it can be tried again from its beginning.
+
+    On PostgreSQL that is a deadlock, the same unique value at the same moment, or a row that was deleted between being
+    read and being changed. SQLite, with one writer at a time, knows no such thing.
+    """
+    if isinstance(error, DBAPIError):
+        return getattr(error.orig, "sqlstate", None) in {"40P01", "40001", "23505"}
+    return isinstance(error, StaleDataError | NoResultFound)
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:

@@ -16,7 +16,7 @@ from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFou
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Stream
 from litestar.types import ASGIApp, Receive, Send
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from modelyard.kernel.database import Database, lost_a_race
@@ -132,11 +132,11 @@ class _Runner:
             self.authenticator(session, headers)
 
     def run(self, request: Request[Any, Any, Any], content: Any) -> Response[Any]:
-        """The answer. Of two requests in each other's way, the loser begins anew and sees the other's change."""
+        """The answer. Of two requests in each other's way, the loser begins again and sees the other's change."""
         for _ in range(ATTEMPTS - 1):
             try:
                 return self._run_once(request, content)
-            except DBAPIError as error:
+            except SQLAlchemyError as error:
                 if not lost_a_race(error):
                     raise
         return self._run_once(request, content)

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from modelyard.identity import audit
 from modelyard.identity.caller import Caller
 from modelyard.kernel.errors import Conflict, NotFound
 from modelyard.kernel.ids import new_id
@@ -145,6 +146,7 @@ def delete_status(session: Session, caller: Caller, operation_id: str) -> None:
     if OperationStatus(row.status) not in FINAL:
         raise Conflict(f"Operation {operation_id} is {row.status}; only a finished one can be deleted.")
     session.delete(row)
+    audit.record(session, caller, "delete", "operation", operation_id, {"statusType": row.status_type})
 
 
 def view(row: Operation) -> StatusResponse:

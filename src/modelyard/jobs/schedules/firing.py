@@ -4,7 +4,7 @@ import logging
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, exists, select
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from modelyard.identity import sharing
@@ -76,7 +76,7 @@ class Firing:
             with self._database.write() as session:
                 self._take_turn(session, schedule_id, job_id)
         except Exception as error:
-            if isinstance(error, DBAPIError) and lost_a_race(error):
+            if lost_a_race(error):
                 return  # another controller was in the way; the next look finds what is left
             if isinstance(error, OperationalError | InterfaceError):
                 raise  # the database is not there: nothing can be written down, and all is tried again

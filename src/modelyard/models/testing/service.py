@@ -69,6 +69,7 @@ def start_test(
     model, version = models.find_version(
         session, caller, body.custom_model_version_id, Permission.EDIT, model_id=body.custom_model_id
     )
+    session.refresh(model, with_for_update=True)  # of two tests that are started at once, one sees the other
     if _open_test(session, model.id) is not None:
         raise Invalid(f"A test of custom model {model.id} is in progress; cancel it or wait until it has ended.")
     levels = _levels(body, is_start_only=is_start_only(model))
@@ -149,6 +150,7 @@ def read_test(session: Session, caller: Caller, test_id: str) -> CustomModelTest
 def cancel_test(session: Session, caller: Caller, test_id: str) -> None:
     """Ends a test: it is canceled at once, and its workload soon after."""
     test = find_test(session, caller, test_id, Permission.EDIT)
+    session.refresh(test, with_for_update=True)
     if TestStatus(test.overall_status) not in OPEN:
         raise Conflict(f"Test {test_id} has ended: it is {test.overall_status}.")
     mark_ended(session, test, TestStatus.CANCELED, "The test was canceled.")
