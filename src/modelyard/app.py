@@ -255,9 +255,7 @@ def build(settings: Settings, isolation: Isolation | None = None) -> Application
     if settings.sandbox == "off":
         isolation = without_sandbox()
     isolation = parts.add(Isolation, isolation or probe())
-    executor = ProcessExecutor(
-        settings.data_dir / "workloads", settings.sockets_dir(), isolation
-    )
+    executor = ProcessExecutor(settings.data_dir / "workloads", settings.sockets_dir(), isolation)
     parts.add(Executor, executor)  # type: ignore[type-abstract]
     images = parts.add(ImageStore, _open_images(settings, clock, executor))
     checkouts = parts.add(Checkouts, Checkouts(settings.data_dir / "checkouts", parts.get(BlobStore)))  # type: ignore[type-abstract]

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -163,7 +164,7 @@ def test_session_keyring_is_a_new_one() -> None:
     keyctl = DENIED["keyctl"][COLUMN]
     program = (
         "import ctypes, sys\n"
-        f"sys.path.insert(0, {os.path.dirname(os.path.dirname(system.__file__))!r})\n"
+        f"sys.path.insert(0, {str(Path(system.__file__).parents[1])!r})\n"
         "from supervisor import system\n"
         "libc = ctypes.CDLL(None)\n"
         f"before = libc.syscall({keyctl}, 0, ctypes.c_long(-3), 1)\n"

@@ -196,9 +196,7 @@ def _plan_sandbox(
     for mount in workload.mounts:
         arguments += folders.show(_fill(mount.target, places), mount.source, writable=mount.writable)
     arguments += ["--remount-ro", "/", "--chdir", WORK]
-    return Sandbox(
-        bubblewrap=str(isolation.bubblewrap), arguments=arguments, launcher=_launcher(workload, isolation)
-    )
+    return Sandbox(bubblewrap=str(isolation.bubblewrap), arguments=arguments, launcher=_launcher(workload, isolation))
 
 
 def _protect_proc() -> list[str]:
