@@ -51,7 +51,7 @@ def filtered(*calls: Call) -> list[int]:
             os.write(write_fd, f"{ctypes.get_errno() if failed else 0} ".encode())
         os._exit(0)
     os.close(write_fd)
-    with open(read_fd, encoding="ascii") as pipe:
+    with os.fdopen(read_fd, encoding="ascii") as pipe:
         answer = pipe.read()
     os.waitpid(pid, 0)
     return [int(word) for word in answer.split()]
