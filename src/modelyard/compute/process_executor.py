@@ -42,6 +42,7 @@ class ProcessExecutor:
         require_sandbox: refuse to start anything without a sandbox.
         allowed_networks: private IPv4 networks (`address/bits`) that PUBLIC workloads may reach, such as the one of
             a package mirror.
+        min_free_bytes: with less free space on the disk no workload starts, and those that write end.
     """
 
     def __init__(
@@ -51,12 +52,14 @@ class ProcessExecutor:
         isolation: Isolation,
         require_sandbox: bool = False,
         allowed_networks: tuple[str, ...] = (),
+        min_free_bytes: int = 0,
     ) -> None:
         self.root = root.absolute()
         self.runtime_dir = runtime_dir.absolute()
         self.isolation = isolation
         self._require_sandbox = require_sandbox
         self._allowed_networks = allowed_networks
+        self._min_free_bytes = min_free_bytes
         self.root.mkdir(parents=True, exist_ok=True)
         self.runtime_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._write_etc()
@@ -215,6 +218,7 @@ class ProcessExecutor:
             etc=self.root / _ETC,
             lock_fd=lock,
             allowed_networks=self._allowed_networks,
+            min_free_bytes=self._min_free_bytes,
         )
         # A file in memory: the plan holds the values of secrets, which belong neither on disk nor on a command line.
         with os.fdopen(os.memfd_create("plan"), "w+b") as plan_file:

@@ -59,6 +59,7 @@ def plan_workload(
     etc: Path,
     lock_fd: int,
     allowed_networks: tuple[str, ...] = (),
+    min_free_bytes: int = 0,
 ) -> Plan:
     """Decide everything about one start of a workload.
 
@@ -70,6 +71,7 @@ def plan_workload(
         etc: the host folder with `ETC_FILES`.
         lock_fd: the lock that the supervisor will hold.
         allowed_networks: private IPv4 networks that a workload with PUBLIC may reach all the same.
+        min_free_bytes: workloads that write end below so much free space.
     """
     sandbox = isolation.bubblewrap is not None
     network = _plan_network(workload, isolation, allowed_networks)
@@ -81,6 +83,7 @@ def plan_workload(
         "run": RUN if sandbox else str(run),
         "api": api,
     }
+    counted = [mount for mount in workload.mounts if mount.counted]
     environment = {name: _fill(value, places) for name, value in workload.environment.items()}
     return Plan(
         id=workload.id,
@@ -89,7 +92,9 @@ def plan_workload(
         environment={**_base_environment(workload, places), **environment, **workload.literals, **workload.secrets},
         masked=[*workload.secrets.values(), *workload.masked],
         work=str(work),
-        counted=[str(run), *(str(mount.source) for mount in workload.mounts if mount.counted)],
+        counted=[str(run), *(str(mount.source) for mount in counted)],
+        places=[places["work"], places["run"], *(_fill(mount.target, places) for mount in counted)],
+        min_free_bytes=min_free_bytes,
         limits=asdict(workload.limits),  # type: ignore[typeddict-item] # the same fields
         network=network,
         sandbox=_plan_sandbox(workload, isolation, work, run, etc, places) if sandbox else None,

@@ -51,7 +51,12 @@ class LimitsPlan(TypedDict):
 
 
 class Plan(TypedDict):
-    """All of it. `lock_fd` is the open lock that proves, by being held, that the supervisor lives."""
+    """All of it.
+
+    `lock_fd` is the open lock that proves, by being held, that the supervisor lives. What is stored in `work` and in
+    the folders `counted` is limited; `places` are the same folders by the names that the workload has for them. Below
+    `min_free_bytes` of free space on their file systems a workload that writes is ended.
+    """
 
     id: str
     lock_fd: int
@@ -60,6 +65,8 @@ class Plan(TypedDict):
     masked: list[str]
     work: str
     counted: list[str]
+    places: list[str]
+    min_free_bytes: int
     limits: LimitsPlan
     network: NetworkPlan
     sandbox: Sandbox | None
