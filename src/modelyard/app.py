@@ -47,6 +47,7 @@ from modelyard.jobs.runs import work as job_run_work
 from modelyard.jobs.schedules import routes as job_schedule_routes
 from modelyard.jobs.schedules.firing import IDLE_S, Firing
 from modelyard.kernel.clock import Clock, SystemClock
+from modelyard.kernel.data_dir import open_data_dir
 from modelyard.kernel.database import Database
 from modelyard.kernel.errors import Unavailable
 from modelyard.kernel.http import create_app
@@ -234,8 +235,11 @@ def prepare(application: Application) -> None:
 
 
 def build(settings: Settings, isolation: Isolation | None = None) -> Application:
-    """Opens the database and the stores that ``settings`` name. Without ``isolation`` the machine is probed."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Opens the database and the stores that ``settings`` name. Without ``isolation`` the machine is probed.
+
+    Raises ``UnsafeFolderError`` for a folder that another user of the machine could have a part in.
+    """
+    open_data_dir(settings)
     database = Database(settings.database())
     parts = Parts()
     clock = parts.add(Clock, SystemClock())  # type: ignore[type-abstract]

@@ -25,6 +25,7 @@ from modelyard.compute.sandbox import ETC_FILES, plan_workload
 from modelyard.compute.supervisor.system import boot_id, start_ticks
 from modelyard.compute.workload import Workload, check_id, from_json, to_json
 from modelyard.kernel.errors import Conflict, Unavailable
+from modelyard.kernel.private_folders import open_private_folder
 
 _ETC = ".etc"
 _LAST_MOMENT_S = 2.0
@@ -38,6 +39,7 @@ class ProcessExecutor:
     Args:
         root: the folder that holds one folder per workload.
         runtime_dir: holds one short-named folder per workload for its sockets, whose paths have a limit of 108 bytes.
+            Raises `UnsafeFolderError` where another user could have put something there.
         isolation: what to isolate with, from `isolation.probe()`.
         require_sandbox: refuse to start anything without a sandbox.
         allowed_networks: private IPv4 networks (`address/bits`) that PUBLIC workloads may reach, such as the one of
@@ -55,13 +57,12 @@ class ProcessExecutor:
         min_free_bytes: int = 0,
     ) -> None:
         self.root = root.absolute()
-        self.runtime_dir = runtime_dir.absolute()
+        self.runtime_dir = open_private_folder(runtime_dir, "MODELYARD_RUNTIME_DIR")
         self.isolation = isolation
         self._require_sandbox = require_sandbox
         self._allowed_networks = allowed_networks
         self._min_free_bytes = min_free_bytes
         self.root.mkdir(parents=True, exist_ok=True)
-        self.runtime_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._write_etc()
 
     def start(self, workload: Workload) -> None:
@@ -260,7 +261,8 @@ class ProcessExecutor:
 
     def _write_etc(self) -> None:
         etc = self.root / _ETC
-        etc.mkdir(mode=0o755, exist_ok=True)
+        etc.mkdir(exist_ok=True)
+        etc.chmod(0o755)
         for name, text in ETC_FILES.items():
             path = etc / name
             if not path.exists() or path.read_text(encoding="ascii") != text:

@@ -10,6 +10,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
+MAX_SOCKETS_DIR_BYTES = 107 - len("/") - 24 - len("/server.sock")
+"""A socket's path has at most 107 bytes (unix(7)); below the folder it has a workload's id and the socket's name."""
 
 
 def default_data_dir() -> Path:
@@ -52,7 +54,7 @@ class Settings(BaseSettings):
     cache_dir: Path | None = None
     """Downloads of builds; None is in the data directory."""
     runtime_dir: Path | None = None
-    """Short path for Unix sockets; None chooses one from the data directory's name."""
+    """Short path for Unix sockets; None is in the data directory where that is short enough, see ``sockets_dir``."""
 
     host: str = "127.0.0.1"
     port: int = 8000
@@ -139,12 +141,19 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite:///{self.data_dir / 'modelyard.db'}"
 
     def sockets_dir(self) -> Path:
-        """Where sockets live: short, because a Unix socket's path has at most 107 bytes."""
+        """Where sockets live: the first of these folders whose path is short enough for a socket below it.
+
+        The data directory comes first: every process of an installation knows it, whoever's session started it.
+        ``private_folders`` checks the folder before it is used.
+        """
         if self.runtime_dir:
             return self.runtime_dir
-        name = hashlib.sha256(str(self.data_dir.resolve()).encode()).hexdigest()[:8]
-        base = os.environ.get("XDG_RUNTIME_DIR")
-        return Path(base) / f"modelyard-{name}" if base else Path(f"/tmp/modelyard-{os.getuid()}-{name}")  # noqa: S108 # created 0700, ownership checked
+        data_dir = self.data_dir.resolve()
+        name = hashlib.sha256(str(data_dir).encode()).hexdigest()[:8]
+        last = Path(f"/tmp/modelyard-{os.getuid()}-{name}")  # noqa: S108 # refused where another user made it
+        session = os.environ.get("XDG_RUNTIME_DIR")
+        candidates = [data_dir / "run", *([Path(session) / f"modelyard-{name}"] if session else []), last]
+        return next((one for one in candidates if len(os.fsencode(one)) <= MAX_SOCKETS_DIR_BYTES), last)
 
     def api_url(self) -> str:
         return f"http://{_reachable(self.host)}:{self.port}"
