@@ -36,6 +36,8 @@ class Server:
 
     data_dir: Path
     environment: dict[str, str]
+    prefix: tuple[str, ...] = ()
+    """What the command line begins with, such as a program that becomes another user."""
     port: int = field(default_factory=a_free_port)
     gateway_port: int = field(default_factory=a_free_port)
     process: "subprocess.Popen[bytes] | None" = None
@@ -58,7 +60,16 @@ class Server:
     def start(self) -> "Server":
         """Starts it and waits for its ready line."""
         self._hang_up()
-        command = [sys.executable, "-m", "modelyard.cli.main", "up", "--json", "--data-dir", str(self.data_dir)]
+        command = [
+            *self.prefix,
+            sys.executable,
+            "-m",
+            "modelyard.cli.main",
+            "up",
+            "--json",
+            "--data-dir",
+            str(self.data_dir),
+        ]
         command += ["--port", str(self.port), "--gateway-port", str(self.gateway_port)]
         with (self.data_dir.parent / f"{self.data_dir.name}.log").open("ab") as log:
             self.process = subprocess.Popen(command, env=self.environment, stdout=subprocess.PIPE, stderr=log)
@@ -116,13 +127,13 @@ class Server:
 
 
 @contextlib.contextmanager
-def a_server(data_dir: Path, **settings: Any) -> Iterator[Server]:
+def a_server(data_dir: Path, *, prefix: tuple[str, ...] = (), **settings: Any) -> Iterator[Server]:
     """A started server with these settings (names as in ``Settings``), ended with everything that it started."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MODELYARD_")}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     environment |= {f"MODELYARD_{name.upper()}": str(value) for name, value in settings.items()}
     environment |= {"MODELYARD_BOOTSTRAP_TOKEN": ADMIN_TOKEN, "XDG_CONFIG_HOME": str(data_dir.parent / "config")}
-    server = Server(data_dir, environment)
+    server = Server(data_dir, environment, prefix)
     try:
         yield server.start()
     finally:
