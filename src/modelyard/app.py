@@ -10,6 +10,7 @@ from litestar import Litestar
 
 from modelyard.compute import bundle_routes
 from modelyard.compute.executor import Executor
+from modelyard.compute.free_space import NoSpace
 from modelyard.compute.isolation import Isolation, probe, without_sandbox
 from modelyard.compute.process_executor import ProcessExecutor
 from modelyard.compute.services.reconciler import Reconciler
@@ -82,7 +83,7 @@ from modelyard.registry import packages
 from modelyard.registry import routes as registry_routes
 from modelyard.registry import work as registry_work
 from modelyard.repositories import routes as repository_routes
-from modelyard.storage.blobs import Blob, BlobStore
+from modelyard.storage.blobs import Blob, BlobStore, BlobWriter
 from modelyard.storage.locations import open_blob_store
 from modelyard.tasks import routes as task_routes
 from modelyard.tasks import version_routes as task_version_routes
@@ -144,10 +145,15 @@ class Application:
             files=self.settings.max_files_per_version,
         )
 
+        executor = self.parts.get(Executor)  # type: ignore[type-abstract]
+
+        def writer(_field: str, _name: str | None) -> BlobWriter:
+            if missing := executor.missing_space():
+                raise NoSpace(f"The upload was refused, {missing}.", headers={"Retry-After": "60"})
+            return blobs.writer()
+
         async def read(stream: AsyncIterator[bytes], content_type: str, content_length: int | None) -> Form[Blob]:
-            return await read_form(
-                stream, content_type, limits, lambda _field, _name: blobs.writer(), content_length=content_length
-            )
+            return await read_form(stream, content_type, limits, writer, content_length=content_length)
 
         forwarder = Forwarder(self.settings)
         token_use = TokenUse(self.database)
@@ -253,7 +259,11 @@ def build(settings: Settings, isolation: Isolation | None = None) -> Application
         isolation = without_sandbox()
     isolation = parts.add(Isolation, isolation or probe())
     executor = ProcessExecutor(
-        settings.data_dir / "workloads", settings.sockets_dir(), isolation, settings.require_sandbox
+        settings.data_dir / "workloads",
+        settings.sockets_dir(),
+        isolation,
+        settings.require_sandbox,
+        min_free_bytes=settings.min_free_bytes,
     )
     parts.add(Executor, executor)  # type: ignore[type-abstract]
     images = parts.add(ImageStore, _open_images(settings, clock, executor))

@@ -19,6 +19,7 @@ from typing import Any
 
 from modelyard.compute.executor import Observation, State
 from modelyard.compute.folders import give_away, remove_folder
+from modelyard.compute.free_space import NoSpace, missing_space
 from modelyard.compute.isolation import SUPERVISOR, WORKLOAD_UID, Isolation
 from modelyard.compute.logs import LogFile
 from modelyard.compute.sandbox import ETC_FILES, plan_workload
@@ -61,7 +62,7 @@ class ProcessExecutor:
         self.isolation = isolation
         self._require_sandbox = require_sandbox
         self._allowed_networks = allowed_networks
-        self._min_free_bytes = min_free_bytes
+        self.min_free_bytes = min_free_bytes
         self.root.mkdir(parents=True, exist_ok=True)
         self._write_etc()
 
@@ -69,11 +70,14 @@ class ProcessExecutor:
         """Start it under a supervisor of its own and return; a workload that was started before is left as it is.
 
         Raises:
+            NoSpace: too little space is free on the disk.
             Unavailable: a sandbox is required, or its network needs one that this machine cannot give.
             Conflict: a folder that it needs is missing, or the sandbox's user may not read it.
         """
         self._check(workload)
         folder = self.root / workload.id
+        if not (folder / "supervisor.json").exists() and (missing := self.missing_space()):
+            raise NoSpace(missing)
         folder.mkdir(mode=0o700, exist_ok=True)
         lock = _take_lock(folder / "lock")
         if lock is None:
@@ -143,6 +147,10 @@ class ProcessExecutor:
             return from_json((self.root / check_id(workload_id) / "workload.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
+
+    def missing_space(self) -> str | None:
+        """What is waited for while too little space is free to start anything; None where there is enough."""
+        return missing_space(self.root, self.min_free_bytes)
 
     def ids(self) -> list[str]:
         """Every workload that is or was here."""
@@ -219,7 +227,7 @@ class ProcessExecutor:
             etc=self.root / _ETC,
             lock_fd=lock,
             allowed_networks=self._allowed_networks,
-            min_free_bytes=self._min_free_bytes,
+            min_free_bytes=self.min_free_bytes,
         )
         # A file in memory: the plan holds the values of secrets, which belong neither on disk nor on a command line.
         with os.fdopen(os.memfd_create("plan"), "w+b") as plan_file:

@@ -92,6 +92,9 @@ class Settings(BaseSettings):
     max_processes: int = 512
     max_work_bytes: int = 10 * GIB
     max_log_bytes: int = 64 * MIB
+    min_free_bytes: int = Field(default=GIB, ge=0)
+    """With less free space where the data directory is, workloads that write are stopped, and new ones and uploads
+    wait."""
 
     default_model_memory_bytes: int = 2 * GIB
     max_model_memory_bytes: int = 14 * GIB
