@@ -32,6 +32,7 @@ from modelyard.deployments.prediction_environments import routes as prediction_e
 from modelyard.deployments.prediction_environments.service import install_default
 from modelyard.environments import routes as environment_routes
 from modelyard.environments import work as environment_work
+from modelyard.environments.images.commands import Allowance
 from modelyard.environments.images.sandboxed import SandboxRunner
 from modelyard.environments.images.store import ImageStore
 from modelyard.environments.installation import install_builtin
@@ -315,5 +316,7 @@ def _open_images(settings: Settings, clock: Clock, executor: ProcessExecutor) ->
         clock=clock,
         index_url=settings.package_index_url,
         sandbox=SandboxRunner(executor, limits) if executor.isolation.is_sandboxed else None,
+        # Without hard links everything is written twice: into the cache, and into the image.
+        allowance=Allowance(settings.max_model_memory_bytes, 2 * settings.max_work_bytes),
         require_sandbox=settings.require_sandbox,
     )

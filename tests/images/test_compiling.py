@@ -14,7 +14,9 @@ import pytest
 from modelyard.compute.isolation import Isolation
 from modelyard.compute.process_executor import ProcessExecutor
 from modelyard.compute.workload import MIB, Limits
-from modelyard.environments.images import bytecode, compile_program
+from modelyard.environments.images import bytecode, commands, compile_program
+from modelyard.environments.images.commands import Allowance
+from modelyard.environments.images.errors import BuildError
 from modelyard.environments.images.interpreter import this_interpreter
 from modelyard.environments.images.runner_files import RunnerFiles
 from modelyard.environments.images.sandboxed import SandboxRunner
@@ -149,3 +151,35 @@ def test_output_that_is_no_bytecode_of_the_source_is_not_kept(tmp_path: Path, co
     package.take(tmp_path / "output", tmp_path / "kept")
 
     assert list((tmp_path / "kept").iterdir()) == []
+
+
+def test_a_wheel_that_fills_the_disk_is_stopped_while_it_is_unpacked(
+    index: PackageIndex, bare_runner: RunnerFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "MEASURE_EVERY_S", 0.01)
+    index.add_wheel("first", files={f"first/part{number}.txt": "x" * 16 * MIB for number in range(20)})
+    store = ImageStore(
+        tmp_path / "images",
+        cache_dir=tmp_path / "cache",
+        clock=SystemClock(),
+        index_url=index.url,
+        runner=bare_runner,
+        allowance=Allowance(memory_bytes=1024 * MIB, written_bytes=32 * MIB),
+    )
+
+    with pytest.raises(BuildError, match="they take more than 32 MiB of disk"):
+        store.build(a_spec("first"), tmp_path / "log", never)
+
+    assert left_over(tmp_path / "images") == []
+
+
+def test_partial_downloads_are_collected_after_a_day(store: ImageStore, tmp_path: Path) -> None:
+    old, new = tmp_path / "cache" / "uv" / "archive-v0" / ".tmpOld", tmp_path / "cache" / "uv" / ".tmpNew"
+    for folder in (old, new):
+        folder.mkdir(parents=True)
+        (folder / "file").touch()
+    os.utime(old, (1, 1))
+
+    store.collect([])
+
+    assert (old.exists(), new.exists()) == (False, True)
