@@ -39,6 +39,8 @@ class Server:
 
     data_dir: Path
     environment: dict[str, str]
+    prefix: tuple[str, ...] = ()
+    """What the command line begins with, such as a program that becomes another user."""
     port: int = field(default_factory=a_free_port)
     gateway_port: int = field(default_factory=a_free_port)
     process: "subprocess.Popen[bytes] | None" = None
@@ -61,7 +63,8 @@ class Server:
     def start(self) -> "Server":
         """Starts it and waits for its ready line."""
         self._hang_up()
-        words = [sys.executable, "-m", "modelyard.cli.main", "up", "--json", "--data-dir", str(self.data_dir)]
+        words = [*self.prefix, sys.executable, "-m", "modelyard.cli.main", "up", "--json"]
+        words += ["--data-dir", str(self.data_dir)]
         words += ["--port", str(self.port), "--gateway-port", str(self.gateway_port)]
         with (self.data_dir.parent / f"{self.data_dir.name}.log").open("ab") as log:
             self.process = subprocess.Popen(words, env=self.environment, stdout=subprocess.PIPE, stderr=log)
@@ -164,9 +167,9 @@ def an_api_server(data_dir: Path, **settings: Any) -> Iterator[ApiServer]:
 
 
 @contextlib.contextmanager
-def a_server(data_dir: Path, **settings: Any) -> Iterator[Server]:
+def a_server(data_dir: Path, *, prefix: tuple[str, ...] = (), **settings: Any) -> Iterator[Server]:
     """A started server with these settings (names as in ``Settings``), ended with everything that it started."""
-    server = Server(data_dir, _environment(data_dir, settings))
+    server = Server(data_dir, _environment(data_dir, settings), prefix)
     try:
         yield server.start()
     finally:

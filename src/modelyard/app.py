@@ -11,6 +11,7 @@ from litestar import Litestar
 
 from modelyard.compute import bundle_routes, health_routes
 from modelyard.compute.executor import Executor
+from modelyard.compute.free_space import NoSpace
 from modelyard.compute.isolation import Isolation, probe, without_sandbox
 from modelyard.compute.process_executor import ProcessExecutor
 from modelyard.compute.services.reconciler import Reconciler
@@ -32,6 +33,7 @@ from modelyard.deployments.prediction_environments import routes as prediction_e
 from modelyard.deployments.prediction_environments.service import install_default
 from modelyard.environments import routes as environment_routes
 from modelyard.environments import work as environment_work
+from modelyard.environments.images.commands import Allowance
 from modelyard.environments.images.sandboxed import SandboxRunner
 from modelyard.environments.images.store import ImageStore
 from modelyard.environments.installation import install_builtin
@@ -48,6 +50,7 @@ from modelyard.jobs.runs import work as job_run_work
 from modelyard.jobs.schedules import routes as job_schedule_routes
 from modelyard.jobs.schedules.firing import IDLE_S, Firing
 from modelyard.kernel.clock import Clock, SystemClock
+from modelyard.kernel.data_dir import open_data_dir
 from modelyard.kernel.database import Database
 from modelyard.kernel.errors import Unavailable
 from modelyard.kernel.host_names import AllowedHosts
@@ -84,7 +87,7 @@ from modelyard.registry import packages
 from modelyard.registry import routes as registry_routes
 from modelyard.registry import work as registry_work
 from modelyard.repositories import routes as repository_routes
-from modelyard.storage.blobs import Blob, BlobStore
+from modelyard.storage.blobs import Blob, BlobStore, BlobWriter
 from modelyard.storage.locations import open_blob_store
 from modelyard.tasks import routes as task_routes
 from modelyard.tasks import version_routes as task_version_routes
@@ -147,10 +150,15 @@ class Application:
             files=self.settings.max_files_per_version,
         )
 
+        executor = self.parts.get(Executor)  # type: ignore[type-abstract]
+
+        def writer(_field: str, _name: str | None) -> BlobWriter:
+            if missing := executor.missing_space():
+                raise NoSpace(f"The upload was refused, {missing}.", headers={"Retry-After": "60"})
+            return blobs.writer()
+
         async def read(stream: AsyncIterator[bytes], content_type: str, content_length: int | None) -> Form[Blob]:
-            return await read_form(
-                stream, content_type, limits, lambda _field, _name: blobs.writer(), content_length=content_length
-            )
+            return await read_form(stream, content_type, limits, writer, content_length=content_length)
 
         forwarder = Forwarder(self.settings)
         token_use = TokenUse(self.database)
@@ -241,8 +249,11 @@ def prepare(application: Application) -> None:
 
 
 def build(settings: Settings, isolation: Isolation | None = None) -> Application:
-    """Opens the database and the stores that ``settings`` name. Without ``isolation`` the machine is probed."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Opens the database and the stores that ``settings`` name. Without ``isolation`` the machine is probed.
+
+    Raises ``UnsafeFolderError`` for a folder that another user of the machine could have a part in.
+    """
+    open_data_dir(settings)
     database = Database(settings.database())
     parts = Parts()
     clock = parts.add(Clock, SystemClock())  # type: ignore[type-abstract]
@@ -255,7 +266,12 @@ def build(settings: Settings, isolation: Isolation | None = None) -> Application
     if settings.sandbox == "off":
         isolation = without_sandbox()
     isolation = parts.add(Isolation, isolation or probe())
-    executor = ProcessExecutor(settings.data_dir / "workloads", settings.sockets_dir(), isolation)
+    executor = ProcessExecutor(
+        settings.data_dir / "workloads",
+        settings.sockets_dir(),
+        isolation,
+        min_free_bytes=settings.min_free_bytes,
+    )
     parts.add(Executor, executor)  # type: ignore[type-abstract]
     images = parts.add(ImageStore, _open_images(settings, clock, executor))
     checkouts = parts.add(Checkouts, Checkouts(settings.data_dir / "checkouts", parts.get(BlobStore)))  # type: ignore[type-abstract]
@@ -306,4 +322,6 @@ def _open_images(settings: Settings, clock: Clock, executor: ProcessExecutor) ->
         clock=clock,
         index_url=settings.package_index_url,
         sandbox=SandboxRunner(executor, limits, isolates=executor.isolation.is_sandboxed),
+        # Without hard links everything is written twice: into the cache, and into the image.
+        allowance=Allowance(settings.max_model_memory_bytes, 2 * settings.max_work_bytes),
     )

@@ -14,10 +14,12 @@ import pytest
 
 import modelyard
 from modelyard.compute.isolation import Isolation
+from tests.compute.hiding import ATTACKS, MEASURED, MEMORY_ATTACKS, OUT_OF_MEMORY, UNMEASURABLE, UNMEASURED
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.xdist_group("ordinary_user")  # one story, told once
 UID = 12345
+HIDING = {"attacks": ATTACKS, "unmeasurable": UNMEASURABLE, "files in memory": MEMORY_ATTACKS}
 STORY = """
 import json, os, sys, time
 from pathlib import Path
@@ -50,6 +52,20 @@ if isolation.api_only.is_available:
     run("door", "import os, socket\\nh, p = os.environ['API'].split(':')\\n"
         "print(socket.create_connection((h, int(p))).recv(9))",
         environment={"API": "{api}"}, network=Network.DR_API_ACCESS, api_address=sys.argv[2])
+hiding = json.loads(sys.stdin.read())
+for kind, scripts in hiding.items():
+    limits = Limits(disk_bytes=6 * MIB, memory_bytes=96 * MIB, time_limit_s=30, grace_s=0)
+    for number, script in enumerate(scripts.values()):
+        executor.start(
+            Workload(id=f"{kind[0]}-{number}", kind=Kind.RUN, command=("/usr/bin/python3", "-c", script), limits=limits)
+        )
+for kind, scripts in hiding.items():
+    answers[kind] = {}
+    for number, name in enumerate(scripts):
+        while executor.observe(f"{kind[0]}-{number}").is_alive:
+            time.sleep(0.01)
+        printed = executor.logs(f"{kind[0]}-{number}").read(times=False).decode()
+        answers[kind][name] = f"{executor.observe(f'{kind[0]}-{number}').reason}; {printed}"
 executor.start(Workload(id="killed", kind=Kind.RUN, command=("/bin/sh", "-c", "echo up; sleep 30300303")))
 while not executor.logs("killed").size:
     time.sleep(0.01)
@@ -86,6 +102,7 @@ def told(isolation: Isolation) -> Iterator[dict[str, Any]]:
             with subprocess.Popen(
                 [*command, str(home), address],
                 env=environment,
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -94,7 +111,7 @@ def told(isolation: Isolation) -> Iterator[dict[str, Any]]:
                 server.settimeout(30)
                 with server.accept()[0] as connection:
                     connection.sendall(b"hello")
-                output, errors = story.communicate(timeout=60)
+                output, errors = story.communicate(json.dumps(HIDING), timeout=120)
         assert story.returncode == 0, errors
         yield json.loads(output)
     finally:
@@ -114,6 +131,22 @@ def test_files_are_the_servers_and_can_be_removed(told: dict[str, Any]) -> None:
 def test_limits_hold_without_control_groups(told: dict[str, Any]) -> None:
     assert told["memory"][1] == "memory limit of 96 MiB exceeded"
     assert told["bomb"][1] == "time limit of 1 s exceeded"
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_hidden_files_count(told: dict[str, Any], name: str) -> None:
+    # Only root may follow the links to mapped files; what was seen while it was open is measured.
+    assert told["attacks"][name].startswith((MEASURED, UNMEASURED) if name == "a mapping" else MEASURED)
+
+
+@pytest.mark.parametrize("name", UNMEASURABLE)
+def test_what_cannot_be_counted_ends_the_workload(told: dict[str, Any], name: str) -> None:
+    assert told["unmeasurable"][name].startswith(UNMEASURED)
+
+
+@pytest.mark.parametrize("name", MEMORY_ATTACKS)
+def test_files_in_memory_count(told: dict[str, Any], name: str) -> None:
+    assert told["files in memory"][name].startswith(OUT_OF_MEMORY)
 
 
 def test_no_namespaces_inside(told: dict[str, Any], isolation: Isolation) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from modelyard.compute.process_executor import ProcessExecutor
 from modelyard.compute.services.reconciler import START_ATTEMPTS
 from modelyard.compute.services.service import (
     ServiceStatus,
@@ -186,3 +187,19 @@ def test_a_start_that_cannot_be_made_is_tried_again_and_given_up(bench: Services
     assert status.reason == "there is no some-id"
     assert len(asked) == START_ATTEMPTS
     assert bench.executor.ids() == []
+
+
+def test_it_waits_for_disk_space_and_starts_by_itself(bench: ServicesBench, service_id: str) -> None:
+    assert isinstance(bench.executor, ProcessExecutor)
+    bench.executor.min_free_bytes = 1 << 60
+    bench.put(service_id)
+    for _ in range(START_ATTEMPTS + 1):
+        bench.reconciler.run()
+    status = bench.status(service_id)
+    assert status is not None
+    assert status.state is ServiceState.LAUNCHING
+    assert str(status.reason).startswith("waiting for disk space: ")
+    assert bench.executor.ids() == []
+    bench.executor.min_free_bytes = 0
+    status = bench.until(service_id, is_ready)
+    assert status.reason is None

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from modelyard.compute.services.readiness import own_reason
-from modelyard.compute.shared_files import connectable, read_regular
+from modelyard.compute.shared_files import connectable, read_regular, refuse_descriptors
 from modelyard.compute.unix_http import ask_once
 
 
@@ -58,3 +58,21 @@ def test_a_reason_is_read_from_a_file_and_from_nothing_else(tmp_path: Path) -> N
     assert own_reason(tmp_path) is None
     with pytest.raises(FileNotFoundError):
         read_regular(reason, 10)
+
+
+def test_a_workload_cannot_send_descriptors_to_who_asks_it() -> None:
+    """They would wait in our socket, where no disk limit counts them; the kernel refuses them since Linux 6.16."""
+    sender, ours = socket.socketpair()
+    with sender, ours:
+        is_refused = refuse_descriptors(ours)
+        assert is_refused is (_kernel() >= (6, 16))
+        try:
+            socket.send_fds(sender, [b"x"], [0])
+        except PermissionError:
+            assert is_refused
+        else:
+            assert not is_refused
+
+
+def _kernel() -> tuple[int, ...]:
+    return tuple(int(part) for part in os.uname().release.split("-")[0].split(".")[:2])

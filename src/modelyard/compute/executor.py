@@ -50,7 +50,10 @@ class Executor(Protocol):
     """Executes workloads: five verbs, and two for collecting what is over."""
 
     def start(self, workload: Workload) -> None:
-        """Start it and return at once. A workload whose id was started before is left as it is."""
+        """Start it and return at once. A workload whose id was started before is left as it is.
+
+        Raises `NoSpace` while too little of the disk is free: to be tried again.
+        """
 
     def observe(self, workload_id: str) -> Observation:
         """What is known of it now. Cheap enough to be asked many times a second."""
@@ -69,6 +72,9 @@ class Executor(Protocol):
 
     def describe(self, workload_id: str) -> Workload | None:
         """The workload as it was started, without the values of its secrets; None when it is absent."""
+
+    def missing_space(self) -> str | None:
+        """What is waited for while too little space is free to start anything; None where there is enough."""
 
     def ids(self) -> list[str]:
         """Every workload that is or was here, in the order of their names."""

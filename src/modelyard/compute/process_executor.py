@@ -19,6 +19,7 @@ from typing import Any
 
 from modelyard.compute.executor import Observation, State
 from modelyard.compute.folders import give_away, remove_folder
+from modelyard.compute.free_space import NoSpace, missing_space
 from modelyard.compute.isolation import SUPERVISOR, Isolation
 from modelyard.compute.logs import LogFile
 from modelyard.compute.sandbox import ETC_FILES, plan_workload
@@ -26,6 +27,7 @@ from modelyard.compute.supervisor.identity import closed_folder
 from modelyard.compute.supervisor.system import boot_id, start_ticks
 from modelyard.compute.workload import Workload, check_id, from_json, to_json
 from modelyard.kernel.errors import Conflict, Unavailable
+from modelyard.kernel.private_folders import open_private_folder
 
 _ETC = ".etc"
 _LAST_MOMENT_S = 2.0
@@ -39,9 +41,11 @@ class ProcessExecutor:
     Args:
         root: the folder that holds one folder per workload.
         runtime_dir: holds one short-named folder per workload for its sockets, whose paths have a limit of 108 bytes.
+            Raises `UnsafeFolderError` where another user could have put something there.
         isolation: what to isolate with, from `isolation.probe()`.
         allowed_networks: private IPv4 networks (`address/bits`) that PUBLIC workloads may reach, such as the one of
             a package mirror.
+        min_free_bytes: with less free space on the disk no workload starts, and those that write end.
     """
 
     def __init__(
@@ -50,24 +54,28 @@ class ProcessExecutor:
         runtime_dir: Path,
         isolation: Isolation,
         allowed_networks: tuple[str, ...] = (),
+        min_free_bytes: int = 0,
     ) -> None:
         self.root = root.absolute()
-        self.runtime_dir = runtime_dir.absolute()
+        self.runtime_dir = open_private_folder(runtime_dir, "MODELYARD_RUNTIME_DIR")
         self.isolation = isolation
         self._allowed_networks = allowed_networks
+        self.min_free_bytes = min_free_bytes
         self.root.mkdir(parents=True, exist_ok=True)
-        self.runtime_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._write_etc()
 
     def start(self, workload: Workload) -> None:
         """Start it under a supervisor of its own and return; a workload that was started before is left as it is.
 
         Raises:
+            NoSpace: too little space is free on the disk.
             Unavailable: there is no sandbox, and running without one was not asked for.
             Conflict: a folder that it needs is missing, or the sandbox's user may not read it.
         """
         self._check(workload)
         folder = self.root / workload.id
+        if not (folder / "supervisor.json").exists() and (missing := self.missing_space()):
+            raise NoSpace(missing)
         folder.mkdir(mode=0o700, exist_ok=True)
         lock = _take_lock(folder / "lock")
         if lock is None:
@@ -137,6 +145,10 @@ class ProcessExecutor:
             return from_json((self.root / check_id(workload_id) / "workload.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
+
+    def missing_space(self) -> str | None:
+        """What is waited for while too little space is free to start anything; None where there is enough."""
+        return missing_space(self.root, self.min_free_bytes)
 
     def ids(self) -> list[str]:
         """Every workload that is or was here."""
@@ -209,6 +221,7 @@ class ProcessExecutor:
             etc=self.root / _ETC,
             lock_fd=lock,
             allowed_networks=self._allowed_networks,
+            min_free_bytes=self.min_free_bytes,
         )
         # A file in memory: the plan holds the values of secrets, which belong neither on disk nor on a command line.
         with os.fdopen(os.memfd_create("plan"), "w+b") as plan_file:
@@ -267,7 +280,8 @@ class ProcessExecutor:
 
     def _write_etc(self) -> None:
         etc = self.root / _ETC
-        etc.mkdir(mode=0o755, exist_ok=True)
+        etc.mkdir(exist_ok=True)
+        etc.chmod(0o755)
         for name, text in ETC_FILES.items():
             path = etc / name
             if not path.exists() or path.read_text(encoding="ascii") != text:

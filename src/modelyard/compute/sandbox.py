@@ -73,6 +73,7 @@ def plan_workload(
     etc: Path,
     lock_fd: int,
     allowed_networks: tuple[str, ...] = (),
+    min_free_bytes: int = 0,
 ) -> Plan:
     """Decide everything about one start of a workload.
 
@@ -84,6 +85,7 @@ def plan_workload(
         etc: the host folder with `ETC_FILES`.
         lock_fd: the lock that the supervisor will hold.
         allowed_networks: private IPv4 networks that a workload with PUBLIC may reach all the same.
+        min_free_bytes: workloads that write end below so much free space.
     """
     sandbox = isolation.bubblewrap is not None
     network = _plan_network(workload, isolation, allowed_networks)
@@ -95,6 +97,7 @@ def plan_workload(
         "run": RUN if sandbox else str(run),
         "api": api,
     }
+    counted = [mount for mount in workload.mounts if mount.counted]
     environment = {name: _fill(value, places) for name, value in workload.environment.items()}
     folders = _Folders()
     planned = _plan_sandbox(workload, isolation, folders, {"work": work, "run": run, "etc": etc}, places)
@@ -105,7 +108,9 @@ def plan_workload(
         environment={**_base_environment(workload, places), **environment, **workload.literals, **workload.secrets},
         masked=[*workload.secrets.values(), *workload.masked],
         work=str(work),
-        counted=[str(run), *(str(mount.source) for mount in workload.mounts if mount.counted)],
+        counted=[str(run), *(str(mount.source) for mount in counted)],
+        places=[places["work"], places["run"], *(_fill(mount.target, places) for mount in counted)],
+        min_free_bytes=min_free_bytes,
         limits=asdict(workload.limits),  # type: ignore[typeddict-item] # the same fields
         network=network,
         sandbox=planned if sandbox else None,

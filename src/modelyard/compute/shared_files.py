@@ -1,10 +1,15 @@
 """Opening what a workload put into its shared folder. The folder is the workload's: links and pipes may lie there."""
 
 import os
+import socket
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
+
+_SO_PASSRIGHTS: Final = 83
+"""Of socket(7) since Linux 6.16, in asm-generic/socket.h."""
 
 
 @contextmanager
@@ -20,6 +25,18 @@ def connectable(path: Path | str) -> Iterator[str]:
         yield f"/proc/self/fd/{descriptor}"
     finally:
         os.close(descriptor)
+
+
+def refuse_descriptors(connection: socket.socket) -> bool:
+    """Let nobody send file descriptors over a connection to a workload; False where the kernel is older than 6.16.
+
+    What waits in our socket is in no process of the workload: it would not count against its disk limit.
+    """
+    try:
+        connection.setsockopt(socket.SOL_SOCKET, _SO_PASSRIGHTS, 0)
+    except OSError:
+        return False
+    return True
 
 
 def read_regular(path: Path, limit_bytes: int) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelyard.compute.shared_files import connectable
+from modelyard.compute.shared_files import connectable, refuse_descriptors
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class UnixConnection(http.client.HTTPConnection):
     def connect(self) -> None:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(self.timeout)
+        refuse_descriptors(connection)
         try:
             with connectable(self._path) as address:
                 connection.connect(address)

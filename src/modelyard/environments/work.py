@@ -10,6 +10,8 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from modelyard.compute.executor import Executor
+from modelyard.compute.free_space import SPACE_PAUSE_S
 from modelyard.compute.services.tables import Service, Wanted
 from modelyard.environments import builds
 from modelyard.environments.context import read_context, survey_context
@@ -21,7 +23,7 @@ from modelyard.environments.service import CONTEXT_LIMITS
 from modelyard.environments.tables import OPEN_BUILD, Build, BuildStatus, Environment, EnvironmentVersion, ImageUse
 from modelyard.kernel.database import Database
 from modelyard.kernel.settings import Settings
-from modelyard.operations.work import Cancelled, Handler, OperationFailed, Work
+from modelyard.operations.work import Cancelled, Handler, OperationFailed, Waiting, Work
 from modelyard.storage.blobs import BlobStore, store_stream
 from modelyard.workspaces import service as workspaces
 from modelyard.workspaces.service import NewFile
@@ -55,6 +57,7 @@ def unpack(work: Work) -> None:
 
 def build_image(work: Work) -> None:
     """Makes the image of a build's subject, with its log on show while it is made."""
+    wait_for_space(work, work.say)
     images = work.parts.get(ImageStore)
     with work.unit() as session:
         build = _own_build(session, work)
@@ -91,6 +94,16 @@ def build_image(work: Work) -> None:
             builds.end_build(session, build, BuildStatus.SUCCESS, libraries=libraries)
 
 
+def wait_for_space(work: Work, say: Callable[[str], None] | None) -> None:
+    """Raise ``Waiting`` while the disk is too full to start a workload; ``say`` is told."""
+    missing = work.parts.get(Executor).missing_space()  # type: ignore[type-abstract]
+    if missing is not None:
+        work.checkpoint()
+        if say is not None:
+            say(f"{missing[0].upper()}{missing[1:]}.")
+        raise Waiting(SPACE_PAUSE_S)
+
+
 def ensure_image(
     work: Work,
     spec: ImageSpec,
@@ -100,8 +113,10 @@ def ensure_image(
     """The image of ``spec`` for an operation that needs it, built now if it is not there.
 
     ``say`` is told that it has to be built, ``keep_log`` is given the log of the build, however that ended.
-    Raises ``OperationFailed`` with what is wrong with the requirements, and what ``work.checkpoint()`` raises.
+    Raises ``OperationFailed`` with what is wrong with the requirements, what ``work.checkpoint()`` raises, and
+    ``Waiting`` while the disk is too full to build or run anything.
     """
+    wait_for_space(work, say)
     images = work.parts.get(ImageStore)
     try:
         digest = images.digest(spec)

@@ -4,7 +4,7 @@ import asyncio
 import select
 from typing import Any, Protocol
 
-from modelyard.compute.shared_files import connectable
+from modelyard.compute.shared_files import connectable, refuse_descriptors
 from modelyard.gateway.answer_parser import AnswerError, AnswerHead, AnswerParser
 
 MAX_IDLE = 64
@@ -51,9 +51,10 @@ class Upstream:
     async def connect(self) -> "UpstreamConnection":
         """A new connection. Raises ``OSError``."""
         with connectable(self.socket_path) as address:
-            _, connection = await asyncio.get_running_loop().create_unix_connection(
+            transport, connection = await asyncio.get_running_loop().create_unix_connection(
                 lambda: UpstreamConnection(self), address
             )
+        refuse_descriptors(transport.get_extra_info("socket"))
         return connection
 
     def retire(self) -> None:

@@ -14,6 +14,8 @@ from modelyard.kernel.host_names import check_pattern
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
+MAX_SOCKETS_DIR_BYTES = 107 - len("/") - 24 - len("/server.sock")
+"""A socket's path has at most 107 bytes (unix(7)); below the folder it has a workload's id and the socket's name."""
 
 
 def default_data_dir() -> Path:
@@ -66,7 +68,7 @@ class Settings(BaseSettings):
     cache_dir: Path | None = None
     """Downloads of builds; None is in the data directory."""
     runtime_dir: Path | None = None
-    """Short path for Unix sockets; None chooses one from the data directory's name."""
+    """Short path for Unix sockets; None is in the data directory where that is short enough, see ``sockets_dir``."""
 
     host: str = "127.0.0.1"
     port: int = 8000
@@ -124,6 +126,9 @@ class Settings(BaseSettings):
     max_processes: int = 512
     max_work_bytes: int = 10 * GIB
     max_log_bytes: int = 64 * MIB
+    min_free_bytes: int = Field(default=GIB, ge=0)
+    """With less free space where the data directory is, workloads that write are stopped, and new ones and uploads
+    wait."""
 
     default_model_memory_bytes: int = 2 * GIB
     max_model_memory_bytes: int = 14 * GIB
@@ -173,12 +178,19 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite:///{self.data_dir / 'modelyard.db'}"
 
     def sockets_dir(self) -> Path:
-        """Where sockets live: short, because a Unix socket's path has at most 107 bytes."""
+        """Where sockets live: the first of these folders whose path is short enough for a socket below it.
+
+        The data directory comes first: every process of an installation knows it, whoever's session started it.
+        ``private_folders`` checks the folder before it is used.
+        """
         if self.runtime_dir:
             return self.runtime_dir
-        name = hashlib.sha256(str(self.data_dir.resolve()).encode()).hexdigest()[:8]
-        base = os.environ.get("XDG_RUNTIME_DIR")
-        return Path(base) / f"modelyard-{name}" if base else Path(f"/tmp/modelyard-{os.getuid()}-{name}")  # noqa: S108 # created 0700, ownership checked
+        data_dir = self.data_dir.resolve()
+        name = hashlib.sha256(str(data_dir).encode()).hexdigest()[:8]
+        last = Path(f"/tmp/modelyard-{os.getuid()}-{name}")  # noqa: S108 # refused where another user made it
+        session = os.environ.get("XDG_RUNTIME_DIR")
+        candidates = [data_dir / "run", *([Path(session) / f"modelyard-{name}"] if session else []), last]
+        return next((one for one in candidates if len(os.fsencode(one)) <= MAX_SOCKETS_DIR_BYTES), last)
 
     def api_url(self) -> str:
         return f"http://{_reachable(self.host)}:{self.port}"

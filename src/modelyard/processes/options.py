@@ -1,5 +1,6 @@
 """The options that server commands share."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,8 @@ from modelyard.app import Application, build
 from modelyard.cli.errors import CommandError
 from modelyard.compute.isolation import Isolation
 from modelyard.identity.accounts import token_error
+from modelyard.kernel.data_dir import open_folders
+from modelyard.kernel.private_folders import UnsafeFolderError
 from modelyard.kernel.secret_box import SecretKeyError
 from modelyard.kernel.settings import Settings
 
@@ -28,10 +31,18 @@ AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 
 def open_application(settings: Settings) -> Application:
-    """The application; a ``CommandError`` says what to do where the keys of its secrets cannot be read."""
+    """The application; a ``CommandError`` says what to do where its folders or its keys cannot be used."""
     try:
         return build(settings)
-    except SecretKeyError as error:
+    except (SecretKeyError, UnsafeFolderError) as error:
+        raise CommandError(str(error)) from None
+
+
+def check_folders(settings: Settings) -> None:
+    """Raise a ``CommandError`` where another user could have a part in this installation's folders."""
+    try:
+        open_folders(settings)
+    except UnsafeFolderError as error:
         raise CommandError(str(error)) from None
 
 
@@ -55,8 +66,10 @@ def read_settings(
 ) -> Settings:
     """The settings of the environment, with what the command line says on top.
 
-    Raises ``CommandError`` for settings that are wrong, which names them and shows no value: it may be a secret.
+    Raises ``CommandError`` for settings that are wrong, which names them and shows no value: it may be a secret. From
+    here on what this process makes is readable by its user alone, unless a mode is set that says otherwise.
     """
+    os.umask(0o077)
     sandbox = "off" if no_sandbox else None
     given = {"data_dir": data_dir, "host": host, "port": port, "gateway_port": gateway_port, "sandbox": sandbox}
     try:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from modelyard.kernel.private_folders import UnsafeFolderError, open_private_folder
 from modelyard.kernel.settings import Settings
 from modelyard.processes.logs import configure
 from modelyard.processes.running import die_with, why_not_bindable
@@ -172,7 +173,10 @@ class Keeper:
 @contextlib.contextmanager
 def only_one(data_dir: Path) -> Iterator[None]:
     """Holds the data directory's lock; raises ``UpError`` where another ``up`` holds it."""
-    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        open_private_folder(data_dir, "MODELYARD_DATA_DIR or --data-dir")
+    except UnsafeFolderError as error:
+        raise UpError(str(error)) from None
     with (data_dir / "up.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

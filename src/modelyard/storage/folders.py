@@ -11,6 +11,8 @@ from modelyard.kernel.ids import new_id
 def made_once(root: Path, name: str, make: Callable[[Path], None]) -> Path:
     """The folder ``name`` in ``root``. Where it is not there yet, ``make`` fills it: whole, or not at all.
 
+    Every user may read it, such as the one of a sandbox, who is shown only this folder and not those above it.
+
     Its time of change says when it was asked for last.
     """
     folder = root / name
@@ -18,9 +20,10 @@ def made_once(root: Path, name: str, make: Callable[[Path], None]) -> Path:
         os.utime(folder)
         return folder
     staging = root / f".staging-{new_id()}"
-    staging.mkdir(parents=True, mode=0o755)
+    staging.mkdir(parents=True)
     try:
         make(staging)
+        _open_to_all(staging)
         try:
             staging.rename(folder)
         except OSError:
@@ -29,6 +32,15 @@ def made_once(root: Path, name: str, make: Callable[[Path], None]) -> Path:
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return folder
+
+
+def _open_to_all(folder: Path) -> None:
+    """What chmod calls ``a+rX``."""
+    for parent, _, names in os.walk(folder):
+        Path(parent).chmod(0o755)
+        for name in names:
+            path = Path(parent, name)
+            path.chmod(path.stat().st_mode | 0o444)
 
 
 def drop_unused(root: Path, in_use: set[Path], older_than: float) -> int:

@@ -15,7 +15,7 @@ from modelyard.storage.blobs import CHUNK_BYTES, MEMORY_LIMIT_BYTES, Blob, Missi
 
 INCOMING: Final = ".incoming"
 LOCK: Final = ".lock"
-BLOB_MODE: Final = 0o444
+BLOB_MODE: Final = 0o400
 
 
 class LocalBlobStore:

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelyard.compute.shared_files import connectable
+from modelyard.compute.shared_files import connectable, refuse_descriptors
 
 PROBE_TIMEOUT_S = 2.0
 AT_ONCE_S = 0.05
@@ -114,6 +114,7 @@ def _exchange(path: Path, target: str) -> bytes:
     answer = b""
     with connectable(path) as address, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(PROBE_TIMEOUT_S)
+        refuse_descriptors(connection)
         connection.connect(address)
         connection.sendall(b"GET %b HTTP/1.1\r\nHost: modelyard\r\nConnection: close\r\n\r\n" % target.encode())
         while len(answer) < MAX_ANSWER_BYTES and (left_s := deadline - time.monotonic()) > 0:

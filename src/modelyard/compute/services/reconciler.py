@@ -10,6 +10,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from modelyard.compute.executor import Executor
+from modelyard.compute.free_space import NoSpace
 from modelyard.compute.services.probing import Prober
 from modelyard.compute.services.readiness import Sight, look_at
 from modelyard.compute.services.service import ServiceSpec
@@ -103,6 +104,8 @@ class Reconciler:
         for replica_id in starting:
             try:
                 self._start(wanted, replica_id)
+            except NoSpace as error:
+                self._note_waiting(service_id, error.message)
             except ModelyardError as error:
                 self._note_failed_start(service_id, replica_id, error.message)
         for replica_id, grace_s in ending:
@@ -167,6 +170,14 @@ class Reconciler:
         spec = msgspec.convert(service.spec, ServiceSpec)
         labels = {"service": service.id, "kind": service.kind}
         self._executor.start(workload_of(spec, replica_id, self._materials, labels))
+
+    def _note_waiting(self, service_id: str, reason: str) -> None:
+        """The replica stays as it is, to be started in a later round."""
+        with self._database.write() as session:
+            service = session.get(Service, service_id, with_for_update=True)
+            if service is not None and service.reason != reason:
+                service.reason = reason
+                notify(session)
 
     def _note_failed_start(self, service_id: str, replica_id: str, reason: str) -> None:
         """A replica that could not even be started counts as one that ended: it is tried again, later and later."""

@@ -98,7 +98,14 @@ class Supervisor:
             os.close(write_fd)
         self._open_doors(launched)
         memory = MemoryWatch(self._groups, limits["memory_bytes"], is_enforced="memory" in enforced)
-        disk = DiskWatch([self._plan["work"], *self._plan["counted"]], limits["disk_bytes"], launched.pid)
+        disk = DiskWatch(
+            [self._plan["work"], *self._plan["counted"]],
+            self._plan["places"],
+            limits["disk_bytes"],
+            self._plan["min_free_bytes"],
+            launched.pid if self._plan["sandbox"] else os.getpid(),
+            watches_memory=self._groups.memory_bytes() is None,
+        )
         self._watch(launched, pump, wake_fd, memory, disk, counts_processes="pids" not in enforced)
         self._reason = memory.verdict() or self._reason
         self._peak_bytes = max(self._peak_bytes, memory.peak_bytes)
@@ -155,7 +162,8 @@ class Supervisor:
         limits = self._plan["limits"]
         is_measured_by_kernel = "memory" in self._groups.folders
         processes = [] if is_measured_by_kernel and not counts_processes else self._processes(launched)
-        reason = memory.look(processes) or disk.verdict
+        disk.held.own_pid = self._events.get("child-pid")
+        reason = memory.look(processes, disk.shared) or disk.verdict
         if counts_processes and len(processes) > limits["processes"]:
             reason = reason or f"limit of {limits['processes']} processes exceeded"
         if reason is not None and not self._is_killed:

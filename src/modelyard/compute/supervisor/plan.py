@@ -64,7 +64,9 @@ class Plan(TypedDict):
 
     `lock_fd` is the open lock that proves, by being held, that the supervisor lives. `user` is None where the workload
     runs as the server's own user. `filter` is the seccomp filter as hexadecimal text, None where there is none for
-    this machine. `notice` is the first line of the log.
+    this machine. `notice` is the first line of the log. What is stored in `work` and in the folders `counted` is
+    limited; `places` are the same folders by the names that the workload has for them. Below `min_free_bytes` of free
+    space on their file systems a workload that writes is ended.
     """
 
     id: str
@@ -74,6 +76,8 @@ class Plan(TypedDict):
     masked: list[str]
     work: str
     counted: list[str]
+    places: list[str]
+    min_free_bytes: int
     limits: LimitsPlan
     network: NetworkPlan
     sandbox: Sandbox | None

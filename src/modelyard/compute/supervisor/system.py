@@ -22,6 +22,10 @@ _PR_SET_NO_NEW_PRIVS = 38
 _SECCOMP_MODE_FILTER = 2
 _KEYCTL_CALLS = {"x86_64": 250, "aarch64": 219}
 _KEYCTL_JOIN_SESSION_KEYRING = 1
+_SYS_PIDFD_GETFD = 438  # the same on every architecture
+_SYS_KCMP = {"x86_64": 312, "aarch64": 272, "riscv64": 272}.get(os.uname().machine)
+_KCMP_FILES = 2
+_PIDFD_THREAD = os.O_EXCL
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -92,6 +96,25 @@ def adopt_orphans() -> None:
 def die_with_parent() -> None:
     """Be killed when the parent ends."""
     _check(_libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0), "prctl")
+
+
+def open_process(pid: int, tid: int) -> int:
+    """Open a pidfd of a thread of a process, for `duplicate`. A thread that does not lead needs Linux 6.9."""
+    return os.pidfd_open(tid, 0 if tid == pid else _PIDFD_THREAD)
+
+
+def duplicate(pidfd: int, fd: int) -> int:
+    """Duplicate a file descriptor of another process (pidfd_getfd(2), Linux 5.6); it is closed on exec."""
+    copy = int(_libc.syscall(_SYS_PIDFD_GETFD, pidfd, fd, 0))
+    if copy < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"pidfd_getfd: {os.strerror(number)}")
+    return copy
+
+
+def share_files(tid: int, other: int) -> bool:
+    """Whether two threads have the same table of file descriptors (kcmp(2)); False where the kernel does not say."""
+    return _SYS_KCMP is not None and _libc.syscall(_SYS_KCMP, tid, other, _KCMP_FILES, 0, 0) == 0
 
 
 def read_text(path: str) -> str:
@@ -186,10 +209,23 @@ def resident_bytes(pid: int) -> int:
     return total
 
 
-def proportional_bytes(pid: int) -> int:
-    """The same with pages shared between processes counted once, where the kernel tells; slower."""
+def proportional_bytes(pid: int, memory_device: int, counted: "frozenset[int]") -> int:
+    """The same with pages shared between processes counted once, where the kernel tells; slower.
+
+    Mapped files of `memory_device` are left out where their inode is in `counted`, as are those of other file systems
+    in memory: both are counted elsewhere.
+    """
     total = 0
+    is_shared = False
+    for line in read_text(f"/proc/{pid}/smaps").splitlines():
+        name, _, rest = line.partition(" ")
+        if name == "Pss:" and is_shared:
+            total += int(rest.split()[0]) * 1024
+        elif not name.endswith(":"):
+            _, _, device, inode, *_ = rest.split(maxsplit=4)
+            major, _, minor = device.partition(":")
+            is_shared = os.makedev(int(major, 16), int(minor, 16)) == memory_device and int(inode) not in counted
     for line in read_text(f"/proc/{pid}/smaps_rollup").splitlines():
-        if line.startswith(("Pss_Anon:", "Pss_Shmem:")):
-            total += int(line.split()[1]) * 1024
-    return total or resident_bytes(pid)
+        if line.startswith("Pss_Anon:"):
+            return total + int(line.split()[1]) * 1024
+    return resident_bytes(pid)

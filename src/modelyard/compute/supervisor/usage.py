@@ -1,17 +1,42 @@
 """Watching what a workload uses, beside what the kernel limits by itself."""
 
+import contextlib
 import os
-import stat
 import threading
 import time
+import traceback
 
 from .cgroups import Groups
-from .system import descendants_now, proportional_bytes, resident_bytes
+from .folder_sizes import measure_folder
+from .held_files import HeldFiles
+from .system import proportional_bytes, resident_bytes
 
 MIB = 1024 * 1024
-_ENTRY_BYTES = 4096
 _PAUSES_S = (0.5, 3.0)
 _PAUSE_PER_WALK = 10
+_MEMORY_FOLDERS = ("/tmp", "/dev/shm")  # noqa: S108 - the sandbox's own
+_NOISE_BYTES = MIB
+
+
+class SharedMemory:
+    """Memory that belongs to files and not to processes. It is measured where the kernel keeps no memory limit."""
+
+    def __init__(self, held: HeldFiles) -> None:
+        self.total_bytes = 0
+        self.inodes: frozenset[int] = frozenset()
+        """Files of `memfd_create` that are counted in the total."""
+        self.device = _memory_device()
+        self._held = held
+
+    def measure(self) -> None:
+        """Take what `held` has just found, and what is in the sandbox's temporary folders."""
+        own_pid = self._held.own_pid
+        folders = [] if own_pid is None else _MEMORY_FOLDERS
+        inodes = frozenset(inode for device, inode in self._held.sizes if device == self.device)
+        self.total_bytes = self._held.total({self.device}) + sum(
+            _used_of_temporary(folder, f"/proc/{own_pid}/root") for folder in folders
+        )
+        self.inodes = inodes
 
 
 class MemoryWatch:
@@ -23,13 +48,14 @@ class MemoryWatch:
         self._limit_bytes = limit_bytes
         self._is_enforced = is_enforced
 
-    def look(self, processes: list[int]) -> str | None:
+    def look(self, processes: list[int], shared: SharedMemory) -> str | None:
         """Measure; returns the reason to end the workload, if there is one."""
         used = self._groups.memory_bytes()
         if used is None:
-            used = sum(map(resident_bytes, processes))
+            used = sum(map(resident_bytes, processes)) + shared.total_bytes
             if self._limit_bytes is not None and used > self._limit_bytes:
-                used = sum(map(proportional_bytes, processes))
+                counted = shared.inodes
+                used = sum(proportional_bytes(pid, shared.device, counted) for pid in processes) + shared.total_bytes
         self.peak_bytes = max(self.peak_bytes, used)
         return self.verdict(is_over=not self._is_enforced and used > (self._limit_bytes or used))
 
@@ -41,74 +67,129 @@ class MemoryWatch:
         return f"memory limit of {amount(self._limit_bytes)} exceeded"
 
 
-class DiskWatch:
-    """Measures folders again and again in a thread of its own, so that a slow disk holds up nothing else."""
+class FreeSpace:
+    """Whether a workload that writes has to end, because too little space is free on its file systems."""
 
-    def __init__(self, folders: list[str], limit_bytes: int, root_pid: int) -> None:
+    def __init__(self, folders: list[str], min_free_bytes: int) -> None:
+        self._folders = folders
+        self._min_free_bytes = min_free_bytes
+        self._accepted_bytes = 0
+
+    def look(self, used_bytes: int) -> str | None:
+        """The reason to end the workload that uses so much disk now: it wrote more since space became scarce."""
+        free = min((free_bytes(folder) for folder in self._folders), default=self._min_free_bytes)
+        if free >= self._min_free_bytes:
+            self._accepted_bytes = used_bytes
+            return None
+        if used_bytes <= self._accepted_bytes + _NOISE_BYTES:
+            return None
+        return (
+            f"it was writing while only {free // MIB} MiB were free on the server's disk; workloads that write are "
+            f"stopped below {amount(self._min_free_bytes)} (MODELYARD_MIN_FREE_BYTES)"
+        )
+
+
+class DiskWatch:
+    """Measures folders again and again in a thread of its own, so that a slow disk holds up nothing else.
+
+    Args:
+        folders: what is counted.
+        places: the same folders by the names that the workload has for them.
+        limit_bytes: what the workload may store.
+        min_free_bytes: below so much free space it may store nothing more.
+        root_pid: the workload's processes are below this one.
+        watches_memory: whether memory is measured by us, so that files in memory need a close look.
+    """
+
+    def __init__(
+        self,
+        folders: list[str],
+        places: list[str],
+        limit_bytes: int,
+        min_free_bytes: int,
+        root_pid: int,
+        *,
+        watches_memory: bool,
+    ) -> None:
         self.verdict: str | None = None
+        self.held = HeldFiles(root_pid, places)
+        self.shared = SharedMemory(self.held)
         self._folders = folders
         self._limit_bytes = limit_bytes
-        self._root_pid = root_pid
+        self._free = FreeSpace(folders, min_free_bytes)
+        self._max_pause_s = _PAUSES_S[0] if watches_memory else _PAUSES_S[1]
+        self._missed_before = False
         threading.Thread(target=self._watch, name="disk", daemon=True).start()
 
     def _watch(self) -> None:
         pause_s, before = _PAUSES_S[0], 0
         while self.verdict is None:
             begun = time.monotonic()
-            used = sum(map(used_bytes, self._folders)) + self._deleted_bytes()
-            if used > self._limit_bytes:
-                self.verdict = f"disk limit of {amount(self._limit_bytes)} exceeded"
+            try:
+                used, missed = self._measure()
+                self.shared.measure()
+            except Exception as error:  # noqa: BLE001 - a workload that cannot be measured must not go on
+                traceback.print_exc()
+                used, missed = before, f"{type(error).__name__}: {error}"
+            self.verdict = self._judge(used, missed)
             # Who writes is watched closely; who does not costs next to nothing.
-            pause_s = min(2 * pause_s, _PAUSES_S[1]) if used == before else _PAUSES_S[0]
+            is_calm = used == before and missed is None
+            pause_s = min(2 * pause_s, self._max_pause_s) if is_calm else _PAUSES_S[0]
             before = used
             time.sleep(max(pause_s, _PAUSE_PER_WALK * (time.monotonic() - begun)))
 
-    def _deleted_bytes(self) -> int:
-        """The disk that files take which were deleted and are still open."""
-        devices = {os.stat(folder).st_dev for folder in self._folders if os.path.isdir(folder)}
-        seen: dict[int, int] = {}
-        for pid in descendants_now(self._root_pid):
-            try:
-                for name in os.listdir(f"/proc/{pid}/fd"):
-                    file = os.stat(f"/proc/{pid}/fd/{name}")
-                    if file.st_nlink == 0 and file.st_dev in devices and stat.S_ISREG(file.st_mode):
-                        seen[file.st_ino] = file.st_blocks * 512
-            except OSError:
-                continue
-        return sum(seen.values())
+    def _measure(self) -> tuple[int, str | None]:
+        """The disk that is used now, and why that may not be all."""
+        total, missed = 0, None
+        for folder in self._folders:
+            size, reason = measure_folder(folder, self._limit_bytes - total)
+            total, missed = total + size, missed or reason
+        devices = set()
+        for folder in self._folders:
+            with contextlib.suppress(FileNotFoundError):
+                devices.add(os.stat(folder).st_dev)
+        self.held.measure(devices)
+        return total + self.held.total(devices), missed or self.held.missed
+
+    def _judge(self, used_bytes: int, missed: str | None) -> str | None:
+        if used_bytes > self._limit_bytes:
+            return f"disk limit of {amount(self._limit_bytes)} exceeded"
+        if missed is not None and self._missed_before:
+            return f"its use of the disk could not be measured: {missed}"
+        self._missed_before = missed is not None
+        return self._free.look(used_bytes)
 
 
-def used_bytes(folder: str) -> int:
-    """The disk that a folder takes; each entry counts for 4 KiB at least, so that empty files are not free.
-
-    A folder whose owner took away the right to list it gets the right back: nothing hides in there.
-    """
-    total = 0
-    stack = [folder]
-    while stack:
-        path = stack.pop()
-        try:
-            entries = os.scandir(path)
-        except PermissionError:
-            try:
-                os.chmod(path, 0o700, follow_symlinks=False)
-                entries = os.scandir(path)
-            except (OSError, NotImplementedError):
-                continue
-        except OSError:
-            continue
-        with entries:
-            for entry in entries:
-                try:
-                    status = entry.stat(follow_symlinks=False)
-                except OSError:
-                    continue
-                total += max(status.st_blocks * 512, _ENTRY_BYTES)
-                if stat.S_ISDIR(status.st_mode):
-                    stack.append(entry.path)
-    return total
+def free_bytes(folder: str) -> int:
+    """The space that is free on the file system of a folder; what is reserved for root does not count."""
+    try:
+        status = os.statvfs(folder)
+    except OSError:  # the folder is gone: nothing can be written there
+        return 1 << 62
+    return status.f_bavail * status.f_frsize
 
 
 def amount(size_bytes: int) -> str:
     """A size in MiB, or in bytes where it is no whole number of them."""
     return f"{size_bytes // MIB} MiB" if size_bytes % MIB == 0 else f"{size_bytes} bytes"
+
+
+def _used_of_temporary(folder: str, root: str) -> int:
+    """What is stored in a temporary folder of the sandbox with this root: a file system in memory of its own."""
+    try:
+        device = os.stat(root + folder).st_dev
+        if os.major(device) != 0 or (os.path.exists(folder) and device == os.stat(folder).st_dev):
+            return 0  # the sandbox is not complete yet
+        status = os.statvfs(root + folder)
+    except OSError:  # there is none yet, or no more
+        return 0
+    return (status.f_blocks - status.f_bfree) * status.f_frsize
+
+
+def _memory_device() -> int:
+    """The device of the files that `memfd_create` makes, and of shared memory without a file."""
+    fd = os.memfd_create("probe", os.MFD_CLOEXEC)
+    try:
+        return os.fstat(fd).st_dev
+    finally:
+        os.close(fd)

@@ -6,7 +6,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from modelyard.environments.images.blame import explain
-from modelyard.environments.images.bytecode import BytecodeCache
+from modelyard.environments.images.bytecode import BytecodeCache, Toolchain
 from modelyard.environments.images.commands import Cancelled, CommandRunner, Log
 from modelyard.environments.images.errors import BuildError, InstallerError
 from modelyard.environments.images.installer import Installer, Job, LinkMode
@@ -63,14 +63,8 @@ class Assembly:
         link_python(image, interpreter.executable, interpreter.minor_version)
         site_packages = interpreter.site_packages(image)
         self._sources.runner.copy_to(site_packages)
-        self._sources.bytecode.compile(
-            site_packages,
-            interpreter,
-            self._link_mode,
-            runner=self._direct,
-            log=self._log,
-            cancelled=self._cancelled,
-        )
+        tools = Toolchain(interpreter, self._sandbox, self._link_mode, self._log, self._cancelled)
+        self._sources.bytecode.compile(site_packages, self._staging, tools)
         return image, check_tree(image)
 
     def _install(self, wanted: WantedSet, lock: str | None) -> Path:

@@ -13,9 +13,11 @@ from typing import Protocol
 
 import psutil
 
-from modelyard.environments.images.errors import BuildCancelledError
+from modelyard.environments.images.errors import BuildCancelledError, BuildError
 
 POLL_S = 0.05
+MEASURE_EVERY_S = 0.25
+MIB = 1024 * 1024
 MAX_LINE_BYTES = 64 * 1024
 
 Log = Callable[[str], None]
@@ -29,6 +31,14 @@ class Folder:
 
     path: Path
     writable: bool = False
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What a plain process may take of the machine, with all below it. ``written_bytes`` counts what it ever wrote."""
+
+    memory_bytes: int
+    written_bytes: int
 
 
 class CommandRunner(Protocol):
@@ -59,12 +69,14 @@ class DirectRunner:
     """Runs commands as plain processes of this machine, with nothing of this process's environment.
 
     ``inherited`` are file descriptors that the commands keep open: a lock stays held while any of them lives.
+    ``allowance`` is for each command: unpacking a wheel can fill a disk, and reading its metadata the memory.
     """
 
     isolates = False
 
-    def __init__(self, inherited: Sequence[int] = ()) -> None:
+    def __init__(self, inherited: Sequence[int] = (), allowance: Allowance | None = None) -> None:
         self._inherited = tuple(inherited)
+        self._allowance = allowance
 
     def run(
         self,
@@ -91,7 +103,7 @@ class DirectRunner:
             umask=0o022,  # the sandbox's user must be able to read an image
         )
         try:
-            _follow(process, log, cancelled)
+            _follow(process, log, cancelled, self._allowance)
         finally:
             _kill_tree(process)
         return process.returncode
@@ -100,8 +112,9 @@ class DirectRunner:
         """Nothing to do: what still runs has inherited the lock of its folder, which is not collected before."""
 
 
-def _follow(process: subprocess.Popen[bytes], log: Log, cancelled: Cancelled) -> None:
+def _follow(process: subprocess.Popen[bytes], log: Log, cancelled: Cancelled, allowance: Allowance | None) -> None:
     """Pass the output on until the process ends, whoever else still holds its end of the pipe."""
+    next_measure = time.monotonic() + MEASURE_EVERY_S
     assert process.stdout is not None  # noqa: S101 # opened above
     descriptor = process.stdout.fileno()
     os.set_blocking(descriptor, False)
@@ -111,11 +124,33 @@ def _follow(process: subprocess.Popen[bytes], log: Log, cancelled: Cancelled) ->
         while process.poll() is None:
             if cancelled():
                 raise BuildCancelledError
+            if allowance is not None and time.monotonic() > next_measure:
+                _check(process.pid, allowance)
+                next_measure = time.monotonic() + MEASURE_EVERY_S
             if selector.select(POLL_S) and not _drain(descriptor, lines):
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(POLL_S)
     _drain(descriptor, lines)
     lines.finish()
+
+
+def _check(pid: int, allowance: Allowance) -> None:
+    """Raise ``BuildError`` when a command and all below it have taken more than they may."""
+    memory_bytes = written_bytes = 0
+    with contextlib.suppress(psutil.Error):
+        root = psutil.Process(pid)
+        for process in [root, *root.children(recursive=True)]:
+            with contextlib.suppress(psutil.Error):
+                counters = process.io_counters()
+                written_bytes += max(counters.write_chars, counters.write_bytes)
+                memory_bytes += process.memory_info().rss
+    if written_bytes > allowance.written_bytes:
+        raise BuildError(
+            f"Unpacking the packages was stopped: they take more than {allowance.written_bytes // MIB} MiB of disk. "
+            "Ask for fewer or smaller packages."
+        )
+    if memory_bytes > allowance.memory_bytes:
+        raise BuildError(f"Installing the packages was stopped: it took more than {allowance.memory_bytes // MIB} MiB.")
 
 
 def _drain(descriptor: int, lines: "LineSplitter") -> bool:

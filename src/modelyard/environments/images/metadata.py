@@ -59,6 +59,7 @@ def installed_packages(site_packages: Path) -> tuple[Package, ...]:
 
 def write_info(image: Path, info: ImageInfo) -> None:
     (image / METADATA_FILE).write_bytes(msgspec.json.encode(info))
+    (image / METADATA_FILE).chmod(0o644)
 
 
 def read_info(image: Path) -> ImageInfo:

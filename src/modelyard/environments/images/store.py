@@ -10,7 +10,7 @@ from pathlib import Path
 
 from modelyard.environments.images.assembly import Assembly, Sources
 from modelyard.environments.images.bytecode import BytecodeCache
-from modelyard.environments.images.commands import Cancelled, CommandRunner, DirectRunner
+from modelyard.environments.images.commands import Allowance, Cancelled, CommandRunner, DirectRunner
 from modelyard.environments.images.errors import BuildCancelledError, BuildError
 from modelyard.environments.images.file_lock import FileLock, held
 from modelyard.environments.images.installer import Installer
@@ -26,13 +26,15 @@ from modelyard.kernel.clock import Clock
 
 __all__ = ["ImageStore"]
 
+PARTIAL_DOWNLOAD_AGE_S = 24 * 3600
+
 
 class ImageStore:
     """Images under ``root``, each a folder named by its digest.
 
     ``cache_dir`` holds what builds share: the installer's downloads and compiled bytecode. ``sandbox`` runs the build
     scripts of source packages; without it they run as plain processes.
-    ``index_url`` takes the place of PyPI.
+    ``allowance`` is what a command outside the sandbox may take. ``index_url`` takes the place of PyPI.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class ImageStore:
         clock: Clock,
         index_url: str | None = None,
         sandbox: CommandRunner | None = None,
+        allowance: Allowance | None = None,
         installer: Installer | None = None,
         interpreter: Interpreter | None = None,
         runner: RunnerFiles | None = None,
@@ -52,6 +55,7 @@ class ImageStore:
         self._locks = root / ".locks"
         self._clock = clock
         self._sandbox = sandbox
+        self._allowance = allowance
         self._interpreter = interpreter or this_interpreter()
         self._runner = runner or find_runner()
         self._sources = Sources(
@@ -127,7 +131,7 @@ class ImageStore:
     def _assemble(self, spec: ImageSpec, wanted: WantedSet, digest: str, log: BuildLog, cancelled: Cancelled) -> Path:
         started = time.monotonic()
         with self._staging_folder() as (staging, lock):
-            direct = DirectRunner([lock.descriptor])
+            direct = DirectRunner([lock.descriptor], self._allowance)
             assembly = Assembly(staging, self._sources, direct, self._sandbox or direct, log.write, cancelled)
             image, size = assembly.make(wanted, spec.lock)
             duration_s = time.monotonic() - started
@@ -191,7 +195,16 @@ class ImageStore:
         for digest in self._names(self._locks):
             self._remove_lock_of_absent(digest)
         self._sources.bytecode.prune(self._clock.now())
+        self._remove_partial_downloads()
         return removed
+
+    def _remove_partial_downloads(self) -> None:
+        """Remove what an installer that was stopped left in its cache; others may be working there now."""
+        oldest = self._clock.now().timestamp() - PARTIAL_DOWNLOAD_AGE_S
+        folder = self._sources.cache_dir / self._sources.installer.name
+        for path in [*folder.glob(".tmp*"), *folder.glob("*/.tmp*")]:
+            if path.lstat().st_mtime < oldest:
+                remove_tree(path)
 
     def _collect_staging(self) -> None:
         for name in self._names(self._staging):

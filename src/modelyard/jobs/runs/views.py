@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from msgspec import UNSET
 from sqlalchemy.orm import Session
 
+from modelyard.compute.free_space import WAITING
 from modelyard.environments.required_metadata import listed
 from modelyard.identity.accounts import usernames
 from modelyard.jobs.runs.queue import PLACES
@@ -44,6 +45,8 @@ def duration_s(run: CustomJobRun) -> float:
 def _waiting_for(run: CustomJobRun, before: int) -> str | None:
     if run.phase == Phase.WAITING.value:
         return waited_for(before, "run")
+    if run.phase == Phase.PREPARING.value and (run.reason or "").startswith(WAITING):
+        return "disk space"
     if run.phase == Phase.PREPARING.value:
         return "its environment and files" if run.attempt == 0 else f"attempt {run.attempt + 1} to begin"
     return None

@@ -8,6 +8,7 @@ from functools import partial
 from sqlalchemy.orm import Session
 
 from modelyard.compute.executor import Executor, Observation, State
+from modelyard.compute.free_space import SPACE_PAUSE_S, WAITING
 from modelyard.compute.log_keeping import keep_log
 from modelyard.compute.watching import awaited
 from modelyard.credentials.variables import open_variables
@@ -97,6 +98,10 @@ def _launch(work: Work, run: CustomJobRun) -> None:
         return
     if run.retry_at is not None and (left_s := (run.retry_at - datetime.now(UTC)).total_seconds()) > 0:
         raise Waiting(left_s)
+    if missing := executor.missing_space():
+        with work.unit() as session:
+            _locked(session, run.id).reason = missing
+        raise Waiting(SPACE_PAUSE_S)
     with work.database.read() as session:
         workspace = session.get_one(Workspace, run.workspace_id)
         files = workspaces.files_in(session, workspace)
@@ -124,6 +129,8 @@ def _launch(work: Work, run: CustomJobRun) -> None:
         row.started_at = row.started_at or datetime.now(UTC)
         row.attempt += 1
         row.retry_at = None
+        if (row.reason or "").startswith(WAITING):
+            row.reason = None
         token = _token(session, row)
         workload = workload_of(settings, blobs, row, files, image, code, token, opened)
     work.checkpoint()  # a controller that was away for long must not start what another has taken over
