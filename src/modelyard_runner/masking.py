@@ -19,7 +19,7 @@ def texts_to_mask(environment: Mapping[str, str]) -> list[str]:
     values += [part for value in values for part in _private_parts(value)]
     found: set[str] = set()
     for value in values:
-        found.update((json.dumps(value)[1:-1], repr(value)[1:-1]))
+        found.update((json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]))
         for line in value.split("\n"):
             found.update((line, line.strip()))
     return sorted((text for text in found if len(text) >= SHORTEST), key=len, reverse=True)
