@@ -2,7 +2,7 @@
 
 Granian's server (hyper) keeps the time for headers and idle connections, its semaphore counts connections, the kernel
 (TCP_USER_TIMEOUT) gives up clients that take nothing, and this module keeps the time for bodies and for stopping. See
-docs/decisions/0041-limits-of-the-api-server.md.
+docs/decisions/0042-limits-of-the-api-server.md.
 """
 
 import asyncio
