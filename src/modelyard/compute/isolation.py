@@ -64,8 +64,8 @@ class Isolation:
 
     @property
     def warning(self) -> str | None:
-        """What users of this server have to know about code that it runs, or None where there is a sandbox."""
-        if self.is_sandboxed:
+        """What users of this server have to know about code that it runs, or None where it runs in a sandbox only."""
+        if not self.is_off:
             return None
         if self.host_uids is not None:
             return "The sandbox is off: user code runs as an unprivileged user of this machine, with its network."
@@ -149,6 +149,7 @@ def without_sandbox(reason: str = "the sandbox is switched off") -> Isolation:
         found,
         bubblewrap=None,
         sandbox=switched_off(found.sandbox),
+        syscall_filter=found.syscall_filter if filter_text() is None else _ability(found.syscall_filter.name, "", ""),
         internet=switched_off(found.internet),
         api_only=switched_off(found.api_only),
         is_off=True,
