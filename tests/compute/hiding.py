@@ -90,6 +90,14 @@ ATTACKS: Final = {
         "fd = filled()\nmap_file = ctypes.CDLL(None).mmap\nmap_file.restype = ctypes.c_void_p\n"
         "assert map_file(None, ctypes.c_size_t(4096), 1, 1, fd, ctypes.c_long(0)) > 0\nos.close(fd)\nwait()"
     ),
+    "a mapping of a process whose main thread has ended": _script(
+        "def run():\n    fd = filled()\n    map_file = ctypes.CDLL(None).mmap\n"
+        "    map_file.restype = ctypes.c_void_p\n"
+        "    assert map_file(None, ctypes.c_size_t(4096), 1, 1, fd, ctypes.c_long(0)) > 0\n"
+        "    os.close(fd)\n    wait()\n"
+        "threading.Thread(target=run).start()\n"
+        "ctypes.CDLL(None).syscall(60 if os.uname().machine == 'x86_64' else 93, 0)"
+    ),
     "a program that runs": _script(
         "fd = os.open('p', os.O_RDWR | os.O_CREAT, 0o700)\n"
         "os.write(fd, open('/usr/bin/sleep', 'rb').read())\nfor _ in range(10): os.write(fd, bytes(2**20))\n"
@@ -130,6 +138,11 @@ MEMORY_ATTACKS: Final = {
     ),
     "temporary files": _script(
         "while True:\n    with open(f'/tmp/f{next(numbers)}', 'wb') as f: f.write(bytes(2**20))\n    time.sleep(0.002)"
+    ),
+    "a process whose main thread has ended": _script(
+        "def run():\n    held = []\n    while True: held.append(b'x' * 2**22); time.sleep(0.02)\n"
+        "threading.Thread(target=run).start()\n"
+        "ctypes.CDLL(None).syscall(60 if os.uname().machine == 'x86_64' else 93, 0)"
     ),
     "deleted temporary files": _script("os.chdir('/dev/shm')\nheld = [filled() for _ in range(12)]\nwait()"),
 }

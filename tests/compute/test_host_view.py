@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.compute.isolation import WORKLOAD_UID
+from modelyard.compute.isolation import WORKLOAD_UIDS
 from modelyard.compute.supervisor.identity import closed_folder
 from modelyard.compute.supervisor.system import descendants
 from modelyard.compute.workload import Kind, Mount, Network, Workload
 from tests.compute.workshop import Workshop
 
-HOST_UID = WORKLOAD_UID if os.getuid() == 0 else os.getuid()
 SPY = r"""
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -130,6 +129,13 @@ def _identities(workshop: Workshop, workload_id: str) -> list[tuple[str, set[int
     return seen
 
 
+def _host_uid(workshop: Workshop, workload_id: str) -> int:
+    """The user of the host that the workload runs as."""
+    uid = workshop.executor.work(workload_id).stat().st_uid
+    assert uid in (WORKLOAD_UIDS if os.getuid() == 0 else {os.getuid()})
+    return uid
+
+
 @pytest.mark.parametrize("network", [Network.NONE, Network.PUBLIC, Network.DR_API_ACCESS])
 @pytest.mark.parametrize("kind", [Kind.RUN, Kind.SERVICE])
 def test_no_process_has_a_right_of_the_host(workshop: Workshop, kind: Kind, network: Network) -> None:
@@ -148,11 +154,12 @@ def test_no_process_has_a_right_of_the_host(workshop: Workshop, kind: Kind, netw
     workshop.wait_for(workload_id, "up")
     seen = _identities(workshop, workload_id)
     assert {"bwrap", "sh"} <= {name for name, *_ in seen}
+    host_uid = _host_uid(workshop, workload_id)
     for name, uids, rights, users in seen:
-        assert uids == {HOST_UID}, name
+        assert uids == {host_uid}, name
         assert rights == {"0000000000000000"}, name
         # The host's own namespace maps everything to itself; every other one maps nobody but the workload's user.
-        assert users == [["0", "0", "4294967295"]] or [word[1:] for word in users] == [[str(HOST_UID), "1"]], name
+        assert users == [["0", "0", "4294967295"]] or [word[1:] for word in users] == [[str(host_uid), "1"]], name
 
 
 @pytest.mark.parametrize("group", [*GROUPS, "all"])
@@ -171,7 +178,7 @@ def _attack(workshop: Workshop, spies: Path, variables: dict[str, str]) -> None:
     )
     workshop.wait(workload_id)
     for path in workshop.executor.work(workload_id).rglob("*"):
-        assert path.lstat().st_uid == HOST_UID, path
+        assert path.lstat().st_uid == _host_uid(workshop, workload_id), path
     lines = [line for line in workshop.text(workload_id).splitlines() if line.startswith("spy: ")]
     assert {line.partition(" uid=")[2] for line in lines} <= {"1000 caps=0000000000000000"}, lines
     assert lines or "LD_PRELOAD" not in variables, "the spy was not loaded where it may be, so this test sees nothing"
@@ -204,7 +211,7 @@ def test_closed_folders_stay_closed_but_for_what_is_shown(workshop: Workshop, tm
     (secret / "secret.key").write_text("secret", encoding="ascii")
     (tmp_path / "link").symlink_to(secret / "shown")
     secret.chmod(0o700)
-    assert closed_folder(str(secret / "shown" / "file"), WORKLOAD_UID) is not None
+    assert closed_folder(str(secret / "shown" / "file"), WORKLOAD_UIDS[0]) is not None
     ended, text = workshop.run(
         "print(open('/mnt/data/file').read(), open('/mnt/link/file').read())",
         mounts=(Mount(secret / "shown", "/mnt/data"), Mount(tmp_path / "link", "/mnt/link")),

@@ -136,7 +136,7 @@ def test_limits_hold_without_control_groups(told: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", ATTACKS)
 def test_hidden_files_count(told: dict[str, Any], name: str) -> None:
     # Only root may follow the links to mapped files; what was seen while it was open is measured.
-    assert told["attacks"][name].startswith((MEASURED, UNMEASURED) if name == "a mapping" else MEASURED)
+    assert told["attacks"][name].startswith((MEASURED, UNMEASURED) if name.startswith("a mapping") else MEASURED)
 
 
 @pytest.mark.parametrize("name", UNMEASURABLE)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.compute.isolation import Isolation
+from modelyard.compute.isolation import WORKLOAD_UIDS, Isolation
 from modelyard.compute.process_executor import ProcessExecutor
 from modelyard.compute.workload import Kind, Mount, Network, Workload
 from modelyard.kernel.errors import Conflict
@@ -136,7 +136,7 @@ def test_files_belong_to_nobody_of_the_host(workshop: Workshop) -> None:
     workload_id = workshop.start("open('file', 'w').close()\nimport time; print('made'); time.sleep(60)")
     workshop.wait_for(workload_id, "made")
     file = workshop.executor.work(workload_id) / "file"
-    assert file.stat().st_uid == 1_900_001_000
+    assert file.stat().st_uid in WORKLOAD_UIDS
     supervisor_pid = workshop.executor.observe(workload_id).supervisor_pid
     assert supervisor_pid is not None
     assert Path(f"/proc/{supervisor_pid}").stat().st_uid == 0

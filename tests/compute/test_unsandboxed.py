@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from modelyard.compute.executor import State
-from modelyard.compute.isolation import WORKLOAD_UID, Isolation, probe, require_enforceable, without_sandbox
+from modelyard.compute.isolation import WORKLOAD_UIDS, Isolation, probe, require_enforceable, without_sandbox
 from modelyard.compute.process_executor import ProcessExecutor
 from modelyard.compute.workload import MIB, Kind, Limits, Network, Workload
 from modelyard.kernel.errors import Conflict, Invalid
@@ -96,6 +98,8 @@ def test_probe_tells_why_and_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     isolation = probe()
     assert not isolation.is_sandboxed
+    assert isolation.warning is None, "nothing runs there, with or without a sandbox"
+    assert without_sandbox().syscall_filter.is_available, "it needs no bubblewrap"
     assert isolation.sandbox.why == "the program bwrap (bubblewrap) is missing"
     assert "install bubblewrap" in isolation.sandbox.remedy
     broken = only / "bwrap"
@@ -158,7 +162,7 @@ def test_root_runs_user_code_as_nobody(open_folder: Path, image: Path, can_mount
     workload_id = shop.start_command("/bin/sh", "-c", ASK.format(secret=secret))
     shop.wait(workload_id)
     uid, refused, *status = without_notice(shop.text(workload_id)).splitlines()
-    assert uid == str(WORKLOAD_UID)
+    assert int(uid) in WORKLOAD_UIDS
     assert refused.startswith(f"cat: {secret}: ")
     assert [line.split()[1] for line in status] == ["0000000000000000", "1", "2"]
     assert data_dir.stat().st_mode & 0o777 == (0o700 if can_mount else 0o711)
@@ -168,7 +172,9 @@ def test_root_runs_user_code_as_nobody(open_folder: Path, image: Path, can_mount
 @NOBODY
 def test_root_shows_nobody_the_interpreter_of_its_home(bare_workshop: Workshop) -> None:
     _, text = bare_workshop.run("import json, os, sys\nprint(os.getuid(), json.dumps(sys.prefix))")
-    assert without_notice(text) == f'{WORKLOAD_UID} "{bare_workshop.image}"\n'
+    uid, prefix = without_notice(text).split()
+    assert int(uid) in WORKLOAD_UIDS
+    assert prefix == f'"{bare_workshop.image}"'
 
 
 @NOBODY
@@ -192,3 +198,36 @@ def test_policy_that_nothing_would_keep_is_refused() -> None:
             require_enforceable("off", network, "networkEgressPolicy")
         require_enforceable("required", network, "networkEgressPolicy")
     require_enforceable("off", Network.PUBLIC, "networkEgressPolicy")
+
+
+CONTAINED = """
+import sys, time
+from pathlib import Path
+from modelyard.compute.isolation import without_sandbox
+from modelyard.compute.process_executor import ProcessExecutor
+from modelyard.compute.seccomp import filter_program
+from modelyard.compute.supervisor import system
+from modelyard.compute.workload import Kind, Workload
+
+system.forbid_new_privileges()
+system.load_filter(filter_program())
+root = Path(sys.argv[1])
+executor = ProcessExecutor(root / "workloads", root / "run", without_sandbox())
+command = ("/bin/sh", "-c", "id -u; grep Seccomp: /proc/self/status")
+executor.start(Workload(id="contained", kind=Kind.RUN, command=command))
+while executor.observe("contained").is_alive:
+    time.sleep(0.01)
+print(executor.observe("contained").reason, executor.logs("contained").read(times=False).decode())
+executor.remove("contained")
+"""
+
+
+def test_user_code_runs_in_a_container_that_allows_no_namespaces_and_keys(open_folder: Path) -> None:
+    command = [sys.executable, "-c", CONTAINED, str(open_folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    reason, _, text = done.stdout.partition(" ")
+    assert reason == "None", text
+    uid, status, *_ = without_notice(text).splitlines()
+    assert int(uid) in (WORKLOAD_UIDS if os.getuid() == 0 else {os.getuid()})
+    assert status == "Seccomp:\t2"

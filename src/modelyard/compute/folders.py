@@ -2,18 +2,34 @@
 
 import os
 import shutil
+import stat
 import subprocess
 from pathlib import Path
 
 
 def give_away(path: Path, uid: int) -> None:
-    """Make a folder and all in it belong to a user, if the folder does not yet."""
+    """Make a file, or a folder and all in it, belong to a user, if it does not yet; links are not followed."""
     if path.lstat().st_uid == uid:
         return
-    for folder, folders, files in os.walk(path):
+    for _, folders, files, descriptor in os.fwalk(path):
         for name in (*folders, *files):
-            os.chown(Path(folder, name), uid, uid, follow_symlinks=False)
+            os.chown(name, uid, uid, dir_fd=descriptor, follow_symlinks=False)
     os.chown(path, uid, uid, follow_symlinks=False)
+
+
+def take_over(path: Path) -> None:
+    """Make a folder that a workload left, and all in it, this process's own and readable for all.
+
+    Links are not followed. The workload has to be over.
+    """
+    path.chmod(0o755)
+    for _, folders, files, descriptor in os.fwalk(path):
+        for name in (*folders, *files):
+            status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+            os.chown(name, os.geteuid(), os.getegid(), dir_fd=descriptor, follow_symlinks=False)
+            if stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode):
+                os.chmod(name, 0o755 if stat.S_ISDIR(status.st_mode) else 0o644, dir_fd=descriptor)
+    os.chown(path, os.geteuid(), os.getegid(), follow_symlinks=False)
 
 
 def remove_folder(path: Path) -> None:

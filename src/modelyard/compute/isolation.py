@@ -13,8 +13,8 @@ from modelyard.compute.seccomp import UnsupportedMachineError, filter_program
 from modelyard.compute.workload import Network
 from modelyard.kernel.errors import Invalid
 
-WORKLOAD_UID = 1_900_001_000
-"""The host's user that workloads run as when the server is root; no system gives out ids of this range."""
+WORKLOAD_UIDS = range(1_900_001_000, 1_900_065_000)
+"""The host's users that workloads run as when the server is root, each as its own; no system gives out these ids."""
 
 SUPERVISOR = Path(__file__).parent / "supervisor"
 _TUNNEL = "/dev/net/tun"
@@ -35,8 +35,8 @@ class Ability:
 class Isolation:
     """What was found. Paths are None where the program is missing or does not work here.
 
-    `host_uid` is the user of the host that workloads run as where the server is root, else None (they run as the
-    server's own). `can_mount` says whether such a server may make folders reachable for that user by mounting.
+    `host_uids` are the users of the host that workloads run as where the server is root, each as its own; None where
+    they run as the server's user. `can_mount` says whether such a server may make folders reachable by mounting.
     `is_off` says that running without a sandbox was asked for.
     """
 
@@ -51,7 +51,7 @@ class Isolation:
     memory: Ability
     processes: Ability
     cpu: Ability
-    host_uid: int | None = None
+    host_uids: range | None = None
     can_mount: bool = True
     can_forbid_namespaces: bool = False
     """Whether bubblewrap can forbid user namespaces inside; the filter does so in any case."""
@@ -64,11 +64,11 @@ class Isolation:
 
     @property
     def warning(self) -> str | None:
-        """What users of this server have to know about code that it runs, or None where there is a sandbox."""
-        if self.is_sandboxed:
+        """What users of this server have to know about code that it runs, or None where it runs in a sandbox only."""
+        if not self.is_off:
             return None
-        if self.host_uid is not None:
-            return f"The sandbox is off: user code runs as user {self.host_uid} of this machine, with its network."
+        if self.host_uids is not None:
+            return "The sandbox is off: user code runs as an unprivileged user of this machine, with its network."
         return "The sandbox is off: user code runs as the server's own user and can read its secrets and its data."
 
     def abilities(self) -> list[Ability]:
@@ -90,9 +90,9 @@ def probe() -> Isolation:
     Costs about a tenth of a second; ask once per process.
     """
     slirp4netns, prlimit = (_program(name) for name in ("slirp4netns", "prlimit"))
-    host_uid = WORKLOAD_UID if os.getuid() == 0 else None
+    host_uids = WORKLOAD_UIDS if os.getuid() == 0 else None
     candidates = _bubblewrap_candidates()
-    found = _ask_supervisor(candidates, host_uid)
+    found = _ask_supervisor(candidates, None if host_uids is None else host_uids[0])
     why_no_sandbox = str(found.get("sandbox", _UNANSWERED))
     network_why = why_no_sandbox or str(found.get("network", _UNANSWERED))
     groups = found.get("groups")
@@ -123,7 +123,7 @@ def probe() -> Isolation:
         cpu=_controlled(
             "shares of the CPU", "cpu", controllers, "a workload with less than one CPU is only made nicer"
         ),
-        host_uid=host_uid,
+        host_uids=host_uids,
         can_mount=not found.get("mounts", _UNANSWERED),
         can_forbid_namespaces=not found.get("namespaces", _UNANSWERED),
     )
@@ -149,6 +149,7 @@ def without_sandbox(reason: str = "the sandbox is switched off") -> Isolation:
         found,
         bubblewrap=None,
         sandbox=switched_off(found.sandbox),
+        syscall_filter=found.syscall_filter if filter_text() is None else _ability(found.syscall_filter.name, "", ""),
         internet=switched_off(found.internet),
         api_only=switched_off(found.api_only),
         is_off=True,

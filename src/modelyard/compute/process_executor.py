@@ -5,9 +5,11 @@ lives), `supervisor.json` (who it is; there once it has begun), `status.json` (h
 end), `log/` and `work/`. Whoever opens the same root sees, and may stop, the same workloads.
 """
 
+import contextlib
 import fcntl
 import json
 import os
+import secrets
 import signal
 import struct
 import subprocess
@@ -191,7 +193,7 @@ class ProcessExecutor:
         for source in [*shown, *(path for path in (workload.image, workload.code) if path is not None)]:
             if not source.exists():
                 raise Conflict(f"workload {workload.id} needs {source}, which does not exist")
-        if isolation.host_uid is not None:
+        if isolation.host_uids is not None:
             read_only = [mount.source for mount in workload.mounts if not mount.writable]
             for source in [*read_only, *(path for path in (workload.image, workload.code) if path is not None)]:
                 mode = source.stat().st_mode
@@ -206,11 +208,12 @@ class ProcessExecutor:
         run = self.runtime_dir / workload.id
         for path in (work, run):
             path.mkdir(mode=0o700, exist_ok=True)
-        if self.isolation.host_uid is not None:
+        uid = self._choose_user()
+        if uid is not None:
             for path in (work, run, *(mount.source for mount in workload.mounts if mount.writable)):
-                give_away(path, self.isolation.host_uid)
-        if self.isolation.host_uid is not None and not self.isolation.can_mount:
-            self._open_ways(workload, self.isolation.host_uid)
+                give_away(path, uid)
+            if not self.isolation.can_mount:
+                self._open_ways(workload, uid)
         (folder / "stop").unlink(missing_ok=True)
         _write_private(folder / "workload.json", to_json(workload))
         plan = plan_workload(
@@ -220,6 +223,7 @@ class ProcessExecutor:
             run=run,
             etc=self.root / _ETC,
             lock_fd=lock,
+            uid=uid,
             allowed_networks=self._allowed_networks,
             min_free_bytes=self.min_free_bytes,
         )
@@ -240,6 +244,21 @@ class ProcessExecutor:
                 start_new_session=True,
                 check=True,
             )
+
+    def _choose_user(self) -> int | None:
+        """Return a user of the host that no other workload has, or None where workloads run as the server's user.
+
+        The kernel counts by user: inotify instances, descriptors in flight, timers and more that a workload could use
+        up for all others of its user. And without a sandbox users are what keeps workloads apart.
+        """
+        uids = self.isolation.host_uids
+        if uids is None:
+            return None
+        used: set[int] = set()
+        for workload_id in self.ids():
+            with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                used.add(self.work(workload_id).lstat().st_uid)
+        return secrets.choice([uid for uid in uids if uid not in used])
 
     def _open_ways(self, workload: Workload, uid: int) -> None:
         """Let the workload's user pass our folders on the way to what it needs; what is in them stays closed.

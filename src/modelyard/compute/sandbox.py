@@ -4,7 +4,6 @@ See docs/decisions/0002-sandbox.md.
 """
 
 import ipaddress
-import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -72,6 +71,7 @@ def plan_workload(
     run: Path,
     etc: Path,
     lock_fd: int,
+    uid: int | None = None,
     allowed_networks: tuple[str, ...] = (),
     min_free_bytes: int = 0,
 ) -> Plan:
@@ -84,6 +84,7 @@ def plan_workload(
         run: the host folder of `{run}`.
         etc: the host folder with `ETC_FILES`.
         lock_fd: the lock that the supervisor will hold.
+        uid: the user of the host that it runs as, where that is not the server's.
         allowed_networks: private IPv4 networks that a workload with PUBLIC may reach all the same.
         min_free_bytes: workloads that write end below so much free space.
     """
@@ -114,16 +115,16 @@ def plan_workload(
         limits=asdict(workload.limits),  # type: ignore[typeddict-item] # the same fields
         network=network,
         sandbox=planned if sandbox else None,
-        user=_plan_user(isolation, [*folders.sources, *map(str, isolation.bubblewrap_folders if sandbox else ())]),
+        user=_plan_user(uid, isolation, [*folders.sources, *map(str, isolation.bubblewrap_folders if sandbox else ())]),
         filter=filter_text(),
         notice=isolation.warning,
     )
 
 
-def _plan_user(isolation: Isolation, sources: list[str]) -> UserPlan | None:
-    if isolation.host_uid is None:
+def _plan_user(uid: int | None, isolation: Isolation, sources: list[str]) -> UserPlan | None:
+    if uid is None:
         return None
-    return UserPlan(uid=isolation.host_uid, exposed=sources if isolation.can_mount else None)
+    return UserPlan(uid=uid, exposed=sources if isolation.can_mount else None)
 
 
 def _fill(text: str, places: dict[str, str]) -> str:
@@ -237,15 +238,9 @@ def _show_system(folders: "_Folders", etc: Path, *, with_names: bool) -> list[st
 
 def _launcher(workload: Workload, isolation: Isolation) -> list[str]:
     """The command that, inside, limits the number of processes and becomes the workload's command."""
-    if isolation.prlimit is None or (isolation.host_uid is not None and not _counts_by_namespace()):
-        return []  # the user has other workloads, which older kernels count together; control groups or we count
+    if isolation.prlimit is None:
+        return []
     return [str(isolation.prlimit), f"--nproc={workload.limits.processes}", "--"]
-
-
-def _counts_by_namespace() -> bool:
-    """Whether the kernel counts the processes of a user for each user namespace (Linux 5.14 and later)."""
-    major, minor = (int("".join(filter(str.isdigit, part)) or 0) for part in os.uname().release.split(".")[:2])
-    return (major, minor) >= (5, 14)
 
 
 class _Folders:

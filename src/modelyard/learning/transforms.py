@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from modelyard.compute.folders import remove_folder
+from modelyard.compute.folders import remove_folder, take_over
 from modelyard.learning.chains import features_of, surroundings_of
 from modelyard.learning.partitions import Fit
 from modelyard.learning.tables import LearningModel, Project
@@ -36,7 +36,7 @@ class TransformCache:
             return
         try:
             made.rename(folder)
-            folder.chmod(0o755)
+            take_over(folder)
             os.utime(folder)
         except OSError:
             shutil.rmtree(folder, ignore_errors=True)

@@ -5,7 +5,7 @@ import os
 import stat
 
 from .in_flight import QueuePeek, count_in_flight
-from .system import descendants_now, duplicate, open_process, read_text, share_files
+from .system import descendants_now, duplicate, memory_holder, open_process, read_text, share_files
 
 TYPE_CHECKING = False  # typing itself takes longer to import than all of this
 if TYPE_CHECKING:
@@ -70,11 +70,12 @@ class HeldFiles:
     def _look_at_process(self, pid: int, peek: QueuePeek, others: set[int]) -> None:
         for tid in _tables(pid):
             self._look_at_table(pid, tid, peek, others)
+        holder = memory_holder(pid)
         try:
-            self._note(os.stat(f"/proc/{pid}/exe"))
+            self._note(os.stat(f"/proc/{holder}/exe"))
         except FileNotFoundError:
             return  # it has ended
-        self._look_at_mappings(pid)
+        self._look_at_mappings(holder)
 
     def _look_at_table(self, pid: int, tid: int, peek: QueuePeek, others: set[int]) -> None:
         base = f"/proc/{pid}/task/{tid}"

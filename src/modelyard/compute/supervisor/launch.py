@@ -130,7 +130,7 @@ def _become(plan: "Plan", groups: Groups, link: socket.socket, fds: tuple[int, i
 def _drop_rights(user: "UserPlan") -> None:
     """Become the workload's user, for which nothing has been read yet that user code could have written."""
     with contextlib.suppress(OSError, ValueError):
-        # Counted for all workloads together, since they share the user; each has a limit of its own inside.
+        # Set again inside, for the user namespace of the workload, where it binds.
         resource.setrlimit(resource.RLIMIT_NPROC, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     if user["exposed"] is not None:
         identity.expose(user["exposed"], user["uid"])

@@ -84,7 +84,8 @@ def leave_session_keyring() -> None:
         return
     if _libc.syscall(ctypes.c_long(call), ctypes.c_long(_KEYCTL_JOIN_SESSION_KEYRING), None) < 0:
         number = ctypes.get_errno()
-        if number != errno.ENOSYS:  # a kernel without keyrings
+        # A kernel without keyrings, or a filter that denies keyctl, such as that of a container: here as for all below.
+        if number not in {errno.ENOSYS, errno.EPERM}:
             raise OSError(number, f"session keyring: {os.strerror(number)}")
 
 
@@ -142,8 +143,9 @@ def descendants(root: int) -> list[int]:
     children: dict[int, list[int]] = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
-            fields = read_text(f"/proc/{name}/stat").rpartition(") ")[2].split(maxsplit=2)
-            if len(fields) > 1 and fields[0] not in "ZX":
+            fields = read_text(f"/proc/{name}/stat").rpartition(") ")[2].split(maxsplit=18)
+            # A process whose first thread has ended looks like a zombie, but others of its threads may live.
+            if len(fields) > 17 and (fields[0] not in "ZX" or int(fields[17]) > 1):
                 children.setdefault(int(fields[1]), []).append(int(name))
     found: list[int] = []
     stack = [root]
@@ -200,10 +202,20 @@ def reap() -> None:
         pass
 
 
+def memory_holder(pid: int) -> int:
+    """Return the id in /proc that shows the memory of a process: of another thread where the first one has ended."""
+    with contextlib.suppress(OSError):
+        if read_text(f"/proc/{pid}/stat").rpartition(") ")[2][:1] == "Z":
+            for tid in os.listdir(f"/proc/{pid}/task"):
+                if read_text(f"/proc/{pid}/task/{tid}/stat").rpartition(") ")[2][:1] not in {"Z", "X", ""}:
+                    return int(tid)
+    return pid
+
+
 def resident_bytes(pid: int) -> int:
     """The memory of one process that no file backs, shared memory in full."""
     total = 0
-    for line in read_text(f"/proc/{pid}/status").splitlines():
+    for line in read_text(f"/proc/{memory_holder(pid)}/status").splitlines():
         if line.startswith(("RssAnon:", "RssShmem:")):
             total += int(line.split()[1]) * 1024
     return total
@@ -217,6 +229,7 @@ def proportional_bytes(pid: int, memory_device: int, counted: "frozenset[int]") 
     """
     total = 0
     is_shared = False
+    pid = memory_holder(pid)
     for line in read_text(f"/proc/{pid}/smaps").splitlines():
         name, _, rest = line.partition(" ")
         if name == "Pss:" and is_shared:

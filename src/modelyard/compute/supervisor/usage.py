@@ -9,6 +9,7 @@ import traceback
 from .cgroups import Groups
 from .folder_sizes import measure_folder
 from .held_files import HeldFiles
+from .pausing import paused
 from .system import proportional_bytes, resident_bytes
 
 MIB = 1024 * 1024
@@ -16,6 +17,7 @@ _PAUSES_S = (0.5, 3.0)
 _PAUSE_PER_WALK = 10
 _MEMORY_FOLDERS = ("/tmp", "/dev/shm")  # noqa: S108 - the sandbox's own
 _NOISE_BYTES = MIB
+_UNEXPLAINED_SHARE = 4
 
 
 class SharedMemory:
@@ -89,6 +91,39 @@ class FreeSpace:
         )
 
 
+class SpaceBalance:
+    """Notices that the file systems lost more space than was found in the workload's folders.
+
+    Something else may have written, or the workload moves its files such that they are not seen: a folder that is read
+    after another can be emptied into that one meanwhile (inotify says when).
+    """
+
+    def __init__(self, folders: list[str], limit_bytes: int, min_free_bytes: int) -> None:
+        self._folders = folders
+        self._limit_bytes = limit_bytes
+        self._min_free_bytes = min_free_bytes
+        self._explained_bytes: int | None = None
+        """Free space and what was found, together, at the last measurement that is trusted."""
+        self._free_bytes = 0
+
+    def begin(self) -> None:
+        """Note the free space, before a measurement."""
+        self._free_bytes = min((free_bytes(folder) for folder in self._folders), default=0)
+
+    def is_off(self, used_bytes: int) -> bool:
+        """Whether space is missing that this measurement does not explain."""
+        together = self._free_bytes + used_bytes
+        if self._explained_bytes is None or together > self._explained_bytes:
+            self._explained_bytes = together
+        is_scarce = self._free_bytes < self._min_free_bytes
+        missing = _NOISE_BYTES if is_scarce else max(_NOISE_BYTES, self._limit_bytes // _UNEXPLAINED_SHARE)
+        return self._explained_bytes - together > missing
+
+    def settle(self, used_bytes: int) -> None:
+        """Trust a measurement: what is missing now was taken by something else."""
+        self._explained_bytes = self._free_bytes + used_bytes
+
+
 class DiskWatch:
     """Measures folders again and again in a thread of its own, so that a slow disk holds up nothing else.
 
@@ -117,6 +152,8 @@ class DiskWatch:
         self._folders = folders
         self._limit_bytes = limit_bytes
         self._free = FreeSpace(folders, min_free_bytes)
+        self._balance = SpaceBalance(folders, limit_bytes, min_free_bytes)
+        self._root_pid = root_pid
         self._max_pause_s = _PAUSES_S[0] if watches_memory else _PAUSES_S[1]
         self._missed_before = False
         threading.Thread(target=self._watch, name="disk", daemon=True).start()
@@ -126,7 +163,10 @@ class DiskWatch:
         while self.verdict is None:
             begun = time.monotonic()
             try:
+                self._balance.begin()
                 used, missed = self._measure()
+                if used <= self._limit_bytes and self._balance.is_off(used):
+                    used, missed = self._measure_paused()
                 self.shared.measure()
             except Exception as error:  # noqa: BLE001 - a workload that cannot be measured must not go on
                 traceback.print_exc()
@@ -137,6 +177,14 @@ class DiskWatch:
             pause_s = min(2 * pause_s, self._max_pause_s) if is_calm else _PAUSES_S[0]
             before = used
             time.sleep(max(pause_s, _PAUSE_PER_WALK * (time.monotonic() - begun)))
+
+    def _measure_paused(self) -> tuple[int, str | None]:
+        """The same while the workload does nothing, so that nothing can hide."""
+        with paused(self._root_pid) as is_still:
+            self._balance.begin()
+            used, missed = self._measure()
+            self._balance.settle(used)
+        return used, missed if is_still else "its processes cannot be stopped while it is measured"
 
     def _measure(self) -> tuple[int, str | None]:
         """The disk that is used now, and why that may not be all."""
