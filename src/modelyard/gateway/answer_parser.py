@@ -10,8 +10,11 @@ from modelyard.gateway.fields import (
     TEXT,
     TOKEN,
     FieldError,
+    check_passed_on,
     has_excess_framing,
     parse_content_length,
+    parse_count,
+    parse_milliseconds,
     shown,
 )
 
@@ -22,8 +25,15 @@ MAX_LINE_BYTES = 4096
 """Of the line before a chunk, with its extensions."""
 VERSION_PREFIX = b"HTTP/1."
 FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection"})
-USUAL = frozenset({b"content-type", b"content-length", b"x-modelyard-rows", b"x-modelyard-execution-ms"})
-"""As our runner writes them: nothing of them has to be checked or changed."""
+RUNNER_HEAD = re.compile(
+    rb"HTTP/1\.1 (200|4[0-9]{2}|503|504) [A-Za-z ]+\r\n(content-type: [!-~](?:[ -~]{0,1000}[!-~])?)\r\n"
+    rb"content-length: (0|[1-9][0-9]{0,14})\r\nx-modelyard-rows: ([0-9]{1,9})\r\n"
+    rb"x-modelyard-execution-ms: ([0-9]{1,9}\.[0-9]{1,6})"
+)
+"""As our runner writes most of its heads: what matches needs no other check."""
+PASSED_ON = frozenset({b"content-type", b"content-encoding", b"retry-after", b"content-disposition"})
+ROWS = b"x-modelyard-rows"
+EXECUTION_MS = b"x-modelyard-execution-ms"
 WITHOUT_BODY = frozenset({204, 304})
 
 
@@ -33,12 +43,15 @@ class AnswerError(ValueError):
 
 @dataclass(slots=True)
 class AnswerHead:
-    """The beginning of an answer. ``length`` is None for a chunked body; framing headers are not in ``fields``."""
+    """The beginning of an answer. ``length`` is None for a chunked body."""
 
     status: int
-    fields: list[tuple[bytes, bytes]]
     length: int | None
     keep_alive: bool
+    passed_on: list[bytes]
+    """Header lines for the client: checked, without line ends."""
+    rows: int = 0
+    execution_ms: float = 0.0
 
 
 class AnswerReceiver(Protocol):
@@ -116,7 +129,7 @@ class AnswerParser:
             if not is_ended or len(block) > MAX_HEAD_BYTES - 4 - self._head_bytes:
                 self._keep_head(data)
                 return None
-            head = _parse_head(block)
+            head = parse_head(block)
             if self._buffer:
                 self._buffer.clear()
             data = rest
@@ -209,7 +222,17 @@ class AnswerParser:
             self._state = AT_END
 
 
-def _parse_head(head: bytes) -> AnswerHead:
+def parse_head(head: bytes) -> AnswerHead:
+    """Read a head, without the empty line at its end. Raises ``AnswerError``."""
+    match = RUNNER_HEAD.fullmatch(head)
+    if match is None:
+        return parse_any_head(head)
+    status, content_type, length, rows, execution_ms = match.groups()
+    return AnswerHead(int(status), int(length), True, [content_type], int(rows), float(execution_ms))
+
+
+def parse_any_head(head: bytes) -> AnswerHead:
+    """Read a head that is not as our runner writes it."""
     lines = head.split(b"\r\n")
     status = _parse_status(lines[0])
     is_http_1_1 = lines[0].startswith(VERSIONS[0])
@@ -221,9 +244,7 @@ def _parse_head(head: bytes) -> AnswerHead:
     is_chunked, keep_alive = False, is_http_1_1
     fields = []
     for line in lines[1:]:
-        name, colon, value = line.partition(b":")
-        if name not in USUAL or not colon:
-            name = _parse_name(line)
+        name, value = _parse_field(line)
         if name not in FRAMING:
             fields.append((name, value.strip(b" \t")))
         elif name == b"content-length":
@@ -238,9 +259,31 @@ def _parse_head(head: bytes) -> AnswerHead:
         else:
             keep_alive = keep_alive and value.strip(b" \t").lower() == b"keep-alive"
     if status < 200 or status in WITHOUT_BODY:
-        return AnswerHead(status, fields, 0, keep_alive=False)
+        return AnswerHead(status, 0, keep_alive=False, passed_on=[])
     _check_framing(length, is_chunked=is_chunked)
-    return AnswerHead(status, fields, length, keep_alive)
+    answer = AnswerHead(status, length, keep_alive, [])
+    try:
+        _read_fields(answer, fields)
+    except FieldError as error:
+        raise AnswerError(f"its {error}") from error
+    return answer
+
+
+def _read_fields(answer: AnswerHead, fields: list[tuple[bytes, bytes]]) -> None:
+    seen = set()
+    for name, value in fields:
+        if name in PASSED_ON:
+            check_passed_on(name, value)
+            answer.passed_on.append(name + b": " + value)
+        elif name == ROWS:
+            answer.rows = parse_count(name.decode(), value)
+        elif name == EXECUTION_MS:
+            answer.execution_ms = parse_milliseconds(name.decode(), value)
+        else:
+            continue
+        if name in seen:
+            raise FieldError(f"{name.decode()} was sent more than once")
+        seen.add(name)
 
 
 def _parse_status(line: bytes) -> int:
@@ -254,10 +297,12 @@ def _parse_status(line: bytes) -> int:
     return status
 
 
-def _parse_name(line: bytes) -> bytes:
+def _parse_field(line: bytes) -> tuple[bytes, bytes]:
+    """Return the name in lower case, and the value as it was sent."""
     if not _is_field(line):
         raise AnswerError(f"{shown(line)} is not a header")
-    return line.partition(b":")[0].lower()
+    name, _, value = line.partition(b":")
+    return name.lower(), value
 
 
 def _is_field(line: bytes) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from modelyard.gateway.errors import Refusal
+from modelyard.gateway.errors import Refusal, error_bytes, ok_bytes
 from modelyard.gateway.fields import MAX_VALUE_BYTES, FieldError, parse_content_length
 
 PREDICTIONS = re.compile(rb"/(?:predApi/v1\.0|api/v2)/deployments/([^/]+)/(predictions|predictionsUnstructured)/?")
@@ -79,8 +79,10 @@ def find_route(method: bytes, path: bytes, query: bytes) -> Route | Refusal:
     return Route(deployment_id.decode("utf-8", "replace"), structured)
 
 
-def find_own_content(path: bytes) -> bytes | None:
-    """Return what the gateway itself says at a path."""
+def own_answer(path: bytes, refusal: Refusal, *, keep_alive: bool) -> bytes:
+    """What the gateway itself answers at a path, for which there is no route."""
     if PING.fullmatch(path):
-        return b'{"response":"pong"}'
-    return b'{"status":"ok"}' if path in HEALTH else None
+        return ok_bytes(b'{"response":"pong"}', keep_alive=keep_alive)
+    if path in HEALTH:
+        return ok_bytes(b'{"status":"ok"}', keep_alive=keep_alive)
+    return error_bytes(refusal.status, refusal.message, b"-", keep_alive=keep_alive)
