@@ -1,6 +1,5 @@
 """Files in YAML that describe a folder: read with the place of a mistake."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,25 +7,13 @@ from typing import Any
 import yaml
 
 from modelyard.cli.errors import CommandError
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads ``yes`` and ``no``, which are class labels more often than not, as the text that they are (YAML 1.2)."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    start: [each for each in resolvers if each[0] != "tag:yaml.org,2002:bool"]
-    for start, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
+from modelyard.plain_yaml import PlainLoader
 
 
 def read_yaml(file: Path, example: str) -> dict[str, Any]:
     """The map in a file; empty where the file is. Raises ``CommandError``; ``example`` names keys that it may have."""
     try:
-        values = yaml.load(file.read_text(encoding="utf-8"), _Loader)  # noqa: S506 # a safe loader
+        values = yaml.load(file.read_text(encoding="utf-8"), PlainLoader)  # noqa: S506 # a safe loader
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""

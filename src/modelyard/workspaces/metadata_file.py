@@ -5,6 +5,8 @@ from typing import Any
 
 import yaml
 
+from modelyard.plain_yaml import PlainLoader
+
 MAX_BYTES = 64 * 1024
 MAX_NODES = 5_000
 INT64 = range(-(2**63), 2**63)
@@ -15,7 +17,7 @@ class MetadataError(ValueError):
     """Why the file is refused; the text names line and column where there are any."""
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(PlainLoader):
     """Stops at the first value that nobody could store or send, and at too many of them, as soon as it meets them."""
 
     def __init__(self, text: str) -> None:
@@ -40,6 +42,9 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+_Loader.add_implicit_resolver(  # defaults of boolean parameters are written like this, too
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF)$"), list("yYnNoO")
+)
 
 
 def read_metadata(content: bytes, file_name: str) -> dict[str, Any]:

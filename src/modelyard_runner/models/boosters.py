@@ -21,6 +21,8 @@ from modelyard_runner.wire.outputs import Output
 
 XGBOOST_PROBABILITIES = {"binary:logistic", "reg:logistic", "multi:softprob"}
 LIGHTGBM_PROBABILITIES = {"binary", "cross_entropy", "xentropy", "multiclass", "softmax"}
+XGBOOST_UNSEEN = 2.0**23
+"""The code of a value that is no category: one that no split has chosen, as XGBoost documents it."""
 STORES_CATEGORIES = (3, 1)
 """The first version of XGBoost whose files hold the names of categories."""
 
@@ -40,43 +42,44 @@ def transform(data, model):
 """
 
 
+def coded_matrix(frame: pd.DataFrame, categories: dict[int, Categories], unseen: float) -> Any:
+    """The cells of a frame as float64, those of its columns of categories as their codes."""
+    if not categories:
+        return float_matrix(frame)
+    columns = []
+    for place, name in enumerate(frame.columns):
+        column, known = frame.iloc[:, place], categories.get(place)
+        columns.append(float_column(column, str(name)) if known is None else known.codes(column, unseen))
+    return np.column_stack(columns)
+
+
 class BoosterPredictor:
     """A booster: takes float64 columns, categories as their codes, and gives values or probabilities."""
 
     def __init__(
-        self, features: FeatureColumns, categories: dict[int, Categories], columns: Sequence[str] | None
+        self,
+        features: FeatureColumns,
+        categories: dict[int, Categories],
+        columns: Sequence[str] | None,
+        unseen: float,
     ) -> None:
+        """Take what is known of the input and the output; `unseen` is the code of a value that is no category."""
         self.labels: tuple[str, ...] = tuple(columns) if columns is not None and len(columns) > 1 else ()
         self._features = features
         self._categories = categories
         self._columns = list(columns) if columns is not None else None
+        self._unseen = unseen
 
     def predict(self, frame: pd.DataFrame) -> Output:
         """The booster's output for a frame, not yet checked."""
-        values = self._call(self._matrix(self._features.select(frame)))
+        selected = self._features.select(frame)
+        values = self._call(selected if is_sparse(selected) else coded_matrix(selected, self._categories, self._unseen))
         columns = self._columns
         if columns is not None and len(columns) == 2 and values.ndim == 1:
             values = np.column_stack((1 - values, values))
         output = output_of(values)
         output.columns = columns
         return output
-
-    def _matrix(self, frame: Any) -> Any:
-        if is_sparse(frame):
-            return frame
-        if not self._categories:
-            return float_matrix(frame)
-        columns = []
-        for place, name in enumerate(frame.columns):
-            column, categories = frame.iloc[:, place], self._categories.get(place)
-            if categories is None:
-                columns.append(float_column(column, str(name)))
-            else:
-                columns.append(categories.codes(column, self._unseen(categories)))
-        return np.column_stack(columns)
-
-    def _unseen(self, categories: Categories) -> float:
-        raise NotImplementedError
 
     def _call(self, matrix: Any) -> Any:
         raise NotImplementedError
@@ -101,13 +104,10 @@ class XGBoostPredictor(BoosterPredictor):
             is_final=is_final,
         )
         features = FeatureColumns(booster.feature_names, booster.num_features())
-        super().__init__(features, xgboost_categories(booster, is_prepared=is_prepared), columns)
+        super().__init__(features, xgboost_categories(booster, is_prepared=is_prepared), columns, XGBOOST_UNSEEN)
         self._booster = booster
         self._matrix_type = importlib.import_module("xgboost").DMatrix
         self._range = _iterations(booster, learner["gradient_booster"].get("name", "gbtree"))
-
-    def _unseen(self, categories: Categories) -> float:
-        return float(len(categories.values))  # a category that no split has chosen, as XGBoost documents it
 
     def _call(self, matrix: Any) -> Any:
         return self._booster.predict(self._matrix_type(matrix), iteration_range=self._range, validate_features=False)
@@ -126,11 +126,10 @@ class LightGBMPredictor(BoosterPredictor):
             LIGHTGBM_PROBABILITIES,
             is_final=is_final,
         )
-        super().__init__(lightgbm_features(booster), lightgbm_categories(booster, is_prepared=is_prepared), columns)
+        super().__init__(
+            lightgbm_features(booster), lightgbm_categories(booster, is_prepared=is_prepared), columns, math.nan
+        )
         self._booster = booster
-
-    def _unseen(self, _categories: Categories) -> float:
-        return math.nan  # as a missing value, as LightGBM documents it
 
     def _call(self, matrix: Any) -> Any:
         return self._booster.predict(matrix)

@@ -126,7 +126,7 @@ def _order(
     as_texts = labels_output.type == TEXT
     order = library_order(target, count or len(target.labels) or 2, as_texts=as_texts)
     if probe is not None and probe.contradicts(order):
-        found = sorted_labels(sorted({label for each in known for label in each} | set(probe.labels)))
+        found = sorted_labels(list(set(probe.labels)))
         raise LoadError(
             f"The ONNX model's own labels ({listing(list(found))}) contradict the class labels that are set, sorted "
             f"{listing(list(order))}. Set the labels that it was trained on, or name its outputs with a score hook in "

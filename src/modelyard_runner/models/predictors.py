@@ -13,8 +13,10 @@ import numpy as np
 import pandas as pd
 
 from modelyard_runner.models.boosters import (
+    XGBOOST_UNSEEN,
     LightGBMPredictor,
     XGBoostPredictor,
+    coded_matrix,
     lightgbm_categories,
     lightgbm_features,
     xgboost_categories,
@@ -82,6 +84,7 @@ class EstimatorPredictor:
         self._takes_array = trained_on is None and count is not None
         self._features = FeatureColumns(trained_on, None if count is None else int(count))
         self._categories: dict[int, Categories] = {}
+        self._is_lightgbm = False
         self._read_booster(is_prepared=is_prepared)
         self.labels: tuple[str, ...] = _classes_of(model) if target.is_classification else ()
         self._columns: list[Any] | None = None
@@ -109,7 +112,9 @@ class EstimatorPredictor:
             return self._call(frame)
         if self._input.form is not InputForm.TABLE:
             return self._call(self._input.of(frame))
-        frame = self._with_categories(self._features.select(frame))
+        frame = self._features.select(frame)
+        if self._categories:
+            return self._call(self._with_codes(frame))
         return self._call(_array(frame) if self._takes_array else frame)
 
     def _read_booster(self, *, is_prepared: bool) -> None:
@@ -117,21 +122,25 @@ class EstimatorPredictor:
         model = self._model
         modules = {kind.__module__.partition(".")[0] for kind in type(model).__mro__}
         if "lightgbm" in modules and hasattr(model, "booster_"):
+            self._is_lightgbm = True
             self._features = lightgbm_features(model.booster_)
             self._takes_array = False
             self._categories = lightgbm_categories(model.booster_, is_prepared=is_prepared)
         elif "xgboost" in modules and hasattr(model, "get_booster"):
             self._categories = xgboost_categories(model.get_booster(), is_prepared=is_prepared)
 
-    def _with_categories(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The frame with its columns of categories as the booster knows them; one it does not know is missing."""
-        if not self._categories:
-            return frame
-        return frame.assign(**{str(frame.columns[place]): self._cast(frame, place) for place in self._categories})
+    def _with_codes(self, frame: pd.DataFrame) -> Any:
+        """The frame with its categories as the booster knows them: XGBoost takes codes, LightGBM a type of pandas."""
+        if not self._is_lightgbm:
+            return coded_matrix(frame, self._categories, XGBOOST_UNSEEN)
+        names = [str(frame.columns[place]) for place in self._categories]
+        kept = frame.set_axis([str(name) for name in frame.columns], axis=1)
+        casts = (self._cast(frame.iloc[:, place], known) for place, known in self._categories.items())
+        return kept.assign(**dict(zip(names, casts, strict=True)))
 
-    def _cast(self, frame: pd.DataFrame, place: int) -> Any:
-        categories = self._categories[place]
-        codes = np.nan_to_num(categories.codes(frame.iloc[:, place], math.nan), nan=-1).astype(int)
+    @staticmethod
+    def _cast(column: "pd.Series[Any]", categories: Categories) -> Any:
+        codes = np.nan_to_num(categories.codes(column, math.nan), nan=-1).astype(int)
         return pd.Categorical.from_codes(codes, categories=pd.Index(categories.values))
 
     def _check_width(self, target: Target) -> None:
