@@ -1,4 +1,4 @@
-"""Cases of artifacts that were served with the labels, columns or trees of something else. Right values: plain Python."""
+"""Artifacts that were served with wrong labels, columns or trees. The right values are those of plain Python."""
 
 import csv
 import io

@@ -7,13 +7,19 @@ from typing import Any
 import yaml
 
 from modelyard.cli.errors import CommandError
-from modelyard.plain_yaml import PlainLoader
+from modelyard.plain_yaml import LABEL_FIELDS, PlainLoader
+
+
+class _Loader(PlainLoader):
+    """Reads names as texts, too."""
+
+    text_fields = LABEL_FIELDS | {"name", "targetName"}
 
 
 def read_yaml(file: Path, example: str) -> dict[str, Any]:
     """The map in a file; empty where the file is. Raises ``CommandError``; ``example`` names keys that it may have."""
     try:
-        values = yaml.load(file.read_text(encoding="utf-8"), PlainLoader)  # noqa: S506 # a safe loader
+        values = yaml.load(file.read_text(encoding="utf-8"), _Loader)  # noqa: S506 # a safe loader
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""

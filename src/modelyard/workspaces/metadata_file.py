@@ -42,9 +42,11 @@ class _Loader(PlainLoader):
 
 
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
-_Loader.add_implicit_resolver(  # defaults of boolean parameters are written like this, too
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF)$"), list("yYnNoO")
-)
+for _name in ("bool", "timestamp"):  # defaults are written as yes and no; a date has to be quoted, and is told so
+    _tag = f"tag:yaml.org,2002:{_name}"
+    for _start, _resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items():
+        for _resolver in (pattern for tag, pattern in _resolvers if tag == _tag):
+            _Loader.add_implicit_resolver(_tag, _resolver, [_start])
 
 
 def read_metadata(content: bytes, file_name: str) -> dict[str, Any]:
