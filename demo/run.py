@@ -91,7 +91,7 @@ class Demo:
         found = subprocess.run(command, env=self.environment, cwd=ROOT, check=False, capture_output=True, text=True)
         sandbox = next(one for one in json.loads(found.stdout) if one["name"] == "sandbox")
         if not sandbox["is_available"]:
-            self.environment["MODELYARD_SANDBOX"] = "off"
+            self.environment = without_sandbox(self.environment)
             print(f"There is no sandbox here: {sandbox['why']}.\nTo get one, {sandbox['remedy']}.", flush=True)
             print("This demo runs without one (MODELYARD_SANDBOX=off), since its code is known.", flush=True)
 
@@ -169,6 +169,17 @@ def fresh_folder(folder: Path) -> dict[str, str]:
         "MODELYARD_CACHE_DIR": os.environ.get("MODELYARD_CACHE_DIR", str(cache / "downloads")),
         "MODELYARD_GARBAGE_AGE_S": str(KEEP_IMAGES_S),
     }
+
+
+def without_sandbox(environment: dict[str, str]) -> dict[str, str]:
+    """Returns the environment of a demo whose server makes no sandbox.
+
+    The user that such a server of root runs code as may not pass root's home, so images are kept with the data.
+    """
+    changed = environment | {"MODELYARD_SANDBOX": "off"}
+    if os.geteuid() == 0 and "MODELYARD_IMAGES_DIR" not in os.environ:
+        del changed["MODELYARD_IMAGES_DIR"]
+    return changed
 
 
 def tell(demo: Demo) -> None:

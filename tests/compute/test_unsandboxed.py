@@ -136,7 +136,7 @@ def test_probe_finds_what_is_there(isolation: Isolation) -> None:
 
 
 NOBODY = pytest.mark.skipif(os.getuid() != 0, reason="only root has another user to run user code as")
-ASK = "id -u; cat {secret}; grep -E '^(NoNewPrivs|Seccomp|CapEff):' /proc/self/status"
+ASK = "id -u; touch \"$SHARED\"/socket; cat {secret}; grep -E '^(NoNewPrivs|Seccomp|CapEff):' /proc/self/status"
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_root_runs_user_code_as_nobody(open_folder: Path, image: Path, can_mount
     secret = data_dir / "secret.key"
     secret.write_text("secret", encoding="ascii")
     secret.chmod(0o600)
-    workload_id = shop.start_command("/bin/sh", "-c", ASK.format(secret=secret))
+    workload_id = shop.start_command("/bin/sh", "-c", ASK.format(secret=secret), environment={"SHARED": "{run}"})
     shop.wait(workload_id)
     uid, refused, *status = without_notice(shop.text(workload_id)).splitlines()
     assert int(uid) in WORKLOAD_UIDS

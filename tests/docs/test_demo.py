@@ -1,6 +1,7 @@
 """``make demo``: ends well, leaves nothing running, and fails loudly."""
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,14 @@ def test_the_demo_tells_the_whole_story(tmp_path: Path, shared_images: dict[str,
     assert "predictions.csv (365." in told.stdout
     assert "/api/v2/openapi.json" in told.stdout
     assert processes_of(tmp_path) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="others run user code as themselves")
+def test_without_a_sandbox_images_are_where_user_code_can_reach_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_sandbox = runpy.run_path(str(PROGRAM))["without_sandbox"]
+    monkeypatch.delenv("MODELYARD_IMAGES_DIR", raising=False)
+    changed = without_sandbox({"MODELYARD_IMAGES_DIR": "/root/.cache/images", "PATH": "/bin"})
+    assert changed == {"MODELYARD_SANDBOX": "off", "PATH": "/bin"}
 
 
 def test_the_demo_fails_loudly(tmp_path: Path) -> None:

@@ -272,7 +272,8 @@ class ProcessExecutor:
         """
         mounts = [mount.source for mount in workload.mounts]
         own = [self.root.parent, self.runtime_dir]
-        for path in (workload.image, workload.code, *mounts, self.root / workload.id / "work"):
+        written = (self.root / workload.id / "work", self.runtime_dir / workload.id)
+        for path in (workload.image, workload.code, *mounts, *written):
             while path is not None and (closed := closed_folder(str(path.resolve()), uid)) is not None:
                 if not any(Path(closed).is_relative_to(folder.resolve()) for folder in own):
                     raise Conflict(
