@@ -16,8 +16,9 @@ def odd_columns(body: bytes, separator: str, width: int) -> set[int] | None:
     """The places of the columns with numbers that JSON does not write so; None where it may be any column."""
     content = np.frombuffer(b"\n\n" + body + b"\n\n", dtype=np.uint8)
     starts = (ord(separator), *b'\r\n"')
+    signs = [sign for sign in (_SPACE, _PLUS, _TAB) if sign in body]
     found = [
-        _odd(content, start, min(start + BLOCK_BYTES, len(content) - 2), starts)
+        _odd(content, start, min(start + BLOCK_BYTES, len(content) - 2), starts, signs)
         for start in range(2, len(content) - 2, BLOCK_BYTES)
     ]
     places = np.concatenate(found) - 2
@@ -31,20 +32,20 @@ def odd_columns(body: bytes, separator: str, width: int) -> set[int] | None:
     return {int(place) for place in np.unique(np.searchsorted(ends, places) % width)}
 
 
-def _odd(content: Any, start: int, stop: int, starts: tuple[int, ...]) -> Any:
+def _odd(content: Any, start: int, stop: int, starts: tuple[int, ...], signs: list[int]) -> Any:
     """Where in a part of the content a number begins or ends in a way that JSON does not know."""
-    before, here, after = content[start - 1 : stop - 1], content[start:stop], content[start + 1 : stop + 1]
-    digit_before, digit_after = _is_digit(before), _is_digit(after)
-    found = here == _ZERO
-    found &= digit_after
-    found &= before != _POINT
-    points = here == _POINT
-    points &= ~(digit_before & digit_after)
-    found &= ~digit_before
-    found |= points
-    found |= here == _SPACE
-    found |= here == _PLUS
-    found |= here == _TAB
+    block = content[start - 1 : stop + 1]
+    digits, points, here = _is_digit(block), block == _POINT, block[1:-1]
+    found = digits[:-2] | points[:-2]
+    np.logical_not(found, out=found)
+    found &= here == _ZERO
+    found &= digits[2:]  # 0 before a digit, after neither a digit nor a point
+    lone = digits[:-2] & digits[2:]
+    np.logical_not(lone, out=lone)
+    lone &= points[1:-1]  # a point that is not between digits
+    found |= lone
+    for sign in signs:
+        found |= here == sign
     places = np.flatnonzero(found) + start
     if not len(places):
         return places

@@ -18,7 +18,7 @@ from modelyard_runner.models.columns import TEXTS, UNKNOWN, Kind, Schema, csv_co
 from modelyard_runner.models.csv_cells import odd_columns
 from modelyard_runner.problems import Refusal
 from modelyard_runner.wire.payload import decode_text
-from modelyard_runner.wire.rows import Row, check_first_record, column_names, csv_table, separator_of
+from modelyard_runner.wire.rows import Row, check_first_record, column_names, csv_table, json_number, separator_of
 
 Signature = tuple[tuple[str, ...], tuple[type, ...]]
 
@@ -46,7 +46,14 @@ def signature_of(row: Row) -> Signature:
 
 @lru_cache(maxsize=64)
 def _index(names: tuple[str, ...]) -> pd.Index:
-    return pd.Index(names)
+    return pd.Index(named(names))
+
+
+def _takes_floats(schema: Schema, names: Sequence[str]) -> bool:
+    """Whether floats are cells of all these columns as they are."""
+    if not schema.kinds:
+        return schema.others not in TEXTS
+    return all(schema.kind(name) not in TEXTS for name in names)
 
 
 def named(names: Sequence[str]) -> list[str]:
@@ -60,9 +67,8 @@ def frame_of_alike(rows: Sequence[Row], signature: Signature, schema: Schema = U
     Raises OverflowError for several rows with integers over 64 bits with a sign, whose types would not be alike.
     """
     names, kinds = signature
-    if set(kinds) == {float} and all(float in _PLAIN[schema.kind(name)] for name in names):
-        content = np.array([list(row.values()) for row in rows], dtype=np.float64)
-        return pd.DataFrame(content, columns=_index(tuple(named(names))))
+    if set(kinds) == {float} and _takes_floats(schema, names):
+        return pd.DataFrame(np.array([list(row.values()) for row in rows], dtype=np.float64), columns=_index(names))
     columns = {
         shown: _column([row[name] for row in rows], kind, schema.kind(name))
         for shown, name, kind in zip(named(names), names, kinds, strict=True)
@@ -143,8 +149,7 @@ class _Csv:
         again = [place for place in doubtful if not isinstance(frame.dtypes.iloc[place], pd.StringDtype)]
         cells = self._read(usecols=again, dtype="str") if again else frame
         changed = {
-            names[place]: csv_column((cells if place in again else frame)[names[place]].tolist(), kinds[place])
-            for place in doubtful
+            names[place]: _cells((cells if place in again else frame)[names[place]], kinds[place]) for place in doubtful
         }
         return frame.assign(**changed) if changed else frame
 
@@ -161,7 +166,7 @@ class _Csv:
             return of not in "ifb"
         if not isinstance(column.dtype, pd.StringDtype):
             return of == "b"
-        return any(isinstance(text, str) and text[:1] in "-0123456789" for text in column.tolist())
+        return _has_numbers(column)
 
     def _read(self, **options: Any) -> pd.DataFrame:
         try:
@@ -177,6 +182,17 @@ class _Csv:
             csv_table(decode_text(self._body, "utf-8"))  # names the line
             raise Refusal(400, f"The CSV body cannot be read: {str(error).strip()}.") from error
         return frame
+
+
+def _has_numbers(texts: "pd.Series[Any]") -> bool:
+    """Whether some cell of a column of texts is a number in JSON."""
+    return any(isinstance(text, str) and json_number(text) is not None for text in texts.unique().tolist())
+
+
+def _cells(texts: "pd.Series[Any]", kind: Kind | None) -> Any:
+    if kind is None and isinstance(texts.dtype, pd.StringDtype) and texts.notna().any() and not _has_numbers(texts):
+        return texts
+    return csv_column(texts.tolist(), kind)
 
 
 def schema_names(names: list[str], schema: Schema) -> list[str]:
