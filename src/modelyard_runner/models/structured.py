@@ -2,14 +2,17 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from modelyard_runner.models.artifacts import load_artifact
-from modelyard_runner.models.frames import frame_of_csv, frame_of_rows
+from modelyard_runner.models.columns import UNKNOWN, Schema
+from modelyard_runner.models.frames import Signature, frame_of_alike, frame_of_csv, frame_of_rows
 from modelyard_runner.models.hooks import Hooks, accepted_keywords, call_user_code
+from modelyard_runner.models.known_kinds import schema_of
 from modelyard_runner.models.model_output import output_of
 from modelyard_runner.models.predictors import Predictor, is_sparse, predictor_of
 from modelyard_runner.problems import LoadError, Refusal, listing
@@ -22,9 +25,10 @@ from modelyard_runner.wire.rows import Row, json_rows
 class TableModel(ABC):
     """A loaded model that takes tables. Its methods are called from one thread only."""
 
-    def __init__(self, hooks: Hooks, target: Target) -> None:
+    def __init__(self, hooks: Hooks, target: Target, schema: Schema = UNKNOWN) -> None:
         self.hooks = hooks
         self.target = target
+        self.schema = schema
 
     def frame_of(self, payload: Payload) -> Any:
         """The input of a request: a DataFrame, or whatever the model's `read_input_data` makes of the bytes."""
@@ -32,11 +36,15 @@ class TableModel(ABC):
             return self.hooks.read_input_data(payload.body)
         if payload.form is Form.JSON:
             return self.frame_of_rows(json_rows(payload.body))
-        return frame_of_csv(payload.body)
+        return frame_of_csv(payload.body, self.schema)
 
     def frame_of_rows(self, rows: list[Row]) -> pd.DataFrame:
         """The input of JSON rows."""
-        return frame_of_rows(rows)
+        return frame_of_rows(rows, self.schema)
+
+    def frame_of_alike(self, rows: Sequence[Row], signature: Signature) -> pd.DataFrame:
+        """The input of JSON rows that are scored together. Raises OverflowError where they cannot be."""
+        return frame_of_alike(rows, signature, self.schema)
 
     @abstractmethod
     def predict(self, frame: Any) -> Predictions:
@@ -46,7 +54,7 @@ class TableModel(ABC):
 class StructuredModel(TableModel):
     """The model of one code folder: its hooks, or a bare artifact."""
 
-    def __init__(self, hooks: Hooks, model: Any, target: Target) -> None:
+    def __init__(self, hooks: Hooks, model: Any, target: Target, schema: Schema = UNKNOWN) -> None:
         self._model = model
         self._predictor: Predictor | None = None
         self._hook_transforms = (
@@ -58,7 +66,7 @@ class StructuredModel(TableModel):
                 model, target, is_final=hooks.post_process is None, is_prepared=hooks.transform is not None
             )
             target = _with_labels(target, self._predictor.labels)
-        super().__init__(hooks, target)
+        super().__init__(hooks, target, schema)
         self._score_keywords: dict[str, Any] = {}
         if hooks.score is not None:
             offered: dict[str, Any] = {}
@@ -137,7 +145,8 @@ def load_structured_model(code_dir: Path, hooks: Hooks, target: Target) -> Struc
             raise LoadError("load_model returned None; it has to return the model.")
     else:
         model = load_artifact(code_dir, required=hooks.score is None)
-    return call_user_code("Preparing the model", StructuredModel, hooks, model, target)  # type: ignore[no-any-return]
+    schema = schema_of(model, code_dir)
+    return call_user_code("Preparing the model", StructuredModel, hooks, model, target, schema)  # type: ignore[no-any-return]
 
 
 def _with_labels(target: Target, known: tuple[str, ...]) -> Target:
