@@ -22,8 +22,8 @@ MAX_AGE_S = 0.8
 """A grant that was read longer ago is read again before it is used: so long may a revoked token go on."""
 OUTAGE_AGE_S = 60.0
 """So long is a grant trusted while the database cannot be asked."""
-RENEW_PERIOD_S = 0.2
-RENEW_AGE_S = 0.3
+RENEW_PERIOD_S = 0.25
+RENEW_AGE_S = 0.45
 RENEW_BUDGET_S = 0.3
 """One round of renewing takes no longer; the grants that were used last come first."""
 IDLE_S = 10.0
