@@ -1,8 +1,8 @@
 """YAML in which a plain scalar is what it looks like: the loader of every file that users write.
 
-Numbers and booleans look as in JSON. Everything else without quotes is a text as it is written, also what YAML 1.1 reads
-as an octal (`010`), hexadecimal or sexagesimal number (`12:30`), with underscores (`1_000`), as a date, or as yes and
-no.
+Numbers and booleans look as in JSON. Everything else without quotes is a text as it is written, also what YAML 1.1
+reads as an octal (`010`), hexadecimal or sexagesimal number (`12:30`), with underscores (`1_000`), as a date, or as yes
+and no.
 """
 
 import re
