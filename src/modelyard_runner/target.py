@@ -126,8 +126,3 @@ def sorted_labels(labels: Sequence[str], *, as_texts: bool = False) -> tuple[str
     if not as_texts and all(_DECIMAL.fullmatch(label) is not None for label in labels):
         return tuple(sorted(labels, key=lambda label: int(label) if _INTEGER.fullmatch(label) else float(label)))
     return tuple(sorted(labels))
-
-
-def are_integers(labels: Sequence[str]) -> bool:
-    """Whether every label is written as an integer, or as a number that is one."""
-    return all(_INTEGER.fullmatch(plain_form(label)) is not None for label in labels)

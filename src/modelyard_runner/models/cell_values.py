@@ -28,9 +28,9 @@ def is_missing(cell: object) -> bool:
 
 def float_matrix(frame: pd.DataFrame) -> Any:
     """The cells as float64, missing ones NaN. Raises Refusal 422 for a text that is no number."""
-    kinds = frame.dtypes.tolist()
-    if all(isinstance(kind, np.dtype) and kind.kind in "fiub" for kind in kinds):
-        return frame.to_numpy(dtype=np.float64)
+    matrix = frame.to_numpy()
+    if matrix.dtype.kind in "fiub":
+        return matrix.astype(np.float64, copy=False)
     columns = [float_column(frame.iloc[:, place], str(name)) for place, name in enumerate(frame.columns)]
     return np.column_stack(columns) if columns else np.empty((len(frame), 0))
 
@@ -77,6 +77,9 @@ def boolean_column(column: "pd.Series[Any]", name: str) -> Any:
 
 def text_column(column: "pd.Series[Any]", name: str) -> Any:
     """A column as texts, numbers as they are written. Raises Refusal 422 for missing cells."""
+    cells = column.to_numpy(dtype=object)
+    if all(type(cell) is str for cell in cells):
+        return cells
     return _each(column, name, np.object_, label_text, wanted="a text")
 
 

@@ -1,10 +1,10 @@
-"""Which class each nameless column of probabilities of an artifact stands for. Decided in docs/decisions/0040."""
+"""Which class each nameless column of probabilities of an artifact stands for. Decided in docs/decisions/0047."""
 
 import sys
 from collections.abc import Sequence
 
 from modelyard_runner.problems import LoadError, listing
-from modelyard_runner.target import Target, TargetType, are_integers, sorted_labels
+from modelyard_runner.target import Target, TargetType, sorted_labels
 
 _NAMES_IN_HOOK = """
 
@@ -61,12 +61,3 @@ def unlabelled_order(target: Target, what: str) -> tuple[str, ...]:
 def report_order(order: Sequence[str], reason: str) -> None:
     """Write to the model's log which class each of its outputs is taken for."""
     sys.stdout.write(f"The model's classes, in the order of its outputs: {listing(list(order))} ({reason}).\n")
-
-
-def refuse_texts(labels: Sequence[str], what: str) -> None:
-    """Raise LoadError when a model whose classes are integers is served with labels that are none."""
-    if labels and not are_integers(labels):
-        raise LoadError(
-            f"The classes of {what} are integers; the class labels set are {listing(list(labels))}. Set the labels "
-            "that it was trained on, or name its outputs with a score hook in custom.py."
-        )

@@ -68,8 +68,7 @@ class OnnxPredictor:
             entry = self._inputs[0]
             return {entry.name: _matrix(frame, entry.type)}
         return {
-            entry.name: _shaped(_column(frame.iloc[:, place], entry.name, entry.type), entry)
-            for place, entry in enumerate(self._inputs)
+            entry.name: _shaped(_column(frame[entry.name], entry.name, entry.type), entry) for entry in self._inputs
         }
 
     def _name_columns(self, target: Target, chosen: Any, outputs: list[Any], *, is_final: bool) -> None:
