@@ -4,28 +4,38 @@ import traceback
 
 from modelyard_runner.masking import masked
 
+MAX_MESSAGE_CHARACTERS = 2_000
+
 
 class LoadError(Exception):
     """The model cannot be served; the message tells the model's author why."""
 
     def __init__(self, message: str, exit_code: int = 1) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = shortened(message)
         self.exit_code = exit_code
 
 
 class Refusal(Exception):  # noqa: N818  an answer to a request, not an accident
     """A request that gets no prediction.
 
-    `status` is an HTTP status and `message` the sentence the client reads; `retry_after_s` becomes the
-    `Retry-After` header.
+    `status` is an HTTP status and `message` the sentence the client reads, cut to `MAX_MESSAGE_CHARACTERS`;
+    `retry_after_s` becomes the `Retry-After` header.
     """
 
     def __init__(self, status: int, message: str, retry_after_s: int | None = None) -> None:
         super().__init__(message)
         self.status = status
-        self.message = message
+        self.message = shortened(message)
         self.retry_after_s = retry_after_s
+
+
+def shortened(message: str) -> str:
+    """Return a message of at most `MAX_MESSAGE_CHARACTERS`, which ends with how much was cut."""
+    if len(message) <= MAX_MESSAGE_CHARACTERS:
+        return message
+    kept = MAX_MESSAGE_CHARACTERS - 100
+    return f"{message[:kept]}... (cut: {len(message) - kept} of {len(message)} characters are left out; see the log)"
 
 
 def describe(error: BaseException) -> str:

@@ -14,7 +14,13 @@ from modelyard_runner.wire.payload import read_payload
 if TYPE_CHECKING:
     from modelyard_runner.models.structured import TableModel
 
-CONTENT_TYPES = {".json": b"application/json", ".csv": b"text/csv", ".txt": b"text/plain"}
+CONTENT_TYPES = {
+    ".json": b"application/json",
+    ".jsonl": b"application/x-ndjson",
+    ".ndjson": b"application/x-ndjson",
+    ".csv": b"text/csv",
+    ".txt": b"text/plain",
+}
 
 
 def score(options: ScoreOptions) -> int:

@@ -1,6 +1,8 @@
 """What a model predicts: its target type, target name, class labels and threshold."""
 
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -32,6 +34,10 @@ class TargetType(StrEnum):
 def _letters(text: str) -> str:
     return "".join(character for character in text.lower() if character.isalnum())
 
+
+_DECIMAL = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d{1,3})?")
+_INTEGER = re.compile(r"-?(?:0|[1-9]\d*)")
+_BOOLEANS = {"true", "false"}
 
 DEFAULT_NAMES = {TargetType.ANOMALY: "anomaly_score"}
 
@@ -85,3 +91,43 @@ def label_text(label: object) -> str:
     if isinstance(label, float) and label.is_integer():
         return str(int(label))
     return str(label)
+
+
+def plain_form(text: str) -> str:
+    """The one form of a text that is written like a number or a boolean: `1.0`, `1.00` and `1e0` are `1`.
+
+    Leading zeros, signs and spaces make it another text: `01` stays as it is.
+    """
+    if _DECIMAL.fullmatch(text) is not None and _INTEGER.fullmatch(text) is None:
+        return label_text(float(text))
+    lower = text.lower()
+    return lower if lower in _BOOLEANS else text
+
+
+def match_labels(known: Sequence[str], labels: Sequence[str]) -> dict[str, str] | None:
+    """Which class label each of the names that a model knows stands for; None unless each is another label.
+
+    Equal texts match first, then equal numbers and booleans: the label `0.0` is the class 0.0 or 0.
+    """
+    by_form: dict[str, list[str]] = {}
+    for label in labels:
+        by_form.setdefault(plain_form(label), []).append(label)
+    found: dict[str, str] = {}
+    for name in known:
+        alike = [name] if name in labels else by_form.get(plain_form(name), [])
+        if len(alike) != 1:
+            return None
+        found[name] = alike[0]
+    return found if len(set(found.values())) == len(known) else None
+
+
+def sorted_labels(labels: Sequence[str], *, as_texts: bool = False) -> tuple[str, ...]:
+    """Class labels in the order in which libraries sort classes: numbers by value, texts by their characters."""
+    if not as_texts and all(_DECIMAL.fullmatch(label) is not None for label in labels):
+        return tuple(sorted(labels, key=lambda label: int(label) if _INTEGER.fullmatch(label) else float(label)))
+    return tuple(sorted(labels))
+
+
+def are_integers(labels: Sequence[str]) -> bool:
+    """Whether every label is written as an integer, or as a number that is one."""
+    return all(_INTEGER.fullmatch(plain_form(label)) is not None for label in labels)

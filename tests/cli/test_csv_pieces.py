@@ -37,3 +37,19 @@ def test_pieces_are_small() -> None:
     assert len(pieces) > 4
     assert max(map(len, pieces)) <= 2 * 8_000 + 2
     assert b"".join(piece[2:] for piece in pieces) == text[2:]
+
+
+def test_blank_lines_are_no_header_and_no_piece() -> None:
+    rows = [f"{number},x" for number in range(50)]
+    text = "\n\r\na,b\n" + "\n\n".join(rows) + "\n\n\n"
+    found = [piece.decode().split("\n") for piece in csv_pieces(b"", io.BytesIO(text.encode()), 40)]
+    assert len(found) > 4
+    assert {lines[0] for lines in found} == {"a,b"}
+    assert [line for lines in found for line in lines[1:] if line] == rows
+    assert all(any(lines[1:]) for lines in found)
+
+
+def test_blank_lines_of_one_column_are_rows() -> None:
+    text = b"a\n" + b"1\n\n" * 50
+    pieces = list(csv_pieces(b"", io.BytesIO(text), 20))
+    assert b"".join(piece.removeprefix(b"a\n") for piece in pieces) == text.removeprefix(b"a\n")

@@ -61,14 +61,6 @@ ATTACKS: Final = {
     "an open file of one that cannot be dumped": _script(
         "fd = filled()\nctypes.CDLL(None).prctl(4, 0, 0, 0, 0)\nwait()"
     ),
-    "a thread's own table": _script(
-        "def run():\n    assert ctypes.CDLL(None).unshare(0x400) == 0\n    filled()\n    wait()\n"
-        "threading.Thread(target=run).start()\nwait()"
-    ),
-    "a socket in a thread's own table": _script(
-        "def run():\n    assert ctypes.CDLL(None).unshare(0x400) == 0\n    a, b = socket.socketpair()\n"
-        "    sent(a, filled())\n    wait()\nthreading.Thread(target=run).start()\nwait()"
-    ),
     "a main thread that has ended": _script(
         "def run():\n    filled()\n    wait()\nthreading.Thread(target=run).start()\n"
         "ctypes.CDLL(None).syscall(60 if os.uname().machine == 'x86_64' else 93, 0)"
@@ -112,6 +104,18 @@ ATTACKS: Final = {
         "os.close(fd)\nif os.fork() == 0: os.execv('./p', ['sleep', '60'])\ntime.sleep(0.3); os.unlink('p')\nwait()"
     ),
 }
+
+OWN_TABLES: Final = {
+    "a thread's own table": _script(
+        "def run():\n    assert ctypes.CDLL(None).unshare(0x400) == 0\n    filled()\n    wait()\n"
+        "threading.Thread(target=run).start()\nwait()"
+    ),
+    "a socket in a thread's own table": _script(
+        "def run():\n    assert ctypes.CDLL(None).unshare(0x400) == 0\n    a, b = socket.socketpair()\n"
+        "    sent(a, filled())\n    wait()\nthreading.Thread(target=run).start()\nwait()"
+    ),
+}
+"""What threads hide that have descriptors of their own; in a sandbox the filter denies them the call."""
 
 UNMEASURABLE: Final = {
     "a connection that is not accepted": _script(

@@ -77,7 +77,12 @@ def test_upgrading_again_keeps_the_rows(each_database: str) -> None:
     database = Database(each_database)
     upgrade(database)
     with database.write() as session:
-        session.execute(text("INSERT INTO organizations (id, name, created_at) VALUES ('o', 'ours', '2026-01-01')"))
+        session.execute(
+            text(
+                "INSERT INTO organizations (id, name, compared_name, created_at) "
+                "VALUES ('o', 'ours', 'ours', '2026-01-01')"
+            )
+        )
     upgrade(database)
     with database.read() as session:
         assert session.scalar(text("SELECT name FROM organizations")) == "ours"

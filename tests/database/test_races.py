@@ -61,6 +61,25 @@ def test_of_a_change_and_a_deletion_at_once_both_end_well(api: Api) -> None:
     assert api.get(f"/customModels/{model_id}/").status_code == 404
 
 
+def test_what_is_used_is_not_deleted_and_what_is_deleted_is_not_used(api: Api) -> None:
+    version = post_version(api, a_model(api)["id"], {"custom.py": b""}).json()
+    body = {"customModelVersionId": version["id"], "registeredModelName": "Churn"}
+    package = api.post("/modelPackages/fromCustomModelVersion/", json=body).json()
+    path = f"/registeredModels/{package['registeredModelId']}/"
+
+    def ask(number: int) -> httpx.Response:
+        if number % 2:
+            return api.delete(path)
+        return api.post("/deployments/fromModelPackage/", json={"modelPackageId": package["id"], "label": "Churn"})
+
+    answers = at_once(ask)
+    assert {answer.status_code for answer in answers} <= {202, 204, 404, 409, 422}
+    is_gone = api.get(path).status_code == 404
+    deployed = sum(answer.status_code == 202 for answer in answers)
+    assert api.get("/deployments/").json()["totalCount"] == deployed
+    assert is_gone == (deployed == 0), [(answer.status_code, answer.text) for answer in answers]
+
+
 def test_owners_who_remove_all_others_at_once_leave_one(
     each_database: str, an_installation: Callable[..., Installation]
 ) -> None:

@@ -25,6 +25,21 @@ def profile(values: Any, kind: Any = None) -> Column:
 
 
 @pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([2**53 + 1, -(2**53) - 1], pl.Int64),
+        ([2**63 - 1, -(2**63)], pl.Int64),
+        ([2**64 - 1, 2**63 + 1], pl.UInt64),
+        ([2**100 + 1, -(2**100)], pl.Int128),
+    ],
+)
+def test_large_integers_are_exact(values: list[int], kind: Any) -> None:
+    column = msgspec.json.decode(msgspec.json.encode(profile(values, kind)), type=Column)
+    assert (column.min, column.max) == (min(values), max(values))
+    assert isinstance(column.min, int)
+
+
+@pytest.mark.parametrize(
     ("values", "kind", "type_", "extremes"),
     [
         ([1, None, 3], pl.Int8, "Numeric", (1, 3)),

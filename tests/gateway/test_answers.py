@@ -246,11 +246,17 @@ BODIES = st.one_of(
 STARTS = st.sampled_from([OK, OK, OK, b"HTTP/1.0 200 OK\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", *NO_CONTENT.values()])
 
 
+EXCESSES = st.sampled_from([b"", b"", FORGED])
+
+
 @st.composite
 def streams(draw: st.DrawFn) -> bytes:
-    """What a model might send: almost an answer, with a few bytes changed."""
+    """What a model might send: an answer whose length is ambiguous, or almost an answer with a few bytes changed."""
+    if draw(st.booleans()):
+        payload = b"x" * 5 + FORGED[:65]
+        return OK + draw(st.sampled_from(list(LENGTHS.values()))) + b"\r\n\r\n" + payload + draw(EXCESSES)
     headers = b"".join(header + b"\r\n" for header in draw(st.lists(HEADERS, max_size=3)))
-    stream = bytearray(draw(STARTS) + headers + b"\r\n" + draw(BODIES) + draw(st.sampled_from([b"", b"", FORGED])))
+    stream = bytearray(draw(STARTS) + headers + b"\r\n" + draw(BODIES) + draw(EXCESSES))
     for _ in range(draw(st.integers(0, 2))):
         position = draw(st.integers(0, len(stream)))
         stream[position : position + draw(st.integers(0, 3))] = draw(st.binary(max_size=3))

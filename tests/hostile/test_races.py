@@ -137,6 +137,7 @@ RACES = [
     Race("DELETE", "/credentials/{credentialId}/", GONE),
     Race("DELETE", "/customTemplates/{customTemplateId}/", GONE),
     Race("DELETE", "/datasets/{datasetId}/", GONE),
+    Race("DELETE", "/apiTokens/{tokenId}/", GONE),
     Race("DELETE", "/groups/{groupId}/members/{userId}/", GONE, as_admin=True),
     Race("DELETE", "/groups/{groupId}/", GONE, as_admin=True),
 ]

@@ -330,7 +330,7 @@ def test_a_version_has_a_value_for_each_key_and_no_other(installation: Installat
     sent: list[tuple[dict[str, Any], str, str]] = [
         ({}, "requiredMetadataValues", "asks for a value of REGION (the region), TEAM (the team)"),
         ({"requiredMetadata": '{"REGION": "eu", "TEAM": ""}'}, "requiredMetadata", "TEAM (the team)"),
-        ({"requiredMetadata": '{"REGION": "eu", "TEAM": "\\u0000"}'}, "requiredMetadata", "null character"),
+        ({"requiredMetadata": '{"REGION": "eu", "TEAM": "\\u0000"}'}, "requiredMetadata", "NUL characters"),
         (
             {"requiredMetadataValues": '[{"fieldName": "ZONE", "value": "1"}]'},
             "requiredMetadataValues",

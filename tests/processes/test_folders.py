@@ -154,7 +154,7 @@ def test_a_folder_of_sockets_that_another_user_made_is_refused(tmp_path: Path) -
     (tmp_path / "run").symlink_to(tmp_path / "shared")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MODELYARD_")}
     environment |= {"MODELYARD_RUNTIME_DIR": str(tmp_path / "run"), "XDG_CONFIG_HOME": str(tmp_path / "config")}
-    for role in ("up", "api", "controller", "gateway"):
+    for role in ("up", "gateway"):
         command = [sys.executable, "-m", "modelyard.cli.main", role, "--data-dir", str(tmp_path / "data")]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 1

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LinearRegression
 
+from modelyard_runner.models.columns import Kind, Schema
 from modelyard_runner.models.frames import frame_of_csv
 from tests.runner.training import TIME_LIMIT_S, Commands, Task, a_plan, an_example, folds
 from tests.waiting import wait_until
@@ -90,7 +91,8 @@ def notes_of(commands: Commands, folder: Path, frame: pd.DataFrame, *arguments: 
 def test_fit_sees_what_a_csv_file_would_give(commands: Commands, tmp_path: Path) -> None:
     frame = a_frame().drop(columns="churn")
     notes = notes_of(commands, tmp_path, frame, "Regression", "price")
-    read = frame_of_csv(frame.drop(columns="price").to_csv(index=False).encode())
+    schema = Schema({"age": Kind.NUMBER, "visits": Kind.NUMBER, "member": Kind.BOOLEAN, "city": Kind.TEXT})
+    read = frame_of_csv(frame.drop(columns="price").to_csv(index=False).encode(), schema)
     assert notes["columns"] == {name: str(kind) for name, kind in read.dtypes.items()}
     assert notes["first"] == json.loads(read.iloc[:3].to_json(orient="values"))
     assert notes["y"] == frame["price"].tolist()[:3]

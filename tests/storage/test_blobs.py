@@ -165,7 +165,7 @@ def test_local_files_cannot_be_written_and_lie_by_their_digest(tmp_path: Path) -
     blob = store_bytes(store, b"hello")
     path = store.path(blob.digest)
     assert path == tmp_path / blob.digest[:2] / blob.digest
-    assert path.stat().st_mode & 0o777 == 0o444
+    assert path.stat().st_mode & 0o777 == 0o400
     with pytest.raises(MissingBlobError):
         store.path("0" * 64)
 

@@ -1,17 +1,20 @@
 """Cutting a CSV between rows, so that a file of any size is scored in requests that servers take."""
 
+import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
 PIECE_BYTES = 16 * 1024 * 1024
+_SEPARATORS = re.compile(rb"[,;\t|]")
 
 
 def csv_pieces(first: bytes, source: BinaryIO, piece_bytes: int = PIECE_BYTES) -> Iterator[bytes]:
     """A CSV (``first`` and what ``source`` still holds) as CSVs of about ``piece_bytes``, each with the header.
 
-    A line break inside quotes is none. A row that is larger than a piece stays whole.
+    A line break inside quotes is none. A row that is larger than a piece stays whole. Blank lines are rows in a table
+    of one column only, and never the header.
     """
-    rest = first + source.read(piece_bytes)
+    rest = (first + source.read(piece_bytes)).lstrip(b"\r\n")
     while not (header_end := _row_end(rest, last=False)):
         more = source.read(piece_bytes)
         if not more:
@@ -23,7 +26,8 @@ def csv_pieces(first: bytes, source: BinaryIO, piece_bytes: int = PIECE_BYTES) -
     while True:
         more = source.read(piece_bytes)
         if not more:
-            if rest or is_first:
+            has_rows = bool(rest.strip()) or (bool(rest) and not _SEPARATORS.search(header))
+            if has_rows or is_first:
                 yield header + rest
             return
         rest += more

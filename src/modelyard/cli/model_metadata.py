@@ -64,7 +64,7 @@ def _inference(metadata: dict[str, Any]) -> dict[str, Any]:
 
 
 def _wire(field: str, value: Any) -> Any:
-    """YAML reads labels such as ``1`` or ``true`` as other things than text; on the wire they are text."""
+    """A field as the API takes it: labels are texts, also those that the file's reader has left as other values."""
     if field == "predictionThreshold":
         return value
     if field == "classLabels":
@@ -73,4 +73,4 @@ def _wire(field: str, value: Any) -> Any:
 
 
 def _label(value: Any) -> str:
-    return {True: "True", False: "False"}[value] if isinstance(value, bool) else str(value)
+    return "" if value is None else str(value)

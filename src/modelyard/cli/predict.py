@@ -20,7 +20,13 @@ from modelyard.cli.screen import note, print_json
 
 CHUNK_BYTES = 64 * 1024
 STDIO = Path("-")
-TYPES = {".csv": "text/csv", ".json": "application/json", ".txt": "text/plain; charset=UTF-8"}
+TYPES = {
+    ".csv": "text/csv",
+    ".json": "application/json",
+    ".jsonl": "application/x-ndjson",
+    ".ndjson": "application/x-ndjson",
+    ".txt": "text/plain; charset=UTF-8",
+}
 
 
 class Form(StrEnum):
@@ -93,7 +99,7 @@ def _type_of(file: Path, first: bytes, deployment: Json) -> str:
     known = TYPES.get(file.suffix.lower())
     if is_unstructured(deployment):
         return known or "application/octet-stream"
-    if known in {"text/csv", "application/json"}:
+    if known is not None and known != TYPES[".txt"]:
         return known
     return "application/json" if first.lstrip()[:1] in {b"[", b"{"} else "text/csv"
 

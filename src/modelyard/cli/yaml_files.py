@@ -1,6 +1,5 @@
 """Files in YAML that describe a folder: read with the place of a mistake."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,19 +7,13 @@ from typing import Any
 import yaml
 
 from modelyard.cli.errors import CommandError
+from modelyard.plain_yaml import LABEL_FIELDS, PlainLoader
 
 
-class _Loader(yaml.SafeLoader):
-    """Reads ``yes`` and ``no``, which are class labels more often than not, as the text that they are (YAML 1.2)."""
+class _Loader(PlainLoader):
+    """Reads names as texts, too."""
 
-
-_Loader.yaml_implicit_resolvers = {
-    start: [each for each in resolvers if each[0] != "tag:yaml.org,2002:bool"]
-    for start, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
+    text_fields = LABEL_FIELDS | {"name", "targetName"}
 
 
 def read_yaml(file: Path, example: str) -> dict[str, Any]:

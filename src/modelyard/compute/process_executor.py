@@ -258,7 +258,11 @@ class ProcessExecutor:
         for workload_id in self.ids():
             with contextlib.suppress(FileNotFoundError):  # removed meanwhile
                 used.add(self.work(workload_id).lstat().st_uid)
-        return secrets.choice([uid for uid in uids if uid not in used])
+        if len(used) >= len(uids) // 2:
+            raise Unavailable(f"{len(used)} workloads are kept on this machine; remove some with modelyard gc.")
+        while (uid := secrets.choice(uids)) in used:
+            pass
+        return uid
 
     def _open_ways(self, workload: Workload, uid: int) -> None:
         """Let the workload's user pass our folders on the way to what it needs; what is in them stays closed.

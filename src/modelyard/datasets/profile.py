@@ -24,8 +24,8 @@ class Column(msgspec.Struct, frozen=True):
     data_type: str
     missing_count: int
     unique_count: int
-    min: float | str | None = None
-    max: float | str | None = None
+    min: int | float | str | None = None
+    max: int | float | str | None = None
     mean: float | None = None
     standard_deviation: float | None = None
 
@@ -115,7 +115,10 @@ def _looks_like_dates(head: pl.Series) -> bool:
     return bool(known.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False).is_not_null().all())
 
 
-def _plain(value: Any) -> float | str | None:
+def _plain(value: Any) -> int | float | str | None:
+    """A value of a column for JSON; an integer stays exact."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
     if isinstance(value, (datetime, date, time)):
         return value.isoformat()
     if isinstance(value, timedelta):

@@ -1,26 +1,33 @@
-"""Reading a plain file as a table: CSV in UTF-8, JSON lines or Parquet, with memory that does not grow with it."""
+"""Reading a plain file as a table: CSV in UTF-8, JSON lines or Parquet, with memory that does not grow with it.
+
+What is read, and how, is said in docs/cells.md; the runner reads requests by the same rules.
+"""
 
 import codecs
 import csv
+import re
+import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
 import polars as pl
 
+from modelyard.datasets.cells import MISSING
 from modelyard.datasets.unpacking import CHUNK_BYTES, NotATableError
 
 MAX_COLUMNS = 20_000
 MAX_LINE_BYTES = 16 << 20
 SAMPLE_ROWS = 10_000
 
-# What pandas reads as missing, so that a model that is given the CSV and we see the same.
-MISSING = ["", "#N/A", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"]
-
 _PARQUET = b"PAR1"
 _JSON_LINES = (".jsonl", ".ndjson")
 _SEPARATORS = ",;\t|"
+_QUOTED = re.compile(r'"[^"]*(?:"|$)')
+_BLANK_LINE = re.compile(rb"\n *\r?\n")
+HEADER_CHARACTERS = 1 << 16
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _BOM = codecs.BOM_UTF8
 
@@ -45,17 +52,28 @@ def read_table(path: Path, name: str, target: Path) -> pl.LazyFrame:
     return _checked(pl.scan_parquet(target))
 
 
-def texts_of_csv(path: Path, name: str, columns: list[str]) -> pl.DataFrame | None:
-    """Some columns of a file that ``read_table`` has read, as the texts they are written as: 0150 is not 150.
+def texts_of_csv(path: Path, name: str, folder: Path, columns: list[str] | None = None) -> pl.DataFrame | None:
+    """Some columns of a file that ``read_table`` has read, or all, as the texts they are written as: 0150 is not 150.
 
-    ``None`` for a file that is no CSV, where numbers are numbers.
+    ``folder`` takes what has to be written meanwhile. ``None`` for a file that is no CSV, where numbers are numbers.
     """
     with path.open("rb") as file:
         if file.read(4) == _PARQUET or name.lower().endswith(_JSON_LINES):
             return None
     header, separator = _header(path)
-    kinds = dict.fromkeys(columns, pl.String())
-    return _scan_csv(path, separator, header, SAMPLE_ROWS, kinds).select(columns).collect()
+    chosen = header if columns is None else columns
+    kinds = dict.fromkeys(chosen, pl.String())
+
+    def read(plain: Path, sign: str) -> pl.DataFrame:
+        return _scan_csv(plain, sign, header, SAMPLE_ROWS, kinds).select(chosen).collect()
+
+    try:
+        if not _has_to_be_rewritten(path, len(header)):
+            return read(path, separator)
+    except pl.exceptions.PolarsError:
+        pass
+    with _rewritten(path, separator, len(header), folder) as plain:
+        return read(plain, ",")
 
 
 def check_text(path: Path, name: str) -> None:
@@ -90,13 +108,71 @@ def check_text(path: Path, name: str) -> None:
 
 def _read_csv(path: Path, target: Path) -> None:
     header, separator = _header(path)
+    if not _has_to_be_rewritten(path, len(header)):
+        try:
+            return _sink(_scan_csv(path, separator, header, SAMPLE_ROWS), target)
+        except NotATableError:
+            pass
+    with _rewritten(path, separator, len(header), target.parent) as plain:
+        try:
+            _sink(_scan_csv(plain, ",", header, SAMPLE_ROWS), target)
+        except NotATableError:
+            _sink(_scan_csv(plain, ",", header, None), target)
+    return None
+
+
+def _has_to_be_rewritten(path: Path, columns: int) -> bool:
+    """Whether a file has what polars reads differently: line ends of a carriage return alone, or blank lines.
+
+    In a table of one column a blank line is a row without a value, for polars, too.
+    """
+    rest = b""
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            block = rest + chunk
+            if block.count(b"\r") - block.endswith(b"\r") != block.count(b"\r\n"):
+                return True
+            if columns > 1 and (b"\n\n" in block or b"\n\r\n" in block or _BLANK_LINE.search(block)):
+                return True
+            last_line = block.rfind(b"\n")
+            rest = block[last_line:] if last_line >= 0 and not block[last_line:].strip() else block[-1:]
+    return rest == b"\r"
+
+
+@contextmanager
+def _rewritten(path: Path, separator: str, columns: int, folder: Path) -> Iterator[Path]:
+    """The records of a CSV file in a file of the plainest form, meanwhile.
+
+    Raises ``NotATableError`` for a row with more values than the header, or a quote where none may be.
+    """
+    plain = folder / f"{path.name}.plain.csv"
     try:
-        _sink(_scan_csv(path, separator, header, SAMPLE_ROWS), target)
-    except NotATableError:
-        problem = _uneven_row(path, separator, len(header))
-        if problem:
-            raise NotATableError(problem) from None
-        _sink(_scan_csv(path, separator, header, None), target)
+        with plain.open("w", encoding="utf-8", newline="") as target:
+            writer = csv.writer(target, lineterminator="\n")
+            writer.writerows(_records(path, separator, columns))
+        yield plain
+    finally:
+        plain.unlink(missing_ok=True)
+
+
+def _records(path: Path, separator: str, columns: int) -> Iterator[list[str]]:
+    csv.field_size_limit(sys.maxsize)
+    with path.open(encoding="utf-8-sig", newline="") as text:
+        rows = csv.reader(text, delimiter=separator, strict=True)
+        is_header = True
+        try:
+            for row in rows:
+                is_blank = not row or (len(row) == 1 and row[0].isspace())
+                if is_blank and (columns > 1 or is_header):
+                    continue
+                if len(row) > columns:
+                    raise NotATableError(
+                        f"This is not a table: line {rows.line_num} has {len(row)} fields, the header has {columns}."
+                    )
+                is_header = False
+                yield row + [""] * (columns - len(row))
+        except csv.Error as error:
+            raise NotATableError(f"This is not a table: line {rows.line_num}: {error}.") from error
 
 
 def _scan_csv(
@@ -106,30 +182,38 @@ def _scan_csv(
     sample_rows: int | None,
     kinds: Mapping[str, pl.DataType] | None = None,
 ) -> pl.LazyFrame:
+    """The rows of a plain CSV file. Integers beyond 64 bits are floats, as everywhere."""
+
     def named(found: list[str]) -> list[str]:
         """The names as CSV writes them: polars leaves a quote in a name doubled."""
         return header if len(found) == len(header) else found
 
-    return pl.scan_csv(
-        path,
-        separator=separator,
-        null_values=MISSING,
-        infer_schema_length=sample_rows,
-        with_column_names=named,
-        schema_overrides=kinds,
-    )
+    def scan(overrides: Mapping[str, pl.DataType] | None) -> pl.LazyFrame:
+        return pl.scan_csv(
+            path,
+            separator=separator,
+            null_values=MISSING,
+            infer_schema_length=sample_rows,
+            with_column_names=named,
+            schema_overrides=overrides,
+        )
+
+    table = scan(kinds)
+    huge = [name for name, kind in table.collect_schema().items() if kind in {pl.Int128, pl.UInt128}]
+    return scan({**(kinds or {}), **dict.fromkeys(huge, pl.Float64())}) if huge else table
 
 
 def _header(path: Path) -> tuple[list[str], str]:
-    """The names of the columns, and what separates them: the sign that the first line has most of."""
-    with path.open("rb") as file:
-        first = file.readline().removeprefix(_BOM).decode()
-    if first.count("\r") > 1 and first.endswith("\r"):
-        raise NotATableError("The lines end with a carriage return alone; save the file with line feeds.")
-    separator = max(_SEPARATORS, key=first.count)
+    """The names of the columns, and what separates them: the sign that the header has most of, outside of quotes."""
     with path.open(encoding="utf-8-sig", newline="") as text:
-        names = next(csv.reader(text, delimiter=separator), [])
-    if not any(name.strip() for name in names):
+        first = _QUOTED.sub("", text.read(HEADER_CHARACTERS)).lstrip("\r\n ").partition("\n")[0].partition("\r")[0]
+        separator = max(_SEPARATORS, key=first.count)
+        text.seek(0)
+        try:
+            names = next((row for row in csv.reader(text, delimiter=separator) if any(map(str.strip, row))), [])
+        except csv.Error as error:
+            raise NotATableError(f"The header cannot be read: {error}.") from error
+    if not names:
         raise NotATableError("The first line is blank; it must name the columns.")
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
@@ -137,19 +221,6 @@ def _header(path: Path) -> tuple[list[str], str]:
     if len(names) > MAX_COLUMNS:
         raise NotATableError(f"The table has {len(names)} columns; at most {MAX_COLUMNS} are read.")
     return names, separator
-
-
-def _uneven_row(path: Path, separator: str, columns: int) -> str | None:
-    """What is wrong with the first row that has too many fields, or a quote that is never closed."""
-    with path.open(encoding="utf-8-sig", newline="") as text:
-        rows = csv.reader(text, delimiter=separator, strict=True)
-        try:
-            for row in rows:
-                if len(row) > columns:
-                    return f"This is not a table: line {rows.line_num} has {len(row)} fields, the header has {columns}."
-        except csv.Error as error:
-            return f"This is not a table: line {rows.line_num}: {error}."
-    return None
 
 
 def _sink(table: pl.LazyFrame, target: Path) -> None:

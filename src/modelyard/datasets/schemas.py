@@ -83,7 +83,7 @@ class FeatureResponse(Schema):
     data_type: str
     na_count: int
     unique_count: int
-    min: float | str | None
-    max: float | str | None
+    min: int | float | str | None
+    max: int | float | str | None
     mean: float | None
     std_dev: float | None

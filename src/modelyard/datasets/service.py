@@ -12,9 +12,10 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from modelyard.datasets.profile import Column
+from modelyard.datasets.reading import texts_of_csv
 from modelyard.datasets.schemas import DatasetFromUrl, DatasetListQuery, DatasetUpdate, DatasetVersionResponse
 from modelyard.datasets.tables import Dataset, DatasetVersion, ProcessingState
-from modelyard.datasets.unpacking import local_file
+from modelyard.datasets.unpacking import local_file, plain_file
 from modelyard.identity import audit
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import Permission
@@ -285,6 +286,15 @@ def open_table(blobs: BlobStore, version: DatasetVersion, folder: Path) -> Itera
         raise Conflict(f"Dataset {version.dataset_id} has no table.")
     with local_file(blobs, version.table_digest, folder) as path:
         yield pl.scan_parquet(path)
+
+
+def read_texts(blobs: BlobStore, version: DatasetVersion, folder: Path, settings: Settings) -> pl.DataFrame | None:
+    """The rows of a version that was read from CSV, each cell as it is written there; ``None`` for any other file."""
+    ready(version)
+    if version.digest is None:
+        return None
+    with local_file(blobs, version.digest, folder) as uploaded:
+        return texts_of_csv(*plain_file(uploaded, version.file_name, folder, settings.max_dataset_bytes), folder)
 
 
 def view(dataset: Dataset, version: DatasetVersion, request: RequestInfo) -> DatasetVersionResponse:

@@ -100,8 +100,6 @@ def settled(
         problems.add(field, f"{where} {', '.join(map(repr, unknown[:20]))}" + (f"; {asked}" if environment else ""))
     if missing := [f"{name} ({shown})" for name, shown in names.items() if not values.get(name)]:
         problems.add(field, f"the environment asks for a value of {', '.join(missing)}")
-    if unfit := sorted(name for name, value in values.items() if "\0" in value):
-        problems.add(field, f"no variable can hold the null character in the value of {', '.join(unfit)}")
     problems.raise_all()
     return values
 

@@ -2,8 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
 
 from modelyard.gateway.fields import (
     MAX_FIELDS,
@@ -11,16 +10,30 @@ from modelyard.gateway.fields import (
     TEXT,
     TOKEN,
     FieldError,
+    check_passed_on,
     has_excess_framing,
     parse_content_length,
+    parse_count,
+    parse_milliseconds,
     shown,
 )
 
-STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [^\r\n]*)?")
+VERSIONS = (b"HTTP/1.1 ", b"HTTP/1.0 ")
+END_OF_STATUS = frozenset({b"", b" "})
 CHUNK_LINE = re.compile(rb"([0-9a-fA-F]{1,12})(?:;[\t\x20-\x7e]*)?")
 MAX_LINE_BYTES = 4096
 """Of the line before a chunk, with its extensions."""
 VERSION_PREFIX = b"HTTP/1."
+FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection"})
+RUNNER_HEAD = re.compile(
+    rb"HTTP/1\.1 (200|4[0-9]{2}|503|504) [A-Za-z ]+\r\n(content-type: [!-~](?:[ -~]{0,1000}[!-~])?)\r\n"
+    rb"content-length: (0|[1-9][0-9]{0,14})\r\nx-modelyard-rows: ([0-9]{1,9})\r\n"
+    rb"x-modelyard-execution-ms: ([0-9]{1,9}\.[0-9]{1,6})"
+)
+"""As our runner writes most of its heads: what matches needs no other check."""
+PASSED_ON = frozenset({b"content-type", b"content-encoding", b"retry-after", b"content-disposition"})
+ROWS = b"x-modelyard-rows"
+EXECUTION_MS = b"x-modelyard-execution-ms"
 WITHOUT_BODY = frozenset({204, 304})
 
 
@@ -30,12 +43,15 @@ class AnswerError(ValueError):
 
 @dataclass(slots=True)
 class AnswerHead:
-    """The beginning of an answer. ``length`` is None for a chunked body; framing headers are not in ``fields``."""
+    """The beginning of an answer. ``length`` is None for a chunked body."""
 
     status: int
-    fields: list[tuple[bytes, bytes]]
     length: int | None
     keep_alive: bool
+    passed_on: list[bytes]
+    """Header lines for the client: checked, without line ends."""
+    rows: int = 0
+    execution_ms: float = 0.0
 
 
 class AnswerReceiver(Protocol):
@@ -45,25 +61,36 @@ class AnswerReceiver(Protocol):
     def answer_continues(self, chunk: bytes) -> None: ...
 
 
-class _State(Enum):
-    HEAD = 0
-    LENGTH = 1
-    CHUNK_LINE = 2
-    CHUNK = 3
-    CHUNK_END = 4
-    TRAILERS = 5
-    END = 6
+IN_HEAD: Final = 0
+IN_LENGTH: Final = 1
+AT_CHUNK_LINE: Final = 2
+IN_CHUNK: Final = 3
+AT_CHUNK_END: Final = 4
+IN_TRAILERS: Final = 5
+AT_END: Final = 6
 
 
 class AnswerParser:
     """Reads one answer; ``feed`` raises ``AnswerError`` at the first byte that cannot belong to one."""
+
+    __slots__ = (
+        "_body_bytes",
+        "_buffer",
+        "_framing_bytes",
+        "_head_bytes",
+        "_receiver",
+        "_remaining",
+        "_state",
+        "has_excess",
+        "head",
+    )
 
     def __init__(self, receiver: AnswerReceiver) -> None:
         self.head: AnswerHead | None = None
         self.has_excess = False
         """Whether bytes came after the end of the answer."""
         self._receiver = receiver
-        self._state = _State.HEAD
+        self._state = IN_HEAD
         self._buffer = bytearray()
         self._head_bytes = 0
         self._remaining = 0
@@ -72,18 +99,18 @@ class AnswerParser:
 
     @property
     def is_complete(self) -> bool:
-        return self._state is _State.END
+        return self._state == AT_END
 
     def feed(self, data: bytes) -> None:
         """Read the next bytes and hand on what they hold of the answer."""
-        if self._state is _State.HEAD:
+        if self._state == IN_HEAD:
             rest = self._read_head(data)
             if rest is None:
                 return
             data = rest
-        if self._state is _State.LENGTH:
+        if self._state == IN_LENGTH:
             self._read_length(data)
-        elif self._state is _State.END:
+        elif self._state == AT_END:
             self.has_excess = self.has_excess or bool(data)
         else:
             self._read_chunked(data)
@@ -93,35 +120,39 @@ class AnswerParser:
     def _read_head(self, data: bytes) -> bytes | None:
         """Return what follows the head, or None while it is not whole."""
         while True:
-            start = 0
-            whole: bytes | bytearray = data
             if self._buffer:
                 start = max(0, len(self._buffer) - 3)
                 self._buffer += data
-                whole = self._buffer
-            end = whole.find(b"\r\n\r\n", start)
-            if self._head_bytes + (len(whole) if end < 0 else end + 4) > MAX_HEAD_BYTES:
-                raise AnswerError(f"its headers are over {MAX_HEAD_BYTES} bytes")
-            if end < 0:
-                if not whole.startswith(VERSION_PREFIX[: len(whole)]):
-                    raise AnswerError(f"it begins with {shown(bytes(whole[:20]))}")
-                if whole is data:
-                    self._buffer += data
+                is_whole = self._buffer.find(b"\r\n\r\n", start) >= 0
+                data = bytes(self._buffer) if is_whole else data
+            block, is_ended, rest = data.partition(b"\r\n\r\n")
+            if not is_ended or len(block) > MAX_HEAD_BYTES - 4 - self._head_bytes:
+                self._keep_head(data)
                 return None
-            head = _parse_head(bytes(whole[:end]))
-            data = bytes(whole[end + 4 :])
-            self._buffer.clear()
+            head = parse_head(block)
+            if self._buffer:
+                self._buffer.clear()
+            data = rest
             if head.status >= 200:
                 break
-            self._head_bytes += end + 4  # an interim answer: the final one follows
+            self._head_bytes += len(block) + 4  # an interim answer: the final one follows
         self.head = head
         if head.length is None:
-            self._state = _State.CHUNK_LINE
+            self._state = AT_CHUNK_LINE
         else:
             self._remaining = head.length
-            self._state = _State.LENGTH
+            self._state = IN_LENGTH
         self._receiver.answer_begins(head)
         return data
+
+    def _keep_head(self, data: bytes) -> None:
+        """Keep the beginning of a head until its end comes. ``data`` is in the buffer, unless that is empty."""
+        if not self._buffer:
+            self._buffer += data
+        if len(self._buffer) > MAX_HEAD_BYTES - self._head_bytes:
+            raise AnswerError(f"its headers are over {MAX_HEAD_BYTES} bytes")
+        if not self._buffer.startswith(VERSION_PREFIX[: len(self._buffer)]):
+            raise AnswerError(f"it begins with {shown(bytes(self._buffer[:20]))}")
 
     # body
 
@@ -132,7 +163,7 @@ class AnswerParser:
             self.has_excess = True
         self._remaining -= len(data)
         if not self._remaining:
-            self._state = _State.END
+            self._state = AT_END
         if data:
             self._receiver.answer_continues(data)
 
@@ -142,15 +173,15 @@ class AnswerParser:
             self._buffer.clear()
         position = 0
         while position < len(data):
-            if self._state is _State.CHUNK:
+            if self._state == IN_CHUNK:
                 piece = data[position : position + self._remaining]
                 position += len(piece)
                 self._remaining -= len(piece)
                 self._body_bytes += len(piece)
                 if not self._remaining:
-                    self._state = _State.CHUNK_END
+                    self._state = AT_CHUNK_END
                 self._receiver.answer_continues(piece)
-            elif self._state is _State.END:
+            elif self._state == AT_END:
                 self.has_excess = True
                 return
             else:
@@ -165,7 +196,7 @@ class AnswerParser:
                     raise AnswerError("it spends more on chunk headers, extensions and trailers than on its body")
 
     def _keep_line(self, line: bytes) -> None:
-        if self._state is _State.CHUNK_END and line != b"\r":
+        if self._state == AT_CHUNK_END and line != b"\r":
             raise AnswerError("a chunk is longer than announced")
         if b"\n" in line:
             raise AnswerError("a chunk header or trailer ends in a bare line feed")
@@ -174,57 +205,109 @@ class AnswerParser:
         self._buffer += line
 
     def _read_line(self, line: bytes) -> None:
-        if self._state is _State.CHUNK_LINE:
+        if self._state == AT_CHUNK_LINE:
             match = CHUNK_LINE.fullmatch(line)
             if match is None:
                 raise AnswerError(f"{shown(line)} is not the size of a chunk")
             self._remaining = int(match[1], 16)
-            self._state = _State.CHUNK if self._remaining else _State.TRAILERS
-        elif self._state is _State.CHUNK_END:
+            self._state = IN_CHUNK if self._remaining else IN_TRAILERS
+        elif self._state == AT_CHUNK_END:
             if line:
                 raise AnswerError("a chunk is longer than announced")
-            self._state = _State.CHUNK_LINE
+            self._state = AT_CHUNK_LINE
         elif line:
-            _parse_field(line)  # trailers are checked and dropped
-            if line.translate(None, TEXT):
-                raise AnswerError("a trailer holds control characters")
+            if not _is_field(line) or line.translate(None, TEXT):  # trailers are checked and dropped
+                raise AnswerError(f"{shown(line)} is not a trailer")
         else:
-            self._state = _State.END
+            self._state = AT_END
 
 
-def _parse_head(head: bytes) -> AnswerHead:
+def parse_head(head: bytes) -> AnswerHead:
+    """Read a head, without the empty line at its end. Raises ``AnswerError``."""
+    match = RUNNER_HEAD.fullmatch(head)
+    if match is None:
+        return parse_any_head(head)
+    status, content_type, length, rows, execution_ms = match.groups()
+    return AnswerHead(int(status), int(length), True, [content_type], int(rows), float(execution_ms))
+
+
+def parse_any_head(head: bytes) -> AnswerHead:
+    """Read a head that is not as our runner writes it."""
     lines = head.split(b"\r\n")
+    status = _parse_status(lines[0])
+    is_http_1_1 = lines[0].startswith(VERSIONS[0])
     if head.translate(None, TEXT) != b"\r\n" * (len(lines) - 1):
         raise AnswerError("its headers hold control characters")
     if len(lines) > MAX_FIELDS:
         raise AnswerError(f"it has more than {MAX_FIELDS - 1} headers")
-    start = STATUS_LINE.fullmatch(lines[0])
-    if start is None:
-        raise AnswerError(f"it begins with {shown(lines[0])}")
-    status, is_http_1_1 = int(start[2]), start[1] == b"1"
     length: int | None = None
     is_chunked, keep_alive = False, is_http_1_1
     fields = []
     for line in lines[1:]:
         name, value = _parse_field(line)
-        if name == b"content-length":
+        if name not in FRAMING:
+            fields.append((name, value.strip(b" \t")))
+        elif name == b"content-length":
             if length is not None:
                 raise AnswerError("it has more than one content-length")
-            length = _length(value)
+            length = _length(value.lstrip(b" \t"))
         elif name == b"transfer-encoding":
+            value = value.lstrip(b" \t")
             if is_chunked or value.lower() != b"chunked" or not is_http_1_1:
                 raise AnswerError(f"its transfer-encoding is {shown(value)}; only 'chunked' is allowed, once")
             is_chunked = True
-        elif name == b"connection":
-            keep_alive = keep_alive and value.rstrip(b" \t").lower() == b"keep-alive"
         else:
-            fields.append((name, value.rstrip(b" \t")))
+            keep_alive = keep_alive and value.strip(b" \t").lower() == b"keep-alive"
+    if status < 200 or status in WITHOUT_BODY:
+        return AnswerHead(status, 0, keep_alive=False, passed_on=[])
+    _check_framing(length, is_chunked=is_chunked)
+    answer = AnswerHead(status, length, keep_alive, [])
+    try:
+        _read_fields(answer, fields)
+    except FieldError as error:
+        raise AnswerError(f"its {error}") from error
+    return answer
+
+
+def _read_fields(answer: AnswerHead, fields: list[tuple[bytes, bytes]]) -> None:
+    seen = set()
+    for name, value in fields:
+        if name in PASSED_ON:
+            check_passed_on(name, value)
+            answer.passed_on.append(name + b": " + value)
+        elif name == ROWS:
+            answer.rows = parse_count(name.decode(), value)
+        elif name == EXECUTION_MS:
+            answer.execution_ms = parse_milliseconds(name.decode(), value)
+        else:
+            continue
+        if name in seen:
+            raise FieldError(f"{name.decode()} was sent more than once")
+        seen.add(name)
+
+
+def _parse_status(line: bytes) -> int:
+    if not line.startswith(VERSIONS) or line[12:13] not in END_OF_STATUS or not line[9:12].isdigit():
+        raise AnswerError(f"it begins with {shown(line)}")
+    status = int(line[9:12])
+    if not 100 <= status < 600:
+        raise AnswerError(f"it has the status {status}")
     if status == 101:
         raise AnswerError("it switches protocols")
-    if status < 200 or status in WITHOUT_BODY:
-        return AnswerHead(status, fields, 0, keep_alive=False)
-    _check_framing(length, is_chunked=is_chunked)
-    return AnswerHead(status, fields, length, keep_alive)
+    return status
+
+
+def _parse_field(line: bytes) -> tuple[bytes, bytes]:
+    """Return the name in lower case, and the value as it was sent."""
+    if not _is_field(line):
+        raise AnswerError(f"{shown(line)} is not a header")
+    name, _, value = line.partition(b":")
+    return name.lower(), value
+
+
+def _is_field(line: bytes) -> bool:
+    name, colon, _ = line.partition(b":")
+    return bool(name and colon) and not name.translate(None, TOKEN)
 
 
 def _check_framing(length: int | None, *, is_chunked: bool) -> None:
@@ -232,14 +315,6 @@ def _check_framing(length: int | None, *, is_chunked: bool) -> None:
         raise AnswerError("it has a content-length and a transfer-encoding")
     if not is_chunked and length is None:
         raise AnswerError("it has neither a content-length nor a transfer-encoding, so nobody can tell its end")
-
-
-def _parse_field(line: bytes) -> tuple[bytes, bytes]:
-    """Return the name in lower case, and the value without the blanks before it."""
-    name, colon, value = line.partition(b":")
-    if not colon or not name or name.translate(None, TOKEN):
-        raise AnswerError(f"{shown(line)} is not a header")
-    return name.lower(), value.lstrip(b" \t")
 
 
 def _length(value: bytes) -> int:

@@ -6,11 +6,18 @@ from typing import TYPE_CHECKING, Any
 import httptools
 
 from modelyard.gateway.admission import Admission
-from modelyard.gateway.errors import Refusal, error_bytes, ok_bytes
+from modelyard.gateway.errors import Refusal, error_bytes
 from modelyard.gateway.exchange import Exchange
 from modelyard.gateway.fields import MAX_FIELDS, MAX_HEAD_BYTES, FieldError
-from modelyard.gateway.request_head import RequestFields, Route, find_own_content, find_route, read_fields
-from modelyard.gateway.request_limits import TOO_MANY_STRANGERS, CloseTimer, Phase, RequestLimits, head_refusal
+from modelyard.gateway.request_head import NO_ROUTE, RequestFields, Route, find_route, own_answer, read_fields
+from modelyard.gateway.request_limits import (
+    TOO_MANY_STRANGERS,
+    CloseTimer,
+    Phase,
+    RequestLimits,
+    head_refusal,
+    head_size,
+)
 
 if TYPE_CHECKING:
     from modelyard.gateway.server import Gateway
@@ -39,11 +46,13 @@ class ClientConnection(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._fields = RequestFields()
         self._url = b""
+        self._asked = (b"", b"")
+        self._route: Route | Refusal = NO_ROUTE
         self._head_ended = True
-        self._field_bytes = 0
         self._body: bytes | bytearray = b""
         self._body_bytes = 0
         self._began = False
+        self._segment_bytes = 0
         self._streaming = False
         self._later: list[bytes] = []
         self._ignores_input = False
@@ -79,6 +88,7 @@ class ClientConnection(asyncio.Protocol):
             return
         was_between, body_bytes = self.body_ended, self._body_bytes
         self._began = False
+        self._segment_bytes = len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -93,11 +103,15 @@ class ClientConnection(asyncio.Protocol):
     def _count(self, size: int, grown: int, *, was_between: bool) -> Refusal | None:
         """Count a segment after which the request is not whole; the parser says nothing of what is unfinished."""
         if not self._head_ended:
+            if self._began:
+                self._limits.begin_head()
             return self._limits.count_head(size, len(self._url)) if was_between or not self._began else None
-        self.is_slow = True
+        if not self.is_slow:
+            self.is_slow = True
+            self._limits.begin_body()
         if self._fields.is_chunked and (was_between or not self._began):
             if self._began:
-                size, grown = size - len(self._url) - self._field_bytes, self._body_bytes
+                size, grown = size - head_size(self._url, self.headers), self._body_bytes
             refusal = self._limits.count_framing(size, grown, self._body_bytes)
             if refusal is not None:
                 return refusal
@@ -137,12 +151,8 @@ class ClientConnection(asyncio.Protocol):
         else:
             phase = Phase.REQUEST if self.body_ended else Phase.BODY
         refusal = self._limits.check_time(phase, self._body_bytes)
-        if refusal is None:
-            return
-        if refusal.status:
-            self._reject(refusal)
-        else:
-            self._close()
+        if refusal is not None:
+            self._reject(refusal) if refusal.status else self._close()
 
     def evict(self) -> None:
         """Make room: there are too many connections without a valid token."""
@@ -173,13 +183,11 @@ class ClientConnection(asyncio.Protocol):
         self.query = b""
         self._url = b""
         self._head_ended = False
-        self._field_bytes = 0
         self.body_ended = False
         self.is_slow = False
         self._body = bytearray()
         self._body_bytes = 0
         self._streaming = False
-        self._limits.begin_head()
 
     def on_url(self, url: bytes) -> None:
         if not self._ignores_input:
@@ -188,19 +196,15 @@ class ClientConnection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._ignores_input or self._head_ended:  # trailers are dropped
             return
-        self._field_bytes += len(name) + len(value) + 4
-        if self._field_bytes > MAX_HEAD_BYTES or len(self.headers) >= MAX_FIELDS:
-            self._reject(head_refusal(len(self._url)))
-            return
         self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         if self._ignores_input:
             return
         self._head_ended = True
-        self._limits.begin_body()
         parser = self._parser
-        if len(self._url) + self._field_bytes > MAX_HEAD_BYTES:
+        may_be_large = self._segment_bytes > MAX_HEAD_BYTES or not self._began
+        if len(self.headers) > MAX_FIELDS or (may_be_large and head_size(self._url, self.headers) > MAX_HEAD_BYTES):
             self._reject(head_refusal(len(self._url)))
             return
         if parser.should_upgrade():
@@ -213,13 +217,17 @@ class ClientConnection(asyncio.Protocol):
             return
         self.keep_alive = parser.should_keep_alive()
         path, _, self.query = self._url.partition(b"?")
-        route = find_route(parser.get_method(), path, self.query)
+        asked = (parser.get_method(), self._url)
+        if asked != self._asked:
+            self._asked, self._route = asked, find_route(asked[0], path, self.query)
+        route = self._route
         if isinstance(route, Route):
             self._begin_exchange(route)
-        elif (content := find_own_content(path)) is not None:
-            self._answer_at_once(ok_bytes(content, keep_alive=self._goes_on()))
-        else:
-            self._answer_at_once(error_bytes(*route[:2], b"-", keep_alive=self._goes_on()))
+            return
+        self.keep_alive = self.keep_alive and not self._fields.announces_body
+        self.write(own_answer(path, route, keep_alive=self.keep_alive))
+        if not self.keep_alive:
+            self._linger()
 
     def _begin_exchange(self, route: Route) -> None:
         fields, limit = self._fields, self.gateway.max_body_bytes
@@ -231,15 +239,6 @@ class ClientConnection(asyncio.Protocol):
             exchange.fail(401, "This needs an API token: send the header 'Authorization: Bearer TOKEN'.")
         else:
             self._admission.begin(exchange, fields.authorization, route.deployment_id)
-
-    def _goes_on(self) -> bool:  # after an answer to the head alone
-        self.keep_alive = self.keep_alive and not self._fields.announces_body
-        return self.keep_alive
-
-    def _answer_at_once(self, answer: bytes) -> None:
-        self.write(answer)
-        if not self.keep_alive:
-            self._linger()
 
     def on_body(self, chunk: bytes) -> None:
         if self._ignores_input:
@@ -345,8 +344,9 @@ class ClientConnection(asyncio.Protocol):
         if self._exchange is not exchange:
             return
         self._exchange = None
-        self._limits.release()
-        self._body = b""
+        if self.is_slow:
+            self._limits.release()
+            self._body = b""
         if not self.keep_alive:
             self._close() if self.body_ended else self._linger()
         elif self.body_ended:

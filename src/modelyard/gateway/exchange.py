@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from modelyard.gateway.answer_parser import AnswerHead
 from modelyard.gateway.errors import REASONS, inactive, no_replica, not_found
-from modelyard.gateway.fields import FieldError, check_passed_on, parse_count, parse_milliseconds
 from modelyard.gateway.routing_table import Target
 from modelyard.gateway.upstream import Upstream, UpstreamConnection
 
@@ -27,8 +26,6 @@ MAX_ROWS = 10_000_000
 """That one request may count for in the usage of a deployment."""
 STATUSES = frozenset({200, 400, 401, 404, 405, 408, 409, 411, 413, 422, 431, 480, 503, 504})
 """That a model may answer with."""
-ANSWER_FIELDS = frozenset({b"content-type", b"content-encoding", b"retry-after", b"content-disposition"})
-"""That are passed on to the client."""
 
 _prefix = os.urandom(6).hex()
 _count = 0
@@ -89,7 +86,7 @@ class Exchange:
             else:
                 self.fail(503, no_replica(self.target), retry_after_s=1)
             return
-        chosen = min(ready, key=lambda upstream: upstream.in_flight)
+        chosen = ready[0] if len(ready) == 1 else min(ready, key=lambda upstream: upstream.in_flight)
         self._tried.add(chosen.replica_id)
         chosen.in_flight += 1
         self.upstream = chosen
@@ -198,12 +195,10 @@ class Exchange:
         if status not in STATUSES:
             self.fail(422, f"The model answered with the status {status}, which no prediction has.")
             return
-        try:
-            lines = self._read_fields(head)
-        except FieldError as error:
-            self.answer_invalid(f"its {error}")
-            return
         self._status = status
+        self._rows = min(MAX_ROWS, head.rows)
+        self._execution_ms = min(head.execution_ms, self.gateway.timeout_s * 1000)
+        lines = head.passed_on
         if head.length is not None:
             lines.append(b"content-length: %d" % head.length)
         elif self.client.reads_chunks():
@@ -221,26 +216,6 @@ class Exchange:
         ]
         self._held = [b"HTTP/1.1 %d %b\r\n" % (status, REASONS[status]), b"\r\n".join(lines), b"\r\n\r\n"]
         self._held_bytes = 0
-
-    def _read_fields(self, head: AnswerHead) -> list[bytes]:
-        """Return the header lines that are passed on. Raises ``FieldError``: user code may send anything."""
-        lines = []
-        seen = set()
-        for name, value in head.fields:
-            if name in ANSWER_FIELDS:
-                check_passed_on(name, value)
-                lines.append(name + b": " + value)
-            elif name == b"x-modelyard-rows":
-                self._rows = min(MAX_ROWS, parse_count("x-modelyard-rows", value))
-            elif name == b"x-modelyard-execution-ms":
-                reported_ms = parse_milliseconds("x-modelyard-execution-ms", value)
-                self._execution_ms = min(reported_ms, self.gateway.timeout_s * 1000)
-            else:
-                continue
-            if name in seen:
-                raise FieldError(f"{name.decode()} was sent more than once")
-            seen.add(name)
-        return lines
 
     def answer_continues(self, chunk: bytes) -> None:
         if self.done:

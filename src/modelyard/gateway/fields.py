@@ -46,12 +46,13 @@ def parse_milliseconds(name: str, value: bytes) -> float:
 
 def check_passed_on(name: bytes, value: bytes) -> None:
     """Raise ``FieldError`` for a value that not every HTTP client can read: empty, long, or not visible ASCII."""
+    if 0 < len(value) <= MAX_VALUE_BYTES and not value.translate(None, VISIBLE):
+        return
     if not value:
         raise FieldError(f"{name.decode()} is empty")
     if len(value) > MAX_VALUE_BYTES:
         raise FieldError(f"{name.decode()} has {len(value)} bytes; at most {MAX_VALUE_BYTES} are allowed")
-    if value.translate(None, VISIBLE):
-        raise FieldError(f"{name.decode()} is {shown(value)}, which is not visible ASCII")
+    raise FieldError(f"{name.decode()} is {shown(value)}, which is not visible ASCII")
 
 
 def has_excess_framing(framing_bytes: int, body_bytes: int) -> bool:

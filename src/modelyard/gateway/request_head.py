@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from modelyard.gateway.errors import Refusal
+from modelyard.gateway.errors import Refusal, error_bytes, ok_bytes
 from modelyard.gateway.fields import MAX_VALUE_BYTES, FieldError, parse_content_length
 
 PREDICTIONS = re.compile(rb"/(?:predApi/v1\.0|api/v2)/deployments/([^/]+)/(predictions|predictionsUnstructured)/?")
@@ -34,28 +34,26 @@ class RequestFields:
 
 def read_fields(headers: list[tuple[bytes, bytes]]) -> RequestFields:
     """Read the headers, whose names are in lower case. Raises ``FieldError``."""
-    fields = RequestFields()
-    seen = []
+    found: dict[bytes, bytes] = {}
     for name, value in headers:
-        if name not in SINGLE:
-            continue
-        if name in seen:
-            raise FieldError(f"{name.decode()} was sent more than once")
-        seen.append(name)
-        if name == b"authorization":
-            if len(value) > MAX_VALUE_BYTES:
-                raise FieldError(f"authorization has {len(value)} bytes; at most {MAX_VALUE_BYTES} are allowed")
-            fields.authorization = value.decode("latin-1")
-        elif name == b"content-length":
-            fields.length = parse_content_length(value)
-        elif name == b"transfer-encoding":
-            if value.lower() != b"chunked":
-                raise FieldError("transfer-encoding may only be 'chunked'")
-            fields.is_chunked = True
-        elif name == b"expect":
-            fields.expects_continue = value.lower() == b"100-continue"
-    if fields.is_chunked and fields.length is not None:
-        raise FieldError("content-length was sent together with a transfer-encoding")
+        if name in SINGLE:
+            if name in found:
+                raise FieldError(f"{name.decode()} was sent more than once")
+            found[name] = value
+    authorization = found.get(b"authorization", b"")
+    if len(authorization) > MAX_VALUE_BYTES:
+        raise FieldError(f"authorization has {len(authorization)} bytes; at most {MAX_VALUE_BYTES} are allowed")
+    fields = RequestFields(authorization.decode("latin-1"))
+    if b"content-length" in found:
+        fields.length = parse_content_length(found[b"content-length"])
+    if b"transfer-encoding" in found:
+        if found[b"transfer-encoding"].lower() != b"chunked":
+            raise FieldError("transfer-encoding may only be 'chunked'")
+        if fields.length is not None:
+            raise FieldError("content-length was sent together with a transfer-encoding")
+        fields.is_chunked = True
+    if b"expect" in found:
+        fields.expects_continue = found[b"expect"].lower() == b"100-continue"
     return fields
 
 
@@ -76,11 +74,15 @@ def find_route(method: bytes, path: bytes, query: bytes) -> Route | Refusal:
     structured = match[2] == b"predictions"
     if query and not structured:
         return HAS_QUERY
-    return Route(unquote_to_bytes(match[1]).decode("utf-8", "replace"), structured)
+    part = match[1]
+    deployment_id = unquote_to_bytes(part) if b"%" in part else part
+    return Route(deployment_id.decode("utf-8", "replace"), structured)
 
 
-def find_own_content(path: bytes) -> bytes | None:
-    """Return what the gateway itself says at a path."""
+def own_answer(path: bytes, refusal: Refusal, *, keep_alive: bool) -> bytes:
+    """What the gateway itself answers at a path, for which there is no route."""
     if PING.fullmatch(path):
-        return b'{"response":"pong"}'
-    return b'{"status":"ok"}' if path in HEALTH else None
+        return ok_bytes(b'{"response":"pong"}', keep_alive=keep_alive)
+    if path in HEALTH:
+        return ok_bytes(b'{"status":"ok"}', keep_alive=keep_alive)
+    return error_bytes(refusal.status, refusal.message, b"-", keep_alive=keep_alive)

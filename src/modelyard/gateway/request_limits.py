@@ -130,6 +130,11 @@ class CloseTimer:
             transport.abort()
 
 
+def head_size(url: bytes, headers: list[tuple[bytes, bytes]]) -> int:
+    """The bytes of a head, but for the rest of its first line."""
+    return len(url) + sum(len(name) + len(value) + 4 for name, value in headers)
+
+
 def head_refusal(url_size: int) -> Refusal:
     """What is too long in a head that is."""
     return ADDRESS_TOO_LONG if url_size > MAX_HEAD_BYTES // 2 else HEAD_TOO_LARGE

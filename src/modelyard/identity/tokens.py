@@ -54,7 +54,7 @@ def create_token(session: Session, caller: Caller, body: ApiTokenCreate) -> ApiT
 def revoke_token(session: Session, caller: Caller, token_id: str) -> None:
     """Ends a token at once; others' tokens are not found unless the caller is an administrator."""
     caller.require_full_scope()
-    token = session.get(ApiToken, token_id)
+    token = session.get(ApiToken, token_id, with_for_update=True)
     if token is None or token.revoked_at is not None or not (token.user_id == caller.user_id or caller.is_admin):
         raise NotFound(f"There is no living API token {token_id} that you may revoke.")
     token.revoked_at = datetime.now(UTC)

@@ -34,6 +34,7 @@ __all__ = [
     "decode_json",
     "moment",
     "read_bool",
+    "read_json_object",
     "read_json_text",
     "recast",
     "text_errors",
@@ -343,3 +344,18 @@ def read_json_text(text: str, type_: type[T], field: str) -> T:
         return decode_json(text, type_)
     except (*NOT_JSON, UnicodeEncodeError) as error:
         raise Invalid(f"{field}: {error}", {field: str(error)}) from error
+
+
+def read_json_object(text: str, type_: type[S], field: str) -> S:
+    """An object that came as JSON in a text; raises ``Invalid`` naming each wrong field of it below ``field``."""
+    try:
+        content = msgspec.json.decode(text)
+    except (*NOT_JSON, UnicodeEncodeError) as error:
+        raise Invalid(f"{field}: {error}", {field: str(error)}) from error
+    if not isinstance(content, dict):
+        raise Invalid(f"{field}: must be a JSON object", {field: f"must be a JSON object, not {text[:80]!r}"})
+    try:
+        return convert(type_, content)
+    except Invalid as error:
+        errors = {f"{field}.{name}": told for name, told in error.errors.items()} or {field: error.message}
+        raise Invalid("; ".join(f"{name}: {told}" for name, told in errors.items()), errors) from None

@@ -207,9 +207,9 @@ def build_workspace(
 
 
 def features_of(project: Project, weights_column: str | None) -> list[dict[str, str]]:
-    """The columns that the first task is given, in the dataset's order, with their kinds."""
+    """The columns that the first task is given, in the dataset's order, with their kinds and spellings."""
     return [
-        {"name": column["name"], "kind": column["kind"]}
+        {name: column[name] for name in ("name", "kind", "spelling") if name in column}
         for column in project.columns
         if column["name"] not in {project.target, weights_column}
     ]

@@ -39,7 +39,7 @@ from modelyard.learning.models import find_model
 from modelyard.learning.projects import KIND
 from modelyard.learning.results import read_result
 from modelyard.learning.schemas import PredictionCreate, PredictionResponse
-from modelyard.learning.table_files import SourceFile, TableStore, kinds
+from modelyard.learning.table_files import SourceFile, TableStore, features
 from modelyard.learning.tables import LearningModel, LearningPrediction, ModelStatus, PredictionStatus, Project
 from modelyard.learning.workloads import chain_workload
 from modelyard.operations import service as operations
@@ -210,12 +210,17 @@ def _launch(work: Work, row: LearningPrediction) -> None:
     executor.start(workload)
 
 
-def _table(work: Work, row: LearningPrediction, version: DatasetVersion | None, features: list[dict[str, str]]) -> Path:
-    """The rows as a model reads them from the CSV: a column of texts may hold nothing but numbers this time."""
+def _table(work: Work, row: LearningPrediction, version: DatasetVersion | None, trained: list[dict[str, str]]) -> Path:
+    """The rows as a model reads them from the CSV: a column of texts may hold only numbers or booleans this time."""
     store, settings = work.parts.get(TableStore), work.parts.get(Settings)
     table = store.path(row.table_digest)
-    found = kinds(table)
-    texts = [one["name"] for one in features if one["kind"] == "text" and found[one["name"]] in {"int64", "float64"}]
+    found = features(table)
+    plain_text = {"kind": "text"}
+    texts = [
+        one["name"]
+        for one in trained
+        if {name: one[name] for name in one if name != "name"} == plain_text and found[one["name"]] != plain_text
+    ]
     if not texts:
         return table
     if version is None or version.digest is None:

@@ -8,7 +8,7 @@ import polars as pl
 from modelyard.kernel.settings import Settings
 from modelyard.learning.partitions import HOLDOUT, Fit, Partitioning, assign, fits
 from modelyard.learning.projects import PREPARE
-from modelyard.learning.table_files import TableStore, bytes_of, kinds, plain_column, read_column
+from modelyard.learning.table_files import TableStore, bytes_of, features, plain_column, read_column
 from modelyard.learning.tables import Project, ProjectStatus
 from modelyard.learning.targets import MAX_CLASSES, class_labels, in_order
 from modelyard.operations.work import Handler, OperationFailed, Work
@@ -47,8 +47,8 @@ def prepare(work: Work) -> None:
     with work.unit() as session:
         row = session.get(Project, project.id, with_for_update=True)
         if row is not None:
-            found = kinds(folder)
-            row.columns = [column | {"kind": found[column["name"]]} for column in row.columns]
+            found = features(folder)
+            row.columns = [column | found[column["name"]] for column in row.columns]
             row.class_labels = labels
             row.positive_class_label = labels[0] if project.target_type == "Binary" else None
             row.partition_digest = blob.digest

@@ -1,8 +1,8 @@
 """Tables as plain columns in one file that workloads map into memory: no copy for each of them, no parsing.
 
 A folder of two files. ``columns.json`` says where in ``table.bin`` each column begins and how its values are written;
-see docs/decisions/0034-projects.md. Types are those that a CSV file of the same rows would have in pandas, since that
-is what later predictions come as.
+see docs/decisions/0034-projects.md. Cells are those that a CSV file of the same rows would bring to a model
+(docs/cells.md), since that is what later predictions come as.
 """
 
 import json
@@ -15,6 +15,7 @@ from typing import IO, Any
 
 import polars as pl
 
+from modelyard.datasets.cells import spelled
 from modelyard.datasets.reading import texts_of_csv
 from modelyard.datasets.unpacking import local_file, plain_file
 from modelyard.storage.blobs import BlobStore
@@ -24,6 +25,8 @@ ALIGNMENT = 64
 CELLS_AT_ONCE = 8_000_000
 COLUMNS_FILE = "columns.json"
 TABLE_FILE = "table.bin"
+EXACT = frozenset({pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32})
+"""Integers that are int64; larger ones are floats."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class TableStore:
             source = staging / "source"
             source.mkdir()
             with local_file(self._blobs, digest, source) as path, local_file(self._blobs, file.digest, source) as whole:
-                texts = texts_of_csv(*plain_file(whole, file.name, source, file.max_bytes), columns)
+                texts = texts_of_csv(*plain_file(whole, file.name, source, file.max_bytes), source, columns)
                 table = pl.scan_parquet(path)
                 write_table(table if texts is None else table.with_columns(texts.get_columns()), staging)
             shutil.rmtree(source)
@@ -88,8 +91,20 @@ def write_table(table: pl.LazyFrame, folder: Path) -> None:
 
 def kinds(folder: Path) -> dict[str, str]:
     """The kind of each column: ``float64``, ``int64``, ``bool`` or ``text``."""
-    columns = json.loads((folder / COLUMNS_FILE).read_text(encoding="utf-8"))["columns"]
-    return {column["name"]: column["kind"] for column in columns}
+    return {column["name"]: column["kind"] for column in _described(folder)}
+
+
+def features(folder: Path) -> dict[str, dict[str, str]]:
+    """The ``kind`` of each column, and the ``spelling`` of texts that are written in one: ``datetime`` or ``bool``."""
+    return {
+        column["name"]: {name: column[name] for name in ("kind", "spelling") if name in column}
+        for column in _described(folder)
+    }
+
+
+def _described(folder: Path) -> list[dict[str, Any]]:
+    columns: list[dict[str, Any]] = json.loads((folder / COLUMNS_FILE).read_text(encoding="utf-8"))["columns"]
+    return columns
 
 
 def read_column(blobs: BlobStore, staging: Path, digest: str, name: str) -> pl.Series:
@@ -112,11 +127,16 @@ def _write_column(column: pl.Series, file: IO[bytes]) -> dict[str, Any]:
         pl.DataFrame({"value": values}).with_row_index("code"), on="value", how="left", maintain_order="left"
     )["code"]
     file.write(bytes_of(codes.cast(pl.Int32).fill_null(-1)))
-    return about | {"kind": "text", "values": values.to_list()}
+    about |= {"kind": "text", "values": values.to_list()}
+    if column.dtype in (pl.Datetime, pl.Time):
+        about["spelling"] = "datetime"
+    elif column.dtype == pl.Boolean:
+        about["spelling"] = "bool"
+    return about
 
 
 def plain_column(column: pl.Series) -> pl.Series:
-    """The column as the type that pandas would read from CSV: float64, int64, bool without gaps, else text."""
+    """The column as a model gets it: float64, int64, bool without gaps, else text."""
     kind = column.dtype
     if kind == pl.Null:
         return pl.repeat(None, len(column), dtype=pl.Float64, eager=True).fill_null(float("nan"))
@@ -124,13 +144,13 @@ def plain_column(column: pl.Series) -> pl.Series:
         if not column.null_count():
             return column
         return pl.select(pl.when(column).then(pl.lit("True")).when(~column).then(pl.lit("False"))).to_series()
-    if kind.is_integer() and not column.null_count() and kind != pl.UInt64:
+    if kind in EXACT and not column.null_count():
         return column.cast(pl.Int64)
     if kind.is_numeric():
-        return column.cast(pl.Float64).fill_null(float("nan"))
+        return spelled(column).cast(pl.Float64).fill_null(float("nan"))
     if kind == pl.Duration:
         return (column.dt.total_microseconds() / 1e6).cast(pl.Float64).fill_null(float("nan"))
-    return column.cast(pl.String)
+    return spelled(column).cast(pl.String)
 
 
 def bytes_of(column: pl.Series) -> memoryview:

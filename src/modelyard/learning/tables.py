@@ -65,7 +65,7 @@ class Project(Base):
     partition_rows: Mapped[dict[str, int]] = mapped_column(Json)
     columns: Mapped[list[dict[str, Any]]] = mapped_column(Json)
     """The dataset's columns in order: ``name``, ``weightFault`` (why it cannot weigh rows, or null) and, once they were
-    written as a table, ``kind`` (``table_files``)."""
+    written as a table, ``kind`` and of some texts ``spelling`` (``table_files.features``)."""
     row_count: Mapped[int] = mapped_column(BigInteger)
     table_digest: Mapped[str] = mapped_column(String(64), index=True)
     partition_digest: Mapped[str | None] = mapped_column(String(64), index=True)

@@ -16,7 +16,7 @@ from modelyard.kernel.errors import Invalid
 from modelyard.kernel.form_input import FormInput
 from modelyard.kernel.problems import Problems
 from modelyard.kernel.settings import Settings
-from modelyard.kernel.wire import UNSET, UnsetType, convert, read_json_text
+from modelyard.kernel.wire import UNSET, UnsetType, convert, read_json_object
 from modelyard.storage.archive_checks import ArchiveLimits
 from modelyard.storage.blobs import Blob, BlobStore
 from modelyard.templates.schemas import (
@@ -93,7 +93,7 @@ class FormReader:
     def _environment(self, text: object) -> EnvironmentVersion | UnsetType:
         if not isinstance(text, str):
             return UNSET
-        wish = _read_object(text, DefaultEnvironmentWish, "defaultEnvironment")
+        wish = read_json_object(text, DefaultEnvironmentWish, "defaultEnvironment")
         with named(NAMES):
             return environments.find_version(
                 self._session, self._caller, wish.environment_id, wish.environment_version_id
@@ -153,16 +153,4 @@ def _metadata(values: Mapping[str, Any]) -> TemplateMetadata | UnsetType:
     text = values.get("templateMetadata", UNSET)
     if text is None:
         return TemplateMetadata()
-    return _read_object(text, TemplateMetadata, "templateMetadata") if isinstance(text, str) else UNSET
-
-
-def _read_object(text: str, type_: type[T], field: str) -> T:
-    """An object that came as JSON in a text; raises ``Invalid`` naming each wrong field of it below ``field``."""
-    content = read_json_text(text, Any, field)
-    if not isinstance(content, dict):
-        raise Invalid(f"{field}: must be a JSON object", {field: f"must be a JSON object, not {text[:80]!r}"})
-    try:
-        return convert(type_, content)
-    except Invalid as error:
-        errors = {f"{field}.{name}": told for name, told in error.errors.items()} or {field: error.message}
-        raise Invalid("; ".join(f"{name}: {told}" for name, told in errors.items()), errors) from None
+    return read_json_object(text, TemplateMetadata, "templateMetadata") if isinstance(text, str) else UNSET

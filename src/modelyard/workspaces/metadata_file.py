@@ -5,6 +5,7 @@ from typing import Any
 import yaml
 
 from modelyard.kernel.texts import is_storable
+from modelyard.plain_yaml import PlainLoader
 
 MAX_BYTES = 64 * 1024
 MAX_NODES = 5_000
@@ -15,7 +16,7 @@ class MetadataError(ValueError):
     """Why the file is refused; the text names line and column where there are any."""
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(PlainLoader):
     """Stops at the first value that nobody could store or send, and at too many of them, as soon as it meets them."""
 
     def __init__(self, text: str) -> None:
@@ -40,6 +41,11 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+for _name in ("bool", "timestamp"):  # defaults are written as yes and no; a date has to be quoted, and is told so
+    _tag = f"tag:yaml.org,2002:{_name}"
+    for _start, _resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items():
+        for _resolver in (pattern for tag, pattern in _resolvers if tag == _tag):
+            _Loader.add_implicit_resolver(_tag, _resolver, [_start])
 
 
 def read_metadata(content: bytes, file_name: str) -> dict[str, Any]:

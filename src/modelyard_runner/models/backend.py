@@ -6,7 +6,7 @@ import importlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl
 
 from modelyard_runner.models.hooks import Hooks, call_user_code, read_hooks
@@ -30,6 +30,7 @@ from modelyard_runner.wire.prediction_request import (
 from modelyard_runner.wire.rows import Row, json_rows
 
 if TYPE_CHECKING:
+    from modelyard_runner.models.frames import Signature
     from modelyard_runner.models.structured import TableModel
 
 CHAIN_FILE = "modelyard-chain.json"
@@ -94,7 +95,6 @@ class ModelBackend:
         if not isinstance(model, UnstructuredModel):
             self._answers = Answers(model.target)
             self._signature_of = importlib.import_module("modelyard_runner.models.frames").signature_of
-            self._frame_of_alike = importlib.import_module("modelyard_runner.models.frames").frame_of_alike
         self._hooks = model.hooks
         self._model = model
         gc.collect()
@@ -168,7 +168,7 @@ class ModelBackend:
 
     def _run_together(self, jobs: Sequence[Job]) -> list[Response]:
         model = self._structured_model()
-        frame = self._frame_of_alike([job.content[1] for job in jobs], jobs[0].alike)
+        frame = model.frame_of_alike([job.content[1] for job in jobs], cast("Signature", jobs[0].alike))
         start_s = time.perf_counter()
         predictions = model.predict(frame)
         time_s = seconds_since(start_s)

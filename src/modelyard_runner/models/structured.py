@@ -2,17 +2,21 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from modelyard_runner.models.artifacts import load_artifact
-from modelyard_runner.models.frames import frame_of_csv, frame_of_rows
+from modelyard_runner.models.columns import UNKNOWN, Schema
+from modelyard_runner.models.frames import Signature, frame_of_alike, frame_of_csv, frame_of_rows
 from modelyard_runner.models.hooks import Hooks, accepted_keywords, call_user_code
-from modelyard_runner.models.predictors import Predictor, is_sparse, output_of, predictor_of
+from modelyard_runner.models.known_kinds import schema_of
+from modelyard_runner.models.model_output import output_of
+from modelyard_runner.models.predictors import Predictor, is_sparse, predictor_of
 from modelyard_runner.problems import LoadError, Refusal, listing
-from modelyard_runner.target import Target, TargetType, label_text
+from modelyard_runner.target import Target, TargetType, label_text, match_labels
 from modelyard_runner.wire.outputs import PREDICTIONS_COLUMN, Output, Predictions, check
 from modelyard_runner.wire.payload import Form, Payload
 from modelyard_runner.wire.rows import Row, json_rows
@@ -21,9 +25,10 @@ from modelyard_runner.wire.rows import Row, json_rows
 class TableModel(ABC):
     """A loaded model that takes tables. Its methods are called from one thread only."""
 
-    def __init__(self, hooks: Hooks, target: Target) -> None:
+    def __init__(self, hooks: Hooks, target: Target, schema: Schema = UNKNOWN) -> None:
         self.hooks = hooks
         self.target = target
+        self.schema = schema
 
     def frame_of(self, payload: Payload) -> Any:
         """The input of a request: a DataFrame, or whatever the model's `read_input_data` makes of the bytes."""
@@ -31,11 +36,15 @@ class TableModel(ABC):
             return self.hooks.read_input_data(payload.body)
         if payload.form is Form.JSON:
             return self.frame_of_rows(json_rows(payload.body))
-        return frame_of_csv(payload.body)
+        return frame_of_csv(payload.body, self.schema)
 
     def frame_of_rows(self, rows: list[Row]) -> pd.DataFrame:
         """The input of JSON rows."""
-        return frame_of_rows(rows)
+        return frame_of_rows(rows, self.schema)
+
+    def frame_of_alike(self, rows: Sequence[Row], signature: Signature) -> pd.DataFrame:
+        """The input of JSON rows that are scored together. Raises OverflowError where they cannot be."""
+        return frame_of_alike(rows, signature, self.schema)
 
     @abstractmethod
     def predict(self, frame: Any) -> Predictions:
@@ -45,7 +54,7 @@ class TableModel(ABC):
 class StructuredModel(TableModel):
     """The model of one code folder: its hooks, or a bare artifact."""
 
-    def __init__(self, hooks: Hooks, model: Any, target: Target) -> None:
+    def __init__(self, hooks: Hooks, model: Any, target: Target, schema: Schema = UNKNOWN) -> None:
         self._model = model
         self._predictor: Predictor | None = None
         self._hook_transforms = (
@@ -53,9 +62,11 @@ class StructuredModel(TableModel):
         )
         """The transform hook is the whole model: its answer is the answer (C.8)."""
         if hooks.score is None and not self._hook_transforms:
-            self._predictor = predictor_of(model, target)
+            self._predictor = predictor_of(
+                model, target, is_final=hooks.post_process is None, is_prepared=hooks.transform is not None
+            )
             target = _with_labels(target, self._predictor.labels)
-        super().__init__(hooks, target)
+        super().__init__(hooks, target, schema)
         self._score_keywords: dict[str, Any] = {}
         if hooks.score is not None:
             offered: dict[str, Any] = {}
@@ -85,16 +96,28 @@ class StructuredModel(TableModel):
         if hooks.transform is not None:
             frame = hooks.transform(frame, self._model)
         if self._hook_transforms:
-            output = output_of(frame)
+            output = output_of(frame, target.kind)
         elif self._predictor is not None:
             if not isinstance(frame, pd.DataFrame) and not is_sparse(frame):
                 raise Refusal(422, f"transform returned a {type(frame).__name__}; it has to return a DataFrame.")
             output = self._predictor.predict(frame)
         elif hooks.score is not None:
-            output = output_of(hooks.score(frame, self._model, **self._score_keywords))
+            output = output_of(hooks.score(frame, self._model, **self._score_keywords), target.kind)
         if hooks.post_process is not None:
-            output = output_of(hooks.post_process(self._as_frame(output), self._model))
-        return check(target, output, row_count)
+            output = output_of(hooks.post_process(self._as_frame(output), self._model), target.kind)
+        return check(target, self._with_set_labels(output), row_count)
+
+    def _with_set_labels(self, output: Output) -> Output:
+        """The output with its columns named as the class labels are set: the class 0.0 is the label `0.0` or `0`."""
+        labels, names = self.target.labels, output.columns
+        if not self.target.is_classification or not labels or names is None:
+            return output
+        texts = [label_text(name) for name in names]
+        if not set(texts) <= set(labels):
+            matched = match_labels(texts, labels)
+            if matched is not None:
+                return Output(output.rows, [matched[text] for text in texts])
+        return output
 
     def _as_frame(self, output: Output) -> pd.DataFrame:
         """A model's output as the frame that `post_process` gets: named columns also where the model gave no names."""
@@ -122,7 +145,8 @@ def load_structured_model(code_dir: Path, hooks: Hooks, target: Target) -> Struc
             raise LoadError("load_model returned None; it has to return the model.")
     else:
         model = load_artifact(code_dir, required=hooks.score is None)
-    return call_user_code("Preparing the model", StructuredModel, hooks, model, target)  # type: ignore[no-any-return]
+    schema = schema_of(model, code_dir)
+    return call_user_code("Preparing the model", StructuredModel, hooks, model, target, schema)  # type: ignore[no-any-return]
 
 
 def _with_labels(target: Target, known: tuple[str, ...]) -> Target:
@@ -134,6 +158,6 @@ def _with_labels(target: Target, known: tuple[str, ...]) -> Target:
             raise LoadError(f"A binary model has two classes; this model's are {listing(known)}.")
         labels = tuple(reversed(known)) if target.kind is TargetType.BINARY else known
         return dataclasses.replace(target, labels=labels)
-    if {label_text(label) for label in target.labels} != set(known):
+    if len(known) != len(target.labels) or match_labels(known, target.labels) is None:
         raise LoadError(f"The model's classes are {listing(known)}; the class labels set are {listing(target.labels)}.")
     return target

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from modelyard_runner.models.frames import texts_of_csv
+from modelyard_runner.models.columns import TEXTS, Kind, Schema, cells_of, json_column
+from modelyard_runner.models.frames import schema_names
 from modelyard_runner.models.hooks import Hooks
 from modelyard_runner.models.structured import TableModel
 from modelyard_runner.problems import LoadError, Refusal, listing
-from modelyard_runner.target import Target, TargetType, label_text
+from modelyard_runner.target import Target, TargetType
 from modelyard_runner.tasks.calibration import Calibration
 from modelyard_runner.tasks.code import FittedTask, TaskCode
 from modelyard_runner.tasks.faults import TaskError
@@ -30,15 +31,18 @@ from modelyard_runner.tasks.specification import (
 )
 from modelyard_runner.tasks.values import Value
 from modelyard_runner.wire.outputs import Predictions
-from modelyard_runner.wire.payload import Form, Payload
 
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """A column the chain was trained on; `kind` is int64, float64, bool or text."""
+    """A column the chain was trained on; `kind` is int64, float64, bool or text.
+
+    Texts that are dates with times, or booleans, have the one `spelling` datetime or bool, others none.
+    """
 
     name: str
     kind: str
+    spelling: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,9 @@ def read_chain(path: Path) -> ChainSpecification:
         return ChainSpecification(
             folder=folder,
             target=read_target(content),
-            features=tuple(Feature(str(one["name"]), str(one["kind"])) for one in content["features"]),
+            features=tuple(
+                Feature(str(one["name"]), str(one["kind"]), one.get("spelling")) for one in content["features"]
+            ),
             tasks=tasks,
             artifacts=tuple(folder / task["artifacts"] for task in content["tasks"]),
             is_calibrated=bool(content.get("calibrated", False)),
@@ -120,24 +126,8 @@ class ChainModel(TableModel):
     """A chain that is served like any other model."""
 
     def __init__(self, chain: Chain, target: Target) -> None:
-        super().__init__(Hooks(), target)
+        super().__init__(Hooks(), target, schema_of_features(chain.specification.features))
         self._chain = chain
-        self._names = {feature.name for feature in chain.specification.features}
-        self._texts = [feature.name for feature in chain.specification.features if feature.kind == "text"]
-
-    def frame_of(self, payload: Payload) -> Any:
-        frame = super().frame_of(payload)
-        if payload.form is Form.JSON:
-            return frame
-        # pandas gives a name to a column that has none, such as the row numbers that it writes itself
-        unnamed = next((name for place, name in enumerate(frame.columns) if name == f"Unnamed: {place}"), None)
-        own = unnamed if "" in self._names and unnamed not in self._names else None
-        # a column of texts may hold nothing but numbers this time, and 0150 is not 150
-        texts = [own if name == "" and own is not None else name for name in self._texts]
-        numbers = [name for name in texts if name in frame.columns and frame[name].dtype.kind in "iuf"]
-        if numbers:
-            frame = frame.assign(**texts_of_csv(payload.body, numbers))
-        return frame if own is None else frame.rename(columns={own: ""})
 
     def predict(self, frame: Any) -> Predictions:
         try:
@@ -168,37 +158,49 @@ def _served_target(trained: Target, asked: Target) -> Target:
     return dataclasses.replace(asked, labels=known, name=asked.name or trained.name)
 
 
+KINDS = {"int64": Kind.NUMBER, "float64": Kind.NUMBER, "bool": Kind.BOOLEAN}
+SPELLINGS = {"datetime": Kind.MOMENT, "bool": Kind.TRUTH}
+
+
+def kind_of(feature: Feature) -> Kind:
+    """The kind of a column that a chain was trained on."""
+    return KINDS.get(feature.kind) or SPELLINGS.get(feature.spelling or "", Kind.TEXT)
+
+
+def schema_of_features(features: tuple[Feature, ...]) -> Schema:
+    """The kinds of the columns that a chain was trained on."""
+    return Schema({feature.name: kind_of(feature) for feature in features})
+
+
 def typed(frame: pd.DataFrame, features: tuple[Feature, ...]) -> pd.DataFrame:
     """The features of a frame, in order and of the types they had in training.
 
     Raises Refusal 422 with the columns that are missing, or that hold text where there were numbers.
     """
-    missing = [feature.name for feature in features if feature.name not in frame.columns]
+    schema = schema_of_features(features)
+    known = schema_names(list(frame.columns), schema)
+    places = {name: place for place, name in enumerate(known)}
+    missing = [feature.name for feature in features if feature.name not in places]
     if missing:
         raise Refusal(422, f"The data lacks the columns {listing(missing)}, which the model needs.")
-    columns = {feature.name: _typed(frame[feature.name], feature) for feature in features}
+    columns = {feature.name: _typed(frame.iloc[:, places[feature.name]], feature) for feature in features}
     return pd.DataFrame(columns, index=pd.RangeIndex(len(frame)))
 
 
 def _typed(column: "pd.Series[Any]", feature: Feature) -> Any:
-    kind = column.dtype.kind if isinstance(column.dtype, np.dtype) else "O"
-    if feature.kind == "text":
-        return _texts(column) if kind in "biufO" and not _is_text(column) else column.array
-    if kind in "biuf":
-        is_whole = feature.kind == "float64" and kind != "f"
-        return column.to_numpy(dtype=np.float64) if is_whole else column.to_numpy()
-    try:
-        numbers = pd.to_numeric(column).to_numpy()
-    except (TypeError, ValueError) as error:
-        raise Refusal(422, f"The column {feature.name!r} has to hold numbers: {error}.") from error
-    return numbers.astype(np.float64) if numbers.dtype.kind not in "iuf" or feature.kind == "float64" else numbers
+    kind = kind_of(feature)
+    if not _is_of(column.dtype, kind):
+        column = pd.Series(json_column(cells_of(column), kind))
+    if kind in TEXTS:
+        return column.array
+    if column.dtype.kind not in "bif":
+        wrong = next(value for value in column if isinstance(value, str | list | dict))
+        raise Refusal(422, f"The column {feature.name!r} has to hold numbers: {wrong!r} is none.")
+    is_whole = feature.kind == "float64" and column.dtype.kind != "f"
+    return column.to_numpy(dtype=np.float64) if is_whole else column.to_numpy()
 
 
-def _is_text(column: "pd.Series[Any]") -> bool:
-    return isinstance(column.dtype, pd.StringDtype)
-
-
-def _texts(column: "pd.Series[Any]") -> Any:
-    """Values of other types as the text they would be in a CSV file."""
-    texts = [np.nan if missing else label_text(value) for value, missing in zip(column, column.isna(), strict=True)]
-    return pd.Series(texts, dtype=pd.Series(["text"]).dtype).array
+def _is_of(found: Any, kind: Kind) -> bool:
+    if kind in {Kind.NUMBER, Kind.BOOLEAN}:
+        return found.kind in "bif"
+    return kind is Kind.TEXT and isinstance(found, pd.StringDtype)

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TypeVar
 
-from modelyard_runner.problems import LoadError, Refusal, describe
+from modelyard_runner.problems import LoadError, Refusal, describe, shortened
 
-MOST_CHARACTERS = 2_000
 _RUNNER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")  # noqa: PTH118, PTH120, PTH100
 _LEFT_BEHIND = 70
 
@@ -24,7 +23,7 @@ class TaskError(Exception):
 
     def __init__(self, message: str, task: int | None = None, phase: str | None = None) -> None:
         super().__init__(message)
-        line = " ".join(message.split())[:MOST_CHARACTERS]
+        line = shortened(" ".join(message.split()))
         self.message = line.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
         self.task = task
         self.phase = phase

@@ -16,7 +16,7 @@ from modelyard_runner.problems import Refusal
 from modelyard_runner.wire.answers import json_bytes
 from modelyard_runner.wire.outputs import Output
 from modelyard_runner.wire.payload import Form, Payload, decode_text, parse_content_type
-from modelyard_runner.wire.rows import column_names, csv_table, json_rows, typed_column
+from modelyard_runner.wire.rows import column_names, csv_table, json_rows, json_value, separator_of
 
 
 class Table:
@@ -29,8 +29,10 @@ class Table:
         self._columns: list[list[Any]]
         self._is_text = payload.form is Form.CSV
         if self._is_text:
-            self.names, records = csv_table(decode_text(payload.body, "utf-8"))
-            self._csv = payload.body if left_out not in self.names else None
+            text = decode_text(payload.body, "utf-8")
+            self.names, records = csv_table(text)
+            is_plain = separator_of(text) == "," and left_out not in self.names
+            self._csv = payload.body if is_plain else None
             self._columns = [list(column) for column in zip(*records, strict=True)]
             self.row_count = len(records)
         else:
@@ -43,7 +45,7 @@ class Table:
             del self.names[place], self._columns[place]
 
     def csv(self) -> bytes:
-        """The table as CSV; CSV input stays as it was sent."""
+        """The table as CSV; CSV input with commas stays as it was sent."""
         if self._csv is not None:
             return self._csv
         file = io.StringIO(newline="")
@@ -54,8 +56,8 @@ class Table:
         return file.getvalue().encode()
 
     def columns_json(self) -> bytes:
-        """The table as `{"X": {column: [values]}}`; CSV columns of numbers become numbers."""
-        columns = [typed_column(column) for column in self._columns] if self._is_text else self._columns
+        """The table as `{"X": {column: [values]}}`; CSV cells that are numbers become numbers."""
+        columns = [list(map(json_value, column)) for column in self._columns] if self._is_text else self._columns
         return json_bytes({"X": dict(zip(self.names, columns, strict=True))})
 
 
@@ -69,8 +71,7 @@ def read_predictions(body: bytes, content_type: bytes) -> Output:
     """The output in a server's answer. Raises Refusal 422 when it is not one."""
     if parse_content_type(content_type).mimetype == "text/csv":
         names, records = csv_table(decode_text(body, "utf-8"))
-        columns = [typed_column(column) for column in zip(*records, strict=True)]
-        return Output(list(zip(*columns, strict=True)), list(names))
+        return Output([[json_value(text) for text in record] for record in records], list(names))
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError as error:

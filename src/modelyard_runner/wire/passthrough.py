@@ -9,7 +9,7 @@ from modelyard_runner.association import AssociationId
 from modelyard_runner.problems import Refusal, listing
 from modelyard_runner.wire.payload import Form, Payload, decode_text
 from modelyard_runner.wire.query import PredictionQuery
-from modelyard_runner.wire.rows import column_names, csv_header, csv_table, json_rows, typed_column
+from modelyard_runner.wire.rows import column_names, csv_header, csv_table, json_rows, verbatim_value
 
 
 @dataclass(slots=True)
@@ -39,8 +39,8 @@ def passthrough_of(
 ) -> Passthrough | None:
     """The input columns to copy: those of the query, in its order (all: in the input's), then the association id.
 
-    CSV cells keep their exact text in a CSV answer and are typed column by column in a JSON answer. Raises Refusal 422
-    naming columns that the input lacks.
+    CSV cells keep their exact text; in a JSON answer those that a number writes in the same way are that number.
+    Raises Refusal 422 naming columns that the input lacks.
     """
     if not query.wants_passthrough and association is None:
         return None
@@ -87,7 +87,7 @@ def _copied(
         column = column_of(name)
         if association is not None and association.generates and name == association.column:
             column = _with_ids(column or [None] * row_count)
-        columns.append(typed_column(column) if is_typed else column)
+        columns.append([verbatim_value(text) for text in column] if is_typed else column)
     return Passthrough(names, list(zip(*columns, strict=True)))
 
 

@@ -24,6 +24,11 @@ FORMS = {
     "application/csv": Form.CSV,
     "application/json": Form.JSON,
     "text/json": Form.JSON,
+    "application/x-ndjson": Form.JSON,
+    "application/ndjson": Form.JSON,
+    "application/jsonl": Form.JSON,
+    "application/jsonlines": Form.JSON,
+    "application/x-jsonlines": Form.JSON,
 }
 
 

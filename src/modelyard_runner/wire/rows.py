@@ -1,25 +1,39 @@
-"""Tables as plain Python: the rows of JSON and CSV bodies."""
+"""Tables as plain Python: the rows of JSON and CSV bodies. The rules are in docs/cells.md."""
 
 import csv
 import io
 import math
+import re
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
 from modelyard_runner.problems import Refusal, listing
 
-MISSING_TEXTS = frozenset({"", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>"})
-LARGEST_EXACT_INTEGER = 2**53
+# fmt: off
+MISSING_TEXTS = frozenset({
+    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
+    "NULL", "NaN", "None", "n/a", "nan", "null",
+})
+# fmt: on
+"""The words for a missing value in CSV. Source: pandas.read_csv, `na_values`."""
+
+SEPARATORS = ",;\t|"
+"""What may separate the values of CSV; of those that a header line has equally often, the first."""
+
+MIN_INT64, MAX_INT64 = -(2**63), 2**63 - 1
+
+_JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_QUOTED = re.compile(r'"[^"]*(?:"|$)')
 
 Row = dict[str, Any]
 
 
 def json_rows(body: bytes) -> list[Row]:
-    """The row objects of a JSON body: an array of objects or one bare object.
+    """The row objects of a JSON body: an array of objects, one bare object, or one object a line.
 
     Raises Refusal 400 when the body is not that, 422 when it has no rows.
     """
@@ -28,7 +42,7 @@ def json_rows(body: bytes) -> list[Row]:
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise Refusal(400, f"The body is not valid JSON: {error}.") from error
+        content = _json_lines(body, error)
     rows = [content] if isinstance(content, dict) else content
     if not isinstance(rows, list):
         raise Refusal(400, "The JSON body has to be an array of row objects.")
@@ -40,6 +54,20 @@ def json_rows(body: bytes) -> list[Row]:
     return rows
 
 
+def _json_lines(body: bytes, error: orjson.JSONDecodeError) -> list[Any]:
+    """The objects of a body that is no JSON as a whole, one a line. Raises Refusal 400 for what is none."""
+    lines = [(number, line) for number, line in enumerate(body.splitlines(), 1) if line.strip()]
+    if len(lines) < 2 or not all(line.lstrip().startswith(b"{") for _, line in lines):
+        raise Refusal(400, f"The body is not valid JSON: {error}.") from error
+    rows = []
+    for number, line in lines:
+        try:
+            rows.append(orjson.loads(line))
+        except orjson.JSONDecodeError as wrong:
+            raise Refusal(400, f"Line {number} of the body is not valid JSON: {wrong}.") from wrong
+    return rows
+
+
 def column_names(rows: list[Row]) -> list[str]:
     """The columns of JSON rows in order of first appearance."""
     first = rows[0]
@@ -48,20 +76,15 @@ def column_names(rows: list[Row]) -> list[str]:
     return list(dict.fromkeys(name for row in rows for name in row))
 
 
+def separator_of(text: str) -> str:
+    """The separator of CSV text: the one that its header line has most of, outside of quotes."""
+    line = _QUOTED.sub("", text).lstrip("\r\n ").partition("\n")[0].partition("\r")[0]
+    return max(SEPARATORS, key=line.count)
+
+
 def csv_header(text: str) -> list[str]:
     """The column names of CSV text. Raises Refusal 400 when there is none or one appears twice."""
-    if not text.strip():
-        raise Refusal(400, "The body is empty; send CSV with a header line.")
-    csv.field_size_limit(sys.maxsize)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        header = next(record for record in reader if _has_content(record))
-    except (csv.Error, StopIteration) as error:
-        raise Refusal(400, f"The header line of the CSV body cannot be read: {error or 'it is empty'}.") from error
-    twice = [name for name, count in Counter(header).items() if count > 1 and name]
-    if twice:
-        raise Refusal(400, f"The CSV header names columns twice: {listing(twice)}.")
-    return header
+    return _Records(text).header
 
 
 def csv_table(text: str) -> tuple[list[str], list[list[str]]]:
@@ -69,57 +92,84 @@ def csv_table(text: str) -> tuple[list[str], list[list[str]]]:
 
     Raises Refusal 400 for broken CSV and 422 when there are no rows.
     """
-    header = csv_header(text)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    width = len(header)
-    records: list[list[str]] = []
-    try:
-        for record in reader:
-            if not _has_content(record):
-                continue
-            if len(record) > width:
-                count = f"{len(record)} values for {width} columns"
-                raise Refusal(400, f"The CSV body cannot be read: line {reader.line_num} has {count}.")
-            records.append(record if len(record) == width else record + [""] * (width - len(record)))
-    except csv.Error as error:
-        raise Refusal(400, f"The CSV body cannot be read: line {reader.line_num}: {error}.") from error
-    if len(records) < 2:
+    found = _Records(text)
+    records = list(found)
+    if not records:
         raise Refusal(422, "The data has no rows, only a header line.")
-    return header, records[1:]
+    return found.header, records
 
 
-def _has_content(record: list[str]) -> bool:
-    return len(record) > 1 or (len(record) == 1 and not record[0].isspace())
+def check_first_record(text: str) -> list[str]:
+    """The header of CSV text whose first record is no longer than it. Raises Refusal 400."""
+    found = _Records(text)
+    next(iter(found), None)
+    return found.header
 
 
-def typed_column(texts: Sequence[str]) -> list[Any]:
-    """CSV cells as JSON values: integers or floats where every cell with content is one, else the texts.
+class _Records:
+    """The records of CSV text, one by one. Blank lines count only where there is a single column, as an empty cell."""
 
-    A number with leading zeros, or an integer that a double cannot hold, makes a column of texts; an empty cell is
-    None.
-    """
-    present = {text for text in texts if text not in MISSING_TEXTS}
-    values: dict[str, Any] = {}
-    try:
-        for text in present:
-            values[text] = _number(text)
-    except ValueError:
-        return [text or None for text in texts]
-    if any(isinstance(value, float) for value in values.values()):
-        values = {text: float(value) for text, value in values.items()}
-    return [values.get(text) for text in texts]
+    def __init__(self, text: str) -> None:
+        if not text.strip():
+            raise Refusal(400, "The body is empty; send CSV with a header line.")
+        if "\0" in text:
+            raise Refusal(400, "The CSV body cannot be read: it holds a NUL character.")
+        csv.field_size_limit(sys.maxsize)
+        self._reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator_of(text), strict=True)
+        try:
+            self.header = next(record for record in self._reader if not _is_blank(record))
+        except (csv.Error, StopIteration) as error:
+            raise Refusal(400, f"The header line of the CSV body cannot be read: {error or 'it is empty'}.") from error
+        twice = [name for name, count in Counter(self.header).items() if count > 1 and name]
+        if twice:
+            raise Refusal(400, f"The CSV header names columns twice: {listing(twice)}.")
+
+    def __iter__(self) -> Iterator[list[str]]:
+        width = len(self.header)
+        try:
+            for record in self._reader:
+                if len(record) == width:
+                    yield record
+                elif len(record) > width:
+                    columns = "1 column" if width == 1 else f"{width} columns"
+                    raise Refusal(
+                        400,
+                        f"The CSV body cannot be read: line {self._reader.line_num} has {len(record)} values, which is "
+                        f"more values than its header has columns ({columns}).",
+                    )
+                elif width == 1 or not _is_blank(record):
+                    yield record + [""] * (width - len(record))
+        except csv.Error as error:
+            raise Refusal(400, f"The CSV body cannot be read: line {self._reader.line_num}: {error}.") from error
 
 
-def _number(text: str) -> int | float:
-    digits = text.removeprefix("-")
-    if "_" in text or (len(digits) > 1 and digits[0] == "0" and digits[1].isdigit()):
-        raise ValueError(text)
-    if digits.isdigit():
-        number = int(text)
-        if abs(number) > LARGEST_EXACT_INTEGER:
-            raise ValueError(text)
-        return number
+def _is_blank(record: list[str]) -> bool:
+    return not record or (len(record) == 1 and record[0].isspace())
+
+
+def json_number(text: str) -> int | float | None:
+    """A CSV cell as the number that it is in JSON, None for any other; an integer beyond 64 bits is a float."""
+    match = _JSON_NUMBER.fullmatch(text)
+    if match is None:
+        return None
+    if match.group(1) is None and match.group(2) is None and len(text) <= len(str(MIN_INT64)):
+        whole = int(text)
+        return whole if MIN_INT64 <= whole <= MAX_INT64 else float(whole)
     real = float(text)
-    if not math.isfinite(real):
-        raise ValueError(text)
-    return real
+    return real if math.isfinite(real) else None
+
+
+def json_value(text: str) -> Any:
+    """A CSV cell as a JSON value: None for a missing value, a number for what is one in JSON, else the text."""
+    if text in MISSING_TEXTS:
+        return None
+    number = json_number(text)
+    return text if number is None else number
+
+
+def verbatim_value(text: str) -> Any:
+    """A CSV cell that is copied into JSON: a number only where it is written there as it was sent, else the text."""
+    if not text:
+        return None
+    number = json_number(text)
+    return number if number is not None and repr(number) == text else text

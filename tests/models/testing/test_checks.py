@@ -142,6 +142,43 @@ def test_rows_that_depend_on_each_other_are_found(bench: Bench) -> None:
     assert "alone" in test["testingStatus"]["sideEffects"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("cells", "answer"),
+    [
+        (["1"] * 60 + ["A"], 'data["code"].map({1: 10.0, 2: 20.0, "A": 30.0}).fillna(0.0)'),
+        (["1"] * 60, 'data["code"].astype(str).map({"1": 10.0}).fillna(0.0)'),
+        (["1"] * 60 + ["A"], "[float(data['code'].dtype == object)] * len(data)"),
+    ],
+)
+def test_a_model_that_looks_at_the_types_of_other_rows_is_found(bench: Bench, cells: list[str], answer: str) -> None:
+    """Only the first of these models gives a row the same beside a text and a fraction as alone."""
+    uploaded = bench.api.post(
+        "/datasets/fromFile/", files={"file": ("codes.csv", "\n".join(["code", *cells]).encode())}
+    )
+    bench.installation.run_operations()
+    source = f"""
+        import pandas as pd
+
+        def load_model(d):
+            return 1
+
+        def score(data, model, **kw):
+            return pd.DataFrame({{"Predictions": {answer}}})
+    """
+    body = {"datasetId": uploaded.json()["catalogId"], "configuration": {"sideEffects": "fail"}}
+    test = bench.run(bench.a_version(source), **body)
+    assert statuses(test)["sideEffects"] == ("succeeded" if "fillna" in answer and "astype" not in answer else "failed")
+
+
+def test_the_rows_of_one_column_are_counted_alike(bench: Bench) -> None:
+    """A blank line is a row of the dataset, and is answered."""
+    uploaded = bench.api.post("/datasets/fromFile/", files={"file": ("one.csv", b"x\n1\n\n3\n\n")})
+    bench.installation.run_operations()
+    assert bench.api.get(f"/datasets/{uploaded.json()['catalogId']}/").json()["rowCount"] == 4
+    test = bench.run(bench.a_version(), datasetId=uploaded.json()["catalogId"], configuration={"errorCheck": "fail"})
+    assert test["overallStatus"] == "succeeded", test["testingStatus"]
+
+
 def test_wrong_predictions_are_counted(bench: Bench) -> None:
     csv = CSV.replace("\n0.5,", "\n99,")
     uploaded = bench.api.post("/datasets/fromFile/", files={"file": ("wrong.csv", csv.encode())})

@@ -10,11 +10,15 @@ from typing import Any
 
 import polars as pl
 
+from modelyard.datasets.cells import json_cell
 from modelyard.models.testing.conversation import Conversation, ModelFailedError, Prediction
 
 CHUNK_ROWS = 10_000
 NULL_ROWS = 50
 SIDE_EFFECT_ROWS = 50
+OTHER_COLUMNS = 20
+OTHER_ROWS = 10_000
+"""So many columns and further rows are looked through for values of other types."""
 PERFORMANCE_ROWS = 1_000
 RELATIVE_TOLERANCE = 1e-6
 ABSOLUTE_TOLERANCE = 1e-9
@@ -46,6 +50,19 @@ class Bench:
     checkpoint: Callable[[], None]
     say: Callable[[str], None]
     verification_rows: pl.DataFrame | None = None
+    rows_are_texts: bool = False
+    """Whether the rows are the texts of a CSV file, which are numbers in JSON where they are written so."""
+    verification_rows_are_texts: bool = False
+
+    def objects(self, table: pl.DataFrame) -> list[dict[str, Any]]:
+        """Some of the rows as a client sends them in JSON."""
+        return json_objects(table, are_texts=self.rows_are_texts)
+
+
+def json_objects(table: pl.DataFrame, *, are_texts: bool) -> list[dict[str, Any]]:
+    """Rows as a client sends them in JSON, of ``are_texts`` with numbers where the texts are some."""
+    rows = table.to_dicts()
+    return [{name: json_cell(text) for name, text in row.items()} for row in rows] if are_texts else rows
 
 
 def error_check(bench: Bench) -> Verdict:
@@ -69,7 +86,7 @@ def null_value_imputation(bench: Bench) -> Verdict:
     for name in sample.columns:
         blank = sample.with_columns(pl.lit(None, dtype=sample.schema[name]).alias(name))
         try:
-            _together(bench, [lambda blank=blank: bench.model.score_rows(blank.to_dicts())])  # type: ignore[misc]
+            _together(bench, [lambda blank=blank: bench.model.score_rows(bench.objects(blank))])  # type: ignore[misc]
         except ModelFailedError as error:
             failed.append(name)
             first_reason = first_reason or str(error)
@@ -83,11 +100,8 @@ def null_value_imputation(bench: Bench) -> Verdict:
 
 
 def side_effects(bench: Bench) -> Verdict:
-    """Each row gets the same prediction alone as among others, whatever the order."""
-    rows = bench.rows.head(SIDE_EFFECT_ROWS).to_dicts()
-    together, backwards = _together(
-        bench, [lambda: bench.model.score_rows(rows), lambda: bench.model.score_rows(rows[::-1])], users=1
-    )
+    """Each row gets the same prediction alone as among others, whatever those are and whatever the order."""
+    rows = bench.objects(bench.rows.head(SIDE_EFFECT_ROWS))
     alone = [
         found[0]
         for found in _together(
@@ -96,17 +110,62 @@ def side_effects(bench: Bench) -> Verdict:
             users=1,
         )
     ]
-    pairs = zip(together, alone, backwards[::-1], strict=True)
-    different = [
-        number for number, (one, other, third) in enumerate(pairs) if not (is_same(one, other) and is_same(one, third))
-    ]
+    different: set[int] = set()
+    for places, others in _company(bench, rows):
+        some = [rows[place] for place in places]
+        found = _together(bench, [lambda some=some, others=others: bench.model.score_rows(some + others)])[0]  # type: ignore[misc]
+        different |= {place for place, one in zip(places, found, strict=False) if not is_same(one, alone[place])}
     if different:
-        shown = ", ".join(str(number) for number in different[:SHOWN])
+        shown = ", ".join(map(str, sorted(different)[:SHOWN]))
         return Verdict(
             False,
             f"{len(different)} of {len(rows)} rows are predicted differently alone than among others (rows {shown}).",
         )
-    return Verdict(True, f"{len(rows)} rows are predicted alike alone, together and in reverse order.")
+    return Verdict(
+        True, f"{len(rows)} rows are predicted alike alone, together, in reverse order and in mixed company."
+    )
+
+
+def _company(bench: Bench, rows: list[dict[str, Any]]) -> Iterator[tuple[list[int], list[dict[str, Any]]]]:
+    """The batches that the rows are sent in: their places, and rows that are sent with them.
+
+    All together and backwards; those with values of the same types, which make columns of one type; and all of them
+    beside rows that bring other types into each column, of which those count that the model takes alone.
+    """
+    places = list(range(len(rows)))
+    yield places, []
+    yield places[::-1], []
+    alike: dict[tuple[str, ...], list[int]] = {}
+    for place, row in enumerate(rows):
+        alike.setdefault(tuple(type(value).__name__ for value in row.values()), []).append(place)
+    if len(alike) > 1:
+        for some in alike.values():
+            yield some, []
+    others = [other for other in _other_types(bench, rows) if _is_taken(bench, other)]
+    if others:
+        yield places, others
+
+
+def _other_types(bench: Bench, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows with values of other types than the column has in ``rows``: those of the table, a gap and a fraction."""
+    found: list[dict[str, Any]] = []
+    known = {name: {type(row[name]) for row in rows} for name in list(rows[0])[:OTHER_COLUMNS]}
+    more = bench.objects(bench.rows.slice(SIDE_EFFECT_ROWS, OTHER_ROWS))
+    for name, types in known.items():
+        found += [row for row in more if type(row[name]) not in types][:1]
+        if type(None) not in types:
+            found.append(rows[0] | {name: None})
+        if types == {int}:
+            found.append(rows[0] | {name: rows[0][name] + 0.5})
+    return found
+
+
+def _is_taken(bench: Bench, row: dict[str, Any]) -> bool:
+    try:
+        _together(bench, [lambda: bench.model.score_rows([row])])
+    except ModelFailedError:
+        return False
+    return True
 
 
 def prediction_verification(bench: Bench) -> Verdict:
@@ -119,7 +178,8 @@ def prediction_verification(bench: Bench) -> Verdict:
     matching = 0
     position = 0
     for part in _parts(table.drop(dropped), PERFORMANCE_ROWS):
-        found = _together(bench, [lambda part=part: bench.model.score_rows(part.to_dicts())])[0]  # type: ignore[misc]
+        rows = json_objects(part, are_texts=bench.verification_rows_are_texts)
+        found = _together(bench, [lambda rows=rows: bench.model.score_rows(rows)])[0]  # type: ignore[misc]
         for prediction in found:
             matching += matches(prediction, expected[position], precision, bench.positive_class_label)
             position += 1

@@ -16,6 +16,7 @@ from modelyard.compute.services.readiness import Sight, look_at
 from modelyard.compute.services.service import ServiceSpec
 from modelyard.compute.services.workloads import Materials, without_secrets, workload_of
 from modelyard.datasets import service as datasets
+from modelyard.datasets.cells import spelled
 from modelyard.datasets.tables import Dataset, DatasetVersion
 from modelyard.environments.images.store import ImageStore
 from modelyard.environments.tables import EnvironmentVersion
@@ -181,7 +182,8 @@ def _bench(work: Work, check: Check, folder: Path) -> Bench:
         dataset = session.get_one(DatasetVersion, test.dataset_version_id)
     model = servable.model
     parameters = test.parameters.get(check.value, {})
-    rows = _read(work, dataset, folder)
+    rows, are_texts = _cells(work, dataset, folder)
+    verification = _verification_rows(work, parameters, folder)
     bench = Bench(
         model=Conversation(socket_path, settings.prediction_timeout_s),
         rows=rows.drop([name for name in (model.target_name,) if name in rows.columns]),
@@ -191,20 +193,37 @@ def _bench(work: Work, check: Check, folder: Path) -> Bench:
         seed=test.id,
         checkpoint=work.checkpoint,
         say=lambda text: _say(work, f"{check.value}: {text}"),
-        verification_rows=_verification_rows(work, parameters, folder),
+        verification_rows=verification[0],
+        rows_are_texts=are_texts,
+        verification_rows_are_texts=verification[1],
     )
     if bench.rows.height == 0 or bench.rows.width == 0:
         raise OperationFailed("The dataset has nothing to predict from: no rows, or no column beside the target.")
     return bench
 
 
-def _verification_rows(work: Work, parameters: dict[str, Any], folder: Path) -> pl.DataFrame | None:
-    if "predictionsColumn" not in parameters:
-        return None
+def _verification_rows(
+    work: Work, parameters: dict[str, Any], folder: Path
+) -> tuple[pl.DataFrame, bool] | tuple[None, bool]:
+    """The rows to verify as ``_cells`` gives them, beside the expected predictions in the type of the dataset."""
+    column = parameters.get("predictionsColumn")
+    if column is None:
+        return None, False
     with work.database.read() as session:
         dataset = session.get_one(Dataset, parameters["datasetId"])
         version = session.get_one(DatasetVersion, dataset.latest_version_id)
-    return _read(work, version, folder)
+    rows, are_texts = _cells(work, version, folder)
+    return rows.with_columns(_read(work, version, folder)[column]), are_texts
+
+
+def _cells(work: Work, version: DatasetVersion, folder: Path) -> tuple[pl.DataFrame, bool]:
+    """The rows as a client sends them, and whether they are the texts of a CSV file."""
+    blobs = work.parts.get(BlobStore)  # type: ignore[type-abstract]
+    texts = datasets.read_texts(blobs, version, folder, work.parts.get(Settings))
+    if texts is not None:
+        return texts, True
+    table = _read(work, version, folder)
+    return table.select(spelled(column) for column in table.iter_columns()), False
 
 
 def _read(work: Work, version: DatasetVersion, folder: Path) -> pl.DataFrame:
