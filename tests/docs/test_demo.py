@@ -9,6 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from modelyard.cli.commands import COMMANDS
+from modelyard.cli.main import load
+
 PROGRAM = Path(__file__).parents[2] / "demo" / "run.py"
 TIME_LIMIT_S = 300
 
@@ -42,6 +45,19 @@ def test_without_a_sandbox_images_are_where_user_code_can_reach_them(monkeypatch
     monkeypatch.delenv("MODELYARD_IMAGES_DIR", raising=False)
     changed = without_sandbox({"MODELYARD_IMAGES_DIR": "/root/.cache/images", "PATH": "/bin"})
     assert changed == {"MODELYARD_SANDBOX": "off", "PATH": "/bin"}
+
+
+@pytest.mark.parametrize("sandbox", ["", "off"])
+def test_the_job_is_pushed_by_commands_that_exist(tmp_path: Path, sandbox: str) -> None:
+    program = runpy.run_path(str(PROGRAM))
+    demo = program["Demo"](tmp_path, {"MODELYARD_SANDBOX": sandbox})
+    told: list[tuple[str, ...]] = []
+    demo.modelyard = lambda *arguments: told.append(arguments)
+    program["push_job"](demo)
+    assert len(told) == (2 if sandbox == "off" else 1)
+    for group, verb, *arguments in told:
+        command = load(group, COMMANDS[group]).commands[verb]
+        command.make_context(verb, list(arguments), resilient_parsing=False)
 
 
 def test_the_demo_fails_loudly(tmp_path: Path) -> None:
