@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import httptools
 
 from modelyard.gateway.admission import Admission
-from modelyard.gateway.errors import Refusal, error_bytes, ok_bytes
+from modelyard.gateway.errors import Refusal, error_bytes, ok_bytes, without_body
 from modelyard.gateway.exchange import Exchange
 from modelyard.gateway.fields import MAX_FIELDS, MAX_HEAD_BYTES, FieldError
 from modelyard.gateway.request_head import RequestFields, Route, find_own_content, find_route, read_fields
@@ -237,7 +237,7 @@ class ClientConnection(asyncio.Protocol):
         return self.keep_alive
 
     def _answer_at_once(self, answer: bytes) -> None:
-        self.write(answer)
+        self.write(without_body(answer) if self._parser.get_method() == b"HEAD" else answer)
         if not self.keep_alive:
             self._linger()
 
