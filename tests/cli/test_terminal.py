@@ -7,7 +7,7 @@ import pty
 import re
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ from modelyard.cli.client import Api
 from modelyard.cli.commands import COMMANDS, SERVER
 from modelyard.cli.following import SafeConsole, spinner, step_bar
 from modelyard.cli.main import load, run
-from modelyard.cli.screen import print_json
+from modelyard.cli.run_log import Line, print_text, print_with_time
+from modelyard.cli.screen import note, print_json
 from modelyard.cli.terminal import SafeTerminal
 from modelyard.kernel.openapi import REF, document
 from tests.forks import ask
@@ -69,11 +70,12 @@ def a_terminal() -> Iterator[Screen]:
         yield seen
 
 
-def shown(*pieces: str) -> str:
+def shown(*pieces: str, draws: bool = False) -> str:
     screen = Screen()
     safe = SafeTerminal(screen)
-    for piece in pieces:
-        safe.write(piece)
+    with terminal.drawing_lines(safe) if draws else nullcontext():
+        for piece in pieces:
+            safe.write(piece)
     safe.finish()
     return screen.getvalue()
 
@@ -98,12 +100,30 @@ def test_what_is_escaped_can_be_read() -> None:
 def test_colours_tabs_and_progress_stay() -> None:
     for text in (
         "a\tb\n",
-        "10 %\r20 %\r\n",
+        "line\r\n",
         "Zoë, 田中, أحمد, 🦊\n",
         "\x1b[1;38;5;208mbold\x1b[0m\n",
         "\x1b[31m\x1b[m\n",
     ):
         assert shown(text) == text
+        assert shown(*text) == text
+    for text in ("10 %\r20 %\r\n", "10 %\r"):
+        assert shown(text, draws=True) == text
+        assert shown(*text, draws=True) == text
+
+
+def test_a_line_is_not_written_anew() -> None:
+    """Else the name in a question or after a time would overwrite what stands before it."""
+    hostile = "Delete the job mine\rDelete the job other"
+    escaped = "Delete the job mine\\x0dDelete the job other"
+    assert shown(hostile) == escaped
+    assert shown(*hostile) == escaped
+    assert shown("end\r") == "end\\x0d"
+    with a_terminal() as screen:
+        print_with_time(Line("2026-01-01T00:00:00Z", "a\rb"))
+        print_text(Line("2026-01-01T00:00:00Z", "10 %\r20 %"))
+        note("a\rb")
+    assert screen.getvalue() == "2026-01-01T00:00:00Z a\\x0db\n10 %\r20 %\na\\x0db\n"
 
 
 def test_a_colour_ends_with_its_line() -> None:

@@ -119,3 +119,17 @@ def test_ambiguous_requests_are_refused(forwarding: Forwarding) -> None:
         assert found is not None
         assert found[0] == 400
         assert "more than once" in json.loads(found[2])["message"]
+
+
+@pytest.mark.parametrize("added", ["%0D%0A", "%09", "%3F", "%23", "%3Fa=", "%2E%2E", "%25", "%00"])
+def test_an_address_is_passed_on_as_it_is(forwarding: Forwarding, added: str) -> None:
+    """What is no character of an id is neither dropped from it nor read as the end of the path."""
+    path = forwarding.path.replace("/predictionsUnstructured", f"{added}/predictionsUnstructured")
+    body = script(answer_of(b"fine"))
+    head = [f"POST {path} HTTP/1.1", "Host: x", f"Authorization: Bearer {ADMIN_TOKEN}", f"Content-Length: {len(body)}"]
+    with Connection(forwarding.port) as client:
+        client.send("\r\n".join([*head, "", ""]).encode() + body)
+        found = client.read_answer()
+    assert found is not None
+    assert found[0] == 404
+    assert "cannot be found" in json.loads(found[2])["message"]

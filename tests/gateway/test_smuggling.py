@@ -133,3 +133,20 @@ def test_http_1_0_gets_no_chunks(wire: Wire) -> None:
             received += data
     assert received.endswith(b"\r\n\r\nmine")
     assert b"chunked" not in received
+
+
+@pytest.mark.parametrize("path", ["/ping", "/health", "/nothing", "/predApi/v1.0/deployments/0/predictions"])
+def test_an_answer_to_head_has_no_body(wire: Wire, path: str) -> None:
+    """It would be read as the beginning of the next answer."""
+    head = f"HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    last = head.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    with wire.connect() as client:
+        client.send(head + last)
+        received = b""
+        while piece := client.socket.recv(65536):
+            received += piece
+    first, second, rest = received.split(b"\r\n\r\n")
+    assert first.startswith(b"HTTP/1.1 ")
+    assert second.startswith(b"HTTP/1.1 ")
+    assert b"content-length: 0" not in first
+    assert rest == b""

@@ -28,6 +28,8 @@ INVISIBLE = [
     "admin\U000e0041",  # a tag
     "admin\ufe0f",  # variation selector
     "admin\u3164",  # Hangul filler
+    "admin\u2800",  # a Braille pattern without dots
+    "admin\ufffc",  # object replacement
     "admin\ue000",  # private use
 ]
 SAME = [

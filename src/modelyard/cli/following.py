@@ -22,7 +22,7 @@ from rich.segment import Segment
 from modelyard.cli.client import Api, Json
 from modelyard.cli.errors import CommandError
 from modelyard.cli.screen import note
-from modelyard.cli.terminal import SafeTerminal, visible
+from modelyard.cli.terminal import SafeTerminal, drawing_lines, visible
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 1.0
@@ -197,6 +197,7 @@ class LogFollower:
 
     def _show(self, end: int) -> None:
         if end > self.shown and not self.quiet:
-            sys.stderr.write(self.text[self.shown : end])
+            with drawing_lines(sys.stderr):
+                sys.stderr.write(self.text[self.shown : end])
             sys.stderr.flush()
         self.shown = max(self.shown, end)

@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import NamedTuple
 
 from modelyard.cli.client import Api, Json
@@ -11,7 +12,7 @@ from modelyard.cli.errors import CommandError
 from modelyard.cli.following import PATIENCE_S, is_away, pauses
 from modelyard.cli.screen import note, print_json
 from modelyard.cli.server_events import Event, read_events
-from modelyard.cli.terminal import escaped_json
+from modelyard.cli.terminal import drawing_lines, escaped_json
 
 STAMP_LENGTH = len("2026-01-01T00:00:00.000000Z ")
 
@@ -117,14 +118,16 @@ def print_log(api: Api, log_path: str, *, tail: int | None, timestamps: bool, as
     if as_json:
         print_json({"log": api.text(log_path, **query)})
         return
-    with api.stream("GET", api.url(log_path), params=query) as response:
+    drawing = nullcontext() if timestamps else drawing_lines(sys.stdout)
+    with api.stream("GET", api.url(log_path), params=query) as response, drawing:
         for chunk in response.iter_bytes():
             sys.stdout.buffer.write(chunk)
         sys.stdout.buffer.flush()
 
 
 def print_text(line: Line) -> None:
-    _write(line.text)
+    with drawing_lines(sys.stdout):
+        _write(line.text)
 
 
 def print_with_time(line: Line) -> None:

@@ -8,6 +8,8 @@ import codecs
 import io
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final, TextIO
 
 RESET: Final = "\x1b[0m"
@@ -16,19 +18,22 @@ _UNSAFE: Final = (
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # C0 but tab, line feed and carriage return; DEL; C1
     r"\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"  # line separators, direction of text, surrogates
 )
+_RETURN: Final = r"\r(?!\n)"
 _TOKEN: Final = re.compile(rf"({_SGR})|(\n)|{_UNSAFE}")
+_STRICT_TOKEN: Final = re.compile(rf"({_SGR})|(\n)|{_UNSAFE}|{_RETURN}")
 _UNSAFE_CHARACTER: Final = re.compile(_UNSAFE)
-_BEGUN: Final = re.compile(r"\x1b(\[[0-9;:]{0,64})?\Z")
-"""The beginning of a sequence whose end may come with the next piece of text."""
+_STRICT_UNSAFE_CHARACTER: Final = re.compile(rf"{_UNSAFE}|{_RETURN}")
+_BEGUN: Final = re.compile(r"(\x1b(\[[0-9;:]{0,64})?|\r)\Z")
+"""The beginning of a sequence or line end whose end may come with the next piece of text."""
 _RESETS: Final = re.compile(r"\x1b\[0*m")
 
 
 def visible(text: str) -> str:
     """``text`` with every control character, and what else changes how others are shown, as ``\\x1b`` or ``\\u202e``.
 
-    Tabs, line feeds and carriage returns stay.
+    Tabs, line feeds and the carriage returns before them stay.
     """
-    return _UNSAFE_CHARACTER.sub(lambda found: _escaped(found[0]), text)
+    return _STRICT_UNSAFE_CHARACTER.sub(lambda found: _escaped(found[0]), text)
 
 
 def escaped_json(text: str) -> str:
@@ -37,10 +42,15 @@ def escaped_json(text: str) -> str:
 
 
 class SafeTerminal(io.TextIOBase):
-    """Writes to a terminal; of escape sequences only colours and styles (SGR) pass, to the end of their line."""
+    """Writes to a terminal; of escape sequences only colours and styles (SGR) pass, to the end of their line.
+
+    A carriage return would write a line anew over what we say in it, so that it passes before a line feed only, and
+    within ``drawing_lines``.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
+        self.keeps_returns = False
         self._held = ""
         self._is_styled = False
         self._bytes = _SafeBytes(self)
@@ -79,14 +89,21 @@ class SafeTerminal(io.TextIOBase):
 
     def finish(self) -> None:
         """Write what was held back, and end a style that is still on."""
-        self.stream.write(visible(self._held) + (RESET if self._is_styled else ""))
-        self._held, self._is_styled = "", False
+        self.write_held()
+        self.stream.write(RESET if self._is_styled else "")
+        self._is_styled = False
         self.stream.flush()
 
+    def write_held(self) -> None:
+        """Write what was held back; nothing comes that would complete it."""
+        held, self._held = self._held, ""
+        self.stream.write(held if held == "\r" and self.keeps_returns else "".join(map(_escaped_if_unsafe, held)))
+
     def _safe(self, text: str) -> str:
-        if not self._is_styled and _UNSAFE_CHARACTER.search(text) is None:
+        unsafe, token = (_UNSAFE_CHARACTER, _TOKEN) if self.keeps_returns else (_STRICT_UNSAFE_CHARACTER, _STRICT_TOKEN)
+        if not self._is_styled and unsafe.search(text) is None:
             return text
-        return _TOKEN.sub(self._replace, text)
+        return token.sub(self._replace, text)
 
     def _replace(self, found: re.Match[str]) -> str:
         style, line_end = found.groups()
@@ -117,6 +134,20 @@ class _SafeBytes(io.BufferedIOBase):
         self._terminal.flush()
 
 
+@contextmanager
+def drawing_lines(stream: TextIO) -> Iterator[None]:
+    """Let carriage returns pass: a log is printed, which may draw its progress anew in a line that is all its own."""
+    if not isinstance(stream, SafeTerminal):
+        yield
+        return
+    stream.keeps_returns = True
+    try:
+        yield
+    finally:
+        stream.write_held()
+        stream.keeps_returns = False
+
+
 def protect() -> None:
     """Put ``SafeTerminal`` in place of standard output and error, where they are terminals."""
     for name in ("stdout", "stderr"):
@@ -130,6 +161,10 @@ def finish() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, SafeTerminal):
             stream.finish()
+
+
+def _escaped_if_unsafe(character: str) -> str:
+    return _escaped(character) if character == "\r" or _UNSAFE_CHARACTER.match(character) else character
 
 
 def _escaped(character: str) -> str:

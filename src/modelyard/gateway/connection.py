@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import httptools
 
 from modelyard.gateway.admission import Admission
-from modelyard.gateway.errors import Refusal, error_bytes
+from modelyard.gateway.errors import Refusal, error_bytes, without_body
 from modelyard.gateway.exchange import Exchange
 from modelyard.gateway.fields import MAX_FIELDS, MAX_HEAD_BYTES, FieldError
 from modelyard.gateway.request_head import NO_ROUTE, RequestFields, Route, find_route, own_answer, read_fields
@@ -225,7 +225,8 @@ class ClientConnection(asyncio.Protocol):
             self._begin_exchange(route)
             return
         self.keep_alive = self.keep_alive and not self._fields.announces_body
-        self.write(own_answer(path, route, keep_alive=self.keep_alive))
+        answer = own_answer(path, route, keep_alive=self.keep_alive)
+        self.write(without_body(answer) if asked[0] == b"HEAD" else answer)
         if not self.keep_alive:
             self._linger()
 

@@ -63,6 +63,11 @@ def error_bytes(
     )
 
 
+def without_body(answer: bytes) -> bytes:
+    """The same answer to a HEAD: its fields, and nothing after them that would be read as the next answer."""
+    return answer.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+
+
 def not_found(deployment_id: str) -> str:
     return f"Deployment {deployment_id} cannot be found for this user."
 

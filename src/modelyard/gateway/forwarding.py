@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
 from litestar import Litestar, Request, Response
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Stream
+from yarl import URL
 
 from modelyard.gateway.fields import FieldError, parse_content_length
 from modelyard.kernel.settings import Settings
@@ -55,15 +57,15 @@ class Forwarder:
     async def forward(self, request: Request[Any, Any, Any]) -> Response[Any]:
         """Sends the request on; 503 while the gateway cannot be reached."""
         assert self._session is not None  # noqa: S101 # opened with the application
-        url = f"{self._base}{request.scope['path']}"
         query = request.scope["query_string"].decode("latin-1")
+        address = f"{self._base}{quote(request.scope['path'])}" + (f"?{query}" if query else "")
         try:
             headers = _headers_to_pass(request)
         except FieldError as error:
             return _error(400, f"The request's {error}.")
         try:
             answer = await self._session.post(
-                f"{url}?{query}" if query else url, data=request.stream(), headers=headers, allow_redirects=False
+                URL(address, encoded=True), data=request.stream(), headers=headers, allow_redirects=False
             )
         except aiohttp.ClientConnectorError:
             return _error(503, "The prediction gateway is not running; try again in a moment.", retry_after_s=1)

@@ -7,9 +7,9 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from modelyard.kernel.errors import BadRequest, Invalid
+from modelyard.kernel.errors import BadRequest, Invalid, TooLarge
 from modelyard.kernel.multipart import Form
-from modelyard.kernel.wire import NOT_JSON, convert, text_errors
+from modelyard.kernel.wire import NOT_JSON, TOO_MANY_VALUES, convert, has_too_many_values, text_errors
 
 S = TypeVar("S", bound=msgspec.Struct)
 Stored = TypeVar("Stored")
@@ -41,6 +41,8 @@ def from_form(form: Form[Stored]) -> FormInput[Stored]:
 
 
 def from_json(content: bytes) -> FormInput[Any]:
+    if has_too_many_values(content):
+        raise TooLarge(TOO_MANY_VALUES)
     try:
         values = msgspec.json.decode(content) if content.strip() else {}
     except NOT_JSON as error:

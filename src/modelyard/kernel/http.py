@@ -5,7 +5,7 @@ import functools
 import logging
 import re
 import typing
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, Protocol
 from urllib.parse import parse_qs, quote, unquote, urlencode
 
@@ -21,21 +21,19 @@ from sqlalchemy.orm import Session
 
 from modelyard.kernel.database import Database, lost_a_race
 from modelyard.kernel.edge import Edge
-from modelyard.kernel.errors import ModelyardError, NotFound, TooLarge
+from modelyard.kernel.errors import ModelyardError, NotFound
 from modelyard.kernel.form_input import from_form, from_json
 from modelyard.kernel.host_names import AllowedHosts, parse_host
 from modelyard.kernel.multipart import Form
 from modelyard.kernel.parts import Parts
 from modelyard.kernel.problems import refusing
+from modelyard.kernel.request_bodies import BodyMemory, read_body, read_filters
 from modelyard.kernel.routing import Answer, Download, Endpoint, RequestInfo
 from modelyard.kernel.streams import Check, Streams
 from modelyard.kernel.wire import NOT_JSON, convert, decode
 
 log = logging.getLogger(__name__)
 
-MAX_JSON_BYTES = 64 * 1024 * 1024
-MAX_BYTES_OF_ANYBODY = 64 * 1024
-"""How much of a body is read before its sender is known. Most bodies are smaller, and need no look of its own."""
 THREADS = 24
 ATTEMPTS = 4
 API_PREFIX = "/api/v2"
@@ -67,6 +65,7 @@ def create_app(
 ) -> Edge:
     """The ASGI application that serves ``endpoints`` below ``/api/v2`` and, beside them, ready-made ``handlers``."""
     limiter: list[anyio.CapacityLimiter] = []
+    memory = BodyMemory()
 
     async def start() -> None:
         limiter.append(anyio.CapacityLimiter(THREADS))
@@ -86,9 +85,12 @@ def create_app(
             else:
                 is_open = "caller" not in endpoint.parameters
                 check = None if is_open else functools.partial(in_thread, runner.authenticate, dict(request.headers))
-                content = await _read_body(request, check, keeps=bool(endpoint.parameters.keys() & {"body", "form"}))
-                if "form" in endpoint.parameters:
-                    content = from_json(content)
+                keeps = bool(endpoint.parameters.keys() & {"body", "form"})
+                with memory.reservation() as reserved:
+                    content = await read_body(request, check, reserved, keeps=keeps)
+                    if "form" in endpoint.parameters:
+                        content = await in_thread(from_json, content)
+                    return await in_thread(runner.run, request, content)
             return await in_thread(runner.run, request, content)
 
         handle.__name__ = endpoint.handler.__name__
@@ -234,23 +236,6 @@ def _info(request: Request[Any, Any, Any], headers: dict[str, str], endpoint: En
     )
 
 
-async def _read_body(
-    request: Request[Any, Any, Any], authenticate: Callable[[], Awaitable[None]] | None, *, keeps: bool
-) -> bytes:
-    """The body; empty where the endpoint does not keep it. A large one is read on only for a caller who is known."""
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if authenticate is not None and size > MAX_BYTES_OF_ANYBODY:
-            await authenticate()
-            authenticate = None
-        if size > MAX_JSON_BYTES:
-            raise TooLarge(f"the body is over {MAX_JSON_BYTES} bytes; send files as multipart/form-data")
-        if keeps:
-            chunks.append(chunk)
-    return b"".join(chunks)
-
-
 @functools.cache
 def _query_fields(type_: type[msgspec.Struct]) -> dict[str, bool]:
     return {info.encode_name: _takes_list(info.type) for info in msgspec.structs.fields(type_)}
@@ -313,7 +298,7 @@ def filters_from_body(app: ASGIApp) -> ASGIApp:
 
     async def wrapped(scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "GET" and _has_json_body(scope):
-            scope["query_string"] = _merged(scope["query_string"], _object(await _drain(receive)))
+            scope["query_string"] = _merged(scope["query_string"], _object(await read_filters(receive)))
             receive = _empty_receive(receive)
         await app(scope, receive, send)
 
@@ -331,15 +316,6 @@ def _object(content: bytes) -> dict[str, Any]:
 def _has_json_body(scope: Any) -> bool:
     headers = dict(scope["headers"])
     return headers.get(b"content-length", b"0") != b"0" and b"json" in headers.get(b"content-type", b"")
-
-
-async def _drain(receive: Receive, limit: int = 1024 * 1024) -> bytes:
-    content, more = b"", True
-    while more and len(content) <= limit:
-        message: Any = await receive()
-        content += message.get("body", b"")
-        more = message.get("more_body", False)
-    return content
 
 
 def _empty_receive(receive: Receive) -> Callable[[], Any]:

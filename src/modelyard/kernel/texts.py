@@ -9,9 +9,10 @@ UNSTORABLE: Final = "must not hold NUL characters or lone surrogates"
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _INVISIBLE_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _INVISIBLE: Final = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef\u2800\ufffc\U0001d159]"
 )
-"""Default-ignorable code points (Unicode, DerivedCoreProperties.txt) of other categories than the above."""
+"""Default-ignorable code points (Unicode, DerivedCoreProperties.txt) of other categories than the above, and symbols
+without ink: the blank Braille pattern, the object replacement character, the null notehead."""
 
 
 def is_storable(text: str) -> bool:

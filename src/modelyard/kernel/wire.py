@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 from msgspec.structs import FieldInfo, fields
 
 from modelyard.kernel.clock import to_wire
-from modelyard.kernel.errors import BadRequest, Invalid, Unread, raise_all
+from modelyard.kernel.errors import BadRequest, Invalid, TooLarge, Unread, raise_all
 from modelyard.kernel.texts import UNSTORABLE, all_storable
 
 __all__ = [
@@ -46,6 +46,8 @@ T = TypeVar("T")
 
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What reading JSON raises for content that is none; the last is nesting that nobody means."""
+MAX_JSON_VALUES = 250_000
+TOO_MANY_VALUES = f"the JSON holds more than {MAX_JSON_VALUES} values; send it in several requests"
 MAX_TOLD = 10
 """Faults of one field."""
 BoolText = Literal["false", "False", "true", "True"]
@@ -140,6 +142,8 @@ def moment(time: datetime) -> str:
 
 def decode(type_: type[S], content: bytes, faults: MutableMapping[str, str] | None = None) -> S:
     """A JSON body as ``type_``; no content reads as ``{}``. For wrong fields see ``convert``."""
+    if has_too_many_values(content):
+        raise TooLarge(TOO_MANY_VALUES)
     try:
         content.decode()  # msgspec skips unknown fields without a look at their texts
         if _is_storable_json(content):
@@ -159,9 +163,21 @@ def decode_json(text: str | bytes, type_: type[T]) -> T:
     Raises one of ``NOT_JSON``, which a text that no database can hold is too.
     """
     content = text.encode() if isinstance(text, str) else text
+    if has_too_many_values(content):
+        raise msgspec.ValidationError(TOO_MANY_VALUES)
     if not _is_storable_json(content) and not all_storable(msgspec.json.decode(content)):
         raise msgspec.ValidationError(UNSTORABLE)
     return msgspec.json.decode(content, type=type_)
+
+
+def has_too_many_values(content: bytes) -> bool:
+    """Whether a JSON text may hold more values than any request needs: each takes fifty times its bytes in memory.
+
+    Each value but the first of its object or list follows a comma; those in texts are counted, too.
+    """
+    if len(content) <= MAX_JSON_VALUES:
+        return False
+    return content.count(b",") + content.count(b"[") + content.count(b"{") > MAX_JSON_VALUES
 
 
 def _is_storable_json(content: bytes) -> bool:
