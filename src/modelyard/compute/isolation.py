@@ -94,7 +94,7 @@ def probe() -> Isolation:
     candidates = _bubblewrap_candidates()
     found = _ask_supervisor(candidates, None if host_uids is None else host_uids[0])
     why_no_sandbox = str(found.get("sandbox", _UNANSWERED))
-    network_why = why_no_sandbox or str(found.get("network", _UNANSWERED))
+    network_why = "there is no sandbox" if why_no_sandbox else str(found.get("network", _UNANSWERED))
     groups = found.get("groups")
     controllers = [str(name) for name in groups] if isinstance(groups, list) else []
     program = str(found.get("bubblewrap", ""))

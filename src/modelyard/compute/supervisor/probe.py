@@ -62,7 +62,7 @@ def _try_candidates(question: "Question") -> dict[str, object]:
         answer["filter"] = _try_filter(question, exposed)
         return answer
     why = "; ".join(reasons) or "the program bwrap (bubblewrap) is missing"
-    return {"bubblewrap": "", "sandbox": why, "namespaces": why, "filter": why}
+    return {"bubblewrap": "", "sandbox": why, "namespaces": why, "filter": "there is no sandbox"}
 
 
 def _try_filter(question: "Question", exposed: list[str]) -> str:

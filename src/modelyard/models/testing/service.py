@@ -69,7 +69,7 @@ def start_test(
     model, version = models.find_version(
         session, caller, body.custom_model_version_id, Permission.EDIT, model_id=body.custom_model_id
     )
-    session.refresh(model, with_for_update=True)  # of two tests that are started at once, one sees the other
+    session.refresh(model, with_for_update=True)  # of two started at once, one sees the other
     if _open_test(session, model.id) is not None:
         raise Invalid(f"A test of custom model {model.id} is in progress; cancel it or wait until it has ended.")
     levels = _levels(body, is_start_only=is_start_only(model))
