@@ -314,7 +314,7 @@ def _open_images(settings: Settings, clock: Clock, executor: ProcessExecutor) ->
         memory_bytes=settings.max_model_memory_bytes,
         time_limit_s=settings.build_timeout_s,
         processes=settings.max_processes,
-        disk_bytes=settings.max_work_bytes,
+        disk_bytes=settings.max_image_bytes,
     )
     return ImageStore(
         settings.images_dir or settings.data_dir / "images",
@@ -323,5 +323,5 @@ def _open_images(settings: Settings, clock: Clock, executor: ProcessExecutor) ->
         index_url=settings.package_index_url,
         sandbox=SandboxRunner(executor, limits, isolates=executor.isolation.is_sandboxed),
         # Without hard links everything is written twice: into the cache, and into the image.
-        allowance=Allowance(settings.max_model_memory_bytes, 2 * settings.max_work_bytes),
+        allowance=Allowance(settings.max_model_memory_bytes, 2 * settings.max_image_bytes),
     )

@@ -125,6 +125,8 @@ class Settings(BaseSettings):
     build_timeout_s: float = 1800
     max_processes: int = 512
     max_work_bytes: int = 10 * GIB
+    max_image_bytes: int = 10 * GIB
+    """What the packages of one environment may take."""
     max_log_bytes: int = 64 * MIB
     min_free_bytes: int = Field(default=GIB, ge=0)
     """With less free space where the data directory is, workloads that write are stopped, and new ones and uploads
