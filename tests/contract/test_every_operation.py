@@ -14,7 +14,7 @@ from tests.api_client import Api
 from tests.conftest import Installation
 
 NOBODY = "0" * 24
-OPEN_TO_ALL = {"/ping"}
+OPEN_TO_ALL = {"/health/", "/ping"}
 SEEN_BY_ALL = {
     "/executionEnvironments/",  # the built-in ones are public
     "/customTemplates/",  # the shipped ones are
