@@ -3,6 +3,7 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 UV_HOME := .uv
+WORKERS := $(shell expr $$(nproc) + 1)
 UV := $(shell command -v uv 2>/dev/null || echo $(UV_HOME)/bin/uv)
 RUN := env -u PYTHONDONTWRITEBYTECODE .venv/bin
 
@@ -29,7 +30,7 @@ check: setup ## Formatting, lint, types and layers
 	@$(RUN)/lint-imports
 
 test: check ## Everything above, and all tests; those that fail beside others are tried once more alone
-	@$(RUN)/pytest -n auto --dist loadfile || $(RUN)/pytest --last-failed --last-failed-no-failures none
+	@$(RUN)/pytest -n $(WORKERS) --dist loadfile || $(RUN)/pytest --last-failed --last-failed-no-failures none
 
 demo: setup ## The whole story on a real server: push, build, test, deploy, predict (ONCE=1 stops it at the end)
 	@$(RUN)/python demo/run.py $(if $(ONCE),--once)
