@@ -1,5 +1,6 @@
 """Builders shared by all tests: a fresh installation in a temporary folder, and users to ask it as."""
 
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -70,6 +71,14 @@ class Installation:
             session.flush()
             add_token(session, user.id, "test", token)
         return self.api.as_(token)
+
+
+@pytest.fixture(autouse=True)
+def _umask_of_users() -> Iterator[None]:
+    """Commands of the server that run in this process close what it makes to others; the next test begins as before."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture(scope="session")
