@@ -20,7 +20,7 @@ from modelyard.kernel.ids import new_id
 from tests.gateway.wire import Wire, a_wire, answer_of, script
 from tests.waiting import wait_until
 
-UNKNOWN_TOKENS = 8_000
+UNKNOWN_TOKENS = 4_000
 CONNECTIONS = 40
 OK = script(answer_of(b"fine"))
 
