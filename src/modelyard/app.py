@@ -12,7 +12,7 @@ from litestar import Litestar
 from modelyard.compute import bundle_routes, health_routes
 from modelyard.compute.executor import Executor
 from modelyard.compute.free_space import NoSpace
-from modelyard.compute.isolation import Isolation, probe, without_sandbox
+from modelyard.compute.isolation import Isolation, isolation_for
 from modelyard.compute.process_executor import ProcessExecutor
 from modelyard.compute.services.reconciler import Reconciler
 from modelyard.compute.services.workloads import Materials
@@ -263,9 +263,7 @@ def build(settings: Settings, isolation: Isolation | None = None) -> Application
         BlobStore,  # type: ignore[type-abstract]
         open_blob_store(settings.blob_url or settings.data_dir / "blobs", settings.data_dir / "spool", clock),
     )
-    if settings.sandbox == "off":
-        isolation = without_sandbox()
-    isolation = parts.add(Isolation, isolation or probe())
+    isolation = parts.add(Isolation, _isolation(settings, isolation))
     executor = ProcessExecutor(
         settings.data_dir / "workloads",
         settings.sockets_dir(),
@@ -282,6 +280,13 @@ def build(settings: Settings, isolation: Isolation | None = None) -> Application
     parts.add(Materials, Materials(image, folders(database, checkouts), opener(database, box)))
     parts.add(References, _references())
     return Application(settings, database, parts)
+
+
+def _isolation(settings: Settings, known: Isolation | None) -> Isolation:
+    """What is known already, unless it has a sandbox where the setting wants none."""
+    if known is None or (settings.sandbox == "off" and not known.is_off):
+        return isolation_for(settings.sandbox)
+    return known
 
 
 def _references() -> References:

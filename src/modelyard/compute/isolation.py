@@ -1,5 +1,6 @@
 """What isolation this machine gives, and how to get what is missing."""
 
+import functools
 import importlib.util
 import json
 import os
@@ -138,6 +139,11 @@ _NAMESPACES_REMEDY = (
 _BUBBLEWRAP_REMEDY = f"install bubblewrap (Debian, Ubuntu, Fedora: the package of that name) and {_NAMESPACES_REMEDY}"
 
 
+def isolation_for(sandbox: str) -> Isolation:
+    """Return what this machine gives under the setting `sandbox`: required, or off."""
+    return without_sandbox() if sandbox == "off" else probe()
+
+
 def without_sandbox(reason: str = "the sandbox is switched off") -> Isolation:
     """Return the isolation of a server that is told to use none."""
     found = probe()
@@ -226,6 +232,7 @@ def _ask_supervisor(candidates: list[list[Path]], host_uid: int | None) -> dict[
     return answer
 
 
+@functools.cache
 def filter_text() -> str | None:
     """Return this machine's seccomp filter as hexadecimal text, or None where there is none."""
     try:

@@ -12,7 +12,7 @@ from modelyard import garbage
 from modelyard.app import endpoints
 from modelyard.cli.errors import CommandError
 from modelyard.compute.executor import Executor
-from modelyard.compute.isolation import Ability, probe, without_sandbox
+from modelyard.compute.isolation import Ability, isolation_for
 from modelyard.credentials import service as credentials
 from modelyard.kernel.database import Database
 from modelyard.kernel.errors import Conflict
@@ -124,7 +124,7 @@ def _process_row(role: str, pid: int, what: str) -> dict[str, Any] | None:
 def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Say what isolation, memory control and network control this machine gives, and how to get what is missing."""
     settings = read_settings(data_dir)
-    isolation = without_sandbox() if settings.sandbox == "off" else probe()
+    isolation = isolation_for(settings.sandbox)
     found = [*isolation.abilities(), _database_ability(settings), _folder_ability(settings), _keys_ability(settings)]
     if as_json:
         typer.echo(json.dumps([vars(ability) for ability in found], indent=1, default=lambda one: one.__dict__))

@@ -30,10 +30,10 @@ NoSandbox = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 
-def open_application(settings: Settings) -> Application:
+def open_application(settings: Settings, isolation: Isolation | None = None) -> Application:
     """The application; a ``CommandError`` says what to do where its folders or its keys cannot be used."""
     try:
-        return build(settings)
+        return build(settings, isolation)
     except (SecretKeyError, UnsafeFolderError) as error:
         raise CommandError(str(error)) from None
 

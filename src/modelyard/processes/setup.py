@@ -8,6 +8,7 @@ import typer
 
 from modelyard.app import Application, prepare
 from modelyard.cli.config import config_file, remember
+from modelyard.compute.isolation import Isolation
 from modelyard.credentials import service as credentials
 from modelyard.identity.accounts import bootstrap
 from modelyard.kernel.migrations import upgrade
@@ -31,13 +32,13 @@ class NewAdministrator:
     config_file: Path | None
 
 
-def set_up(settings: Settings) -> NewAdministrator | None:
+def set_up(settings: Settings, isolation: Isolation | None = None) -> NewAdministrator | None:
     """Brings the database up to date; safe to do again, and by several processes at once.
 
     The answer is there on the very first start only, and not when the setting names the token: it can be read nowhere
     else. The CLI remembers it, unless it knows another server already.
     """
-    application = open_application(settings)
+    application = open_application(settings, isolation)
     try:
         upgrade(application.database)
         _warn_of_lost_keys(application)

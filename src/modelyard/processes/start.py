@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from modelyard.compute.isolation import probe, without_sandbox
+from modelyard.compute.isolation import isolation_for
 from modelyard.kernel.migrations import DatabaseIsNewerError
 from modelyard.kernel.settings import Settings
 from modelyard.processes.api import run_api
@@ -48,8 +48,9 @@ def up(
     try:
         with only_one(settings.data_dir):
             check_ports(settings)
-            require_sandbox(isolation := without_sandbox() if settings.sandbox == "off" else probe())
-            made = set_up(settings)
+            isolation = isolation_for(settings.sandbox)
+            require_sandbox(isolation)
+            made = set_up(settings, isolation)
             if made is not None and not as_json:
                 tell_administrator(settings, made)
             keeper = Keeper(settings, ROLES, lambda text: typer.echo(text, err=True))

@@ -4,6 +4,7 @@ import importlib
 import json
 import math
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -53,7 +54,7 @@ def coded_matrix(frame: pd.DataFrame, categories: dict[int, Categories], unseen:
     return np.column_stack(columns)
 
 
-class BoosterPredictor:
+class BoosterPredictor(ABC):
     """A booster: takes float64 columns, categories as their codes, and gives values or probabilities."""
 
     def __init__(
@@ -81,8 +82,9 @@ class BoosterPredictor:
         output.columns = columns
         return output
 
+    @abstractmethod
     def _call(self, matrix: Any) -> Any:
-        raise NotImplementedError
+        """Return the booster's own answer for a matrix of float64."""
 
 
 class XGBoostPredictor(BoosterPredictor):

@@ -172,23 +172,14 @@ def _execute_sandboxed(plan: "Plan", sandbox: "Sandbox", link: socket.socket, st
     else:
         _enter_network(plan["network"], link)
     if plan["filter"] is not None:
-        arguments += ["--seccomp", str(_memory_file("filter", bytes.fromhex(plan["filter"])))]
+        arguments += ["--seccomp", str(system.memory_file("filter", bytes.fromhex(plan["filter"])))]
     for name, value in plan["environment"].items():
         arguments += ["--setenv", name, value]
-    arguments_fd = _memory_file("arguments", b"".join(os.fsencode(argument) + b"\0" for argument in arguments))
+    arguments_fd = system.memory_file("arguments", b"".join(os.fsencode(argument) + b"\0" for argument in arguments))
     os.set_inheritable(status_fd, True)
     program = sandbox["bubblewrap"]
     command = [program, "--args", str(arguments_fd), "--", *sandbox["launcher"], *plan["command"]]
     os.execve(program, command, {"PATH": os.defpath})
-
-
-def _memory_file(name: str, content: bytes) -> int:
-    """Return a file that is inherited and in no folder, open at the beginning of its content."""
-    fd = os.memfd_create(name, 0)
-    with open(fd, "wb", closefd=False) as file:
-        file.write(content)
-    os.lseek(fd, 0, os.SEEK_SET)
-    return fd
 
 
 def _enter_network(plan: "NetworkPlan", link: socket.socket) -> None:

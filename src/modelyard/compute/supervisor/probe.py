@@ -91,10 +91,7 @@ def _run_bubblewrap(
                 identity.become(question["uid"])
             arguments = [*_SANDBOX, *options, *_FILES]
             if is_filtered and question["filter"] is not None:
-                filter_fd = os.memfd_create("filter", 0)
-                os.write(filter_fd, bytes.fromhex(question["filter"]))
-                os.lseek(filter_fd, 0, os.SEEK_SET)
-                arguments += ["--seccomp", str(filter_fd)]
+                arguments += ["--seccomp", str(system.memory_file("filter", bytes.fromhex(question["filter"])))]
             os.execve(exposed[0], [exposed[0], *arguments, "--", *command], {"PATH": os.defpath, "LC_ALL": "C"})
         except OSError as error:
             os.write(2, f"{error}".encode())

@@ -77,6 +77,15 @@ def load_filter(program: bytes) -> None:
     _check(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, buffer, 0, 0), "seccomp")
 
 
+def memory_file(name: str, content: bytes) -> int:
+    """Return a file that is inherited and in no folder, open at the beginning of its content."""
+    fd = os.memfd_create(name, 0)
+    with open(fd, "wb", closefd=False) as file:
+        file.write(content)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
 def leave_session_keyring() -> None:
     """Begin a new, empty session keyring, so that the keys of the old one cannot be read; see keyctl(2)."""
     call = _KEYCTL_CALLS.get(os.uname().machine)
