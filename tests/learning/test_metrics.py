@@ -96,5 +96,20 @@ def test_how_scores_spread() -> None:
 
 
 def test_the_mean_over_folds_needs_every_fold() -> None:
-    assert mean_of([{"AUC": 0.5, "LogLoss": 1.0}, {"AUC": None, "LogLoss": 3.0}]) == {"AUC": None, "LogLoss": 2.0}
+    folds: list[dict[str, float | None]] = [{"R Squared": 0.5, "RMSE": 1.0}, {"R Squared": None, "RMSE": 3.0}]
+    assert mean_of(folds) == {"R Squared": None, "RMSE": 2.0}
     assert mean_of([]) == {}
+
+
+def test_the_area_is_that_of_the_folds_that_have_all_classes() -> None:
+    assert mean_of([{"AUC": 0.5}, {"AUC": None}, {"AUC": 0.7}]) == {"AUC": pytest.approx(0.6)}
+    assert mean_of([{"AUC": None}, {"AUC": None}]) == {"AUC": None}
+
+
+@pytest.mark.parametrize("size", [1e-300, 5e-324, 1e300])
+def test_only_the_ratios_of_weights_count(size: float) -> None:
+    actual, scores, numbers = pl.Series([0, 1, 0, 1]), [0.9, 0.6, 0.4, 0.2], pl.Series([1.0, 2.0, 4.0, 4.5])
+    weights = pl.Series([2.0, 1.0, 1.0, 3.0])
+    assert of_classes(actual, both(scores), weights * size) == pytest.approx(of_classes(actual, both(scores), weights))
+    predicted = pl.Series([1.5, 2.0, 3.0, 5.0])
+    assert of_numbers(numbers, predicted, weights * size) == pytest.approx(of_numbers(numbers, predicted, weights))

@@ -69,20 +69,28 @@ def distribution(scores: pl.Series) -> dict[str, object]:
 
 
 def mean_of(found: Sequence[dict[str, float | None]]) -> dict[str, float | None]:
-    """Each metric's mean over folds; ``None`` where one fold has none."""
+    """Each metric's mean over folds. ``None`` where one fold has none; but the AUC is that of the folds that have it,
+    since a fold lacks it only where it lacks a class, whatever was predicted."""
     if not found:
         return {}
     names = found[0]
-    return {name: _mean_of([each[name] for each in found]) for name in names}
+    return {name: _mean_of([each[name] for each in found], skips_missing=name == "AUC") for name in names}
 
 
-def _mean_of(values: list[float | None]) -> float | None:
+def _mean_of(values: list[float | None], *, skips_missing: bool) -> float | None:
     known = [value for value in values if value is not None]
-    return sum(known) / len(known) if len(known) == len(values) else None
+    return sum(known) / len(known) if known and (skips_missing or len(known) == len(values)) else None
 
 
 def _weights(actual: pl.Series, weights: pl.Series | None) -> pl.Series:
-    return pl.repeat(1.0, len(actual), eager=True) if weights is None else weights.cast(pl.Float64)
+    """The weights with 1 as the largest: only their ratios count, and sums of tiny or huge ones leave the floats."""
+    if weights is None:
+        return pl.repeat(1.0, len(actual), eager=True)
+    values = weights.cast(pl.Float64).to_numpy()
+    largest = values.max(initial=0.0)
+    return pl.Series(
+        values / largest if largest else values
+    )  # numpy: polars multiplies by 1 / largest, which may be inf
 
 
 def _mean(values: pl.Series, weight: pl.Series) -> float | None:

@@ -74,9 +74,9 @@ def weight_fault(column: Column) -> str | None:
     if column.missing_count:
         return f"column {column.name!r} has no value in {column.missing_count} rows"
     low, high = column.min, column.max
-    if isinstance(low, float) and low < 0:
+    if isinstance(low, int | float) and low < 0:
         return f"column {column.name!r} has values below 0, such as {low:g}"
-    if isinstance(high, float) and high <= 0:
+    if isinstance(high, int | float) and high <= 0:
         return f"column {column.name!r} is 0 in every row, so that no row would count"
     return None
 
