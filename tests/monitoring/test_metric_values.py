@@ -172,6 +172,17 @@ def test_times_with_zones_fall_into_their_hours(metrics: Metrics) -> None:
     assert [bucket["value"] for bucket in found["buckets"]].index(3) == 20
 
 
+def test_times_without_a_zone_are_utc(metrics: Metrics) -> None:
+    metric_id = metrics.a_metric()
+    metrics.reported(metric_id, {"value": 3, "timestamp": "2026-03-01T05:00:00Z"})
+    for zone in ("", "Z"):
+        found = metrics.summary(metric_id, f"start=2026-03-01T04:00:00{zone}&end=2026-03-01T05:00:00{zone}")
+        assert found["period"] == {"start": "2026-03-01T04:00:00.000000Z", "end": "2026-03-01T05:00:00.000000Z"}
+        assert found["metric"]["value"] is None
+        found = metrics.summary(metric_id, f"start=2026-03-01T04:00:00{zone}&end=2026-03-01T05:00:01{zone}")
+        assert found["period"]["end"] == "2026-03-01T06:00:00.000000Z"
+
+
 def test_values_belong_to_the_model_that_they_were_reported_for(metrics: Metrics) -> None:
     shelf = metrics.shelf
     package = shelf.a_package()

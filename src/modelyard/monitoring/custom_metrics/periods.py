@@ -56,7 +56,8 @@ def read_period(start: datetime | None, end: datetime | None, now: datetime) -> 
             errors[name] = f"must be between {EARLIEST.year} and {LATEST.year}, not {time.isoformat()}"
     if errors:
         return Period(EARLIEST, EARLIEST + HOUR), errors
-    last = whole_hour((as_utc(end) if end else None) or now)
+    end = (as_utc(end) if end else None) or now
+    last = whole_hour(end)
     if last != end:
         last += HOUR
     first = whole_hour((as_utc(start) if start else None) or last - USUAL_SPAN)
