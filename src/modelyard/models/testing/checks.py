@@ -3,9 +3,10 @@
 import math
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import polars as pl
@@ -175,13 +176,16 @@ def prediction_verification(bench: Bench) -> Verdict:
     expected = table[column]
     dropped = [name for name in (column, bench.target_name) if name in table.columns]
     precision = float(bench.parameters["comparisonPrecision"])
+    positive = bench.positive_class_label
     matching = 0
     position = 0
     for part in _parts(table.drop(dropped), PERFORMANCE_ROWS):
         rows = json_objects(part, are_texts=bench.verification_rows_are_texts)
         found = _together(bench, [lambda rows=rows: bench.model.score_rows(rows)])[0]  # type: ignore[misc]
+        if position == 0 and positive is not None and holds_labels(expected, found[0].by_label):
+            positive = None  # the column holds the labels, no probabilities
         for prediction in found:
-            matching += matches(prediction, expected[position], precision, bench.positive_class_label)
+            matching += matches(prediction, expected[position], precision, positive)
             position += 1
     rate = matching / max(1, position)
     wanted = float(bench.parameters["matchingRate"])
@@ -248,20 +252,40 @@ def is_same(one: Prediction, other: Prediction) -> bool:
     )
 
 
-def matches(prediction: Prediction, expected: Any, precision: float, positive_class_label: str | None) -> bool:
+def matches(prediction: Prediction, expected: Any, precision: float, positive_class_label: str | None = None) -> bool:
     """Whether a prediction is what a dataset says: a number within ``precision``, or the same label.
 
-    For a binary model a number is compared with the probability of the positive class.
+    With a ``positive_class_label`` a number is compared with the probability of that class.
     """
     if expected is None:
         return prediction.value is None
-    if positive_class_label is not None and positive_class_label in prediction.by_label:
-        if isinstance(expected, float) or (isinstance(expected, int) and str(expected) not in prediction.by_label):
-            return abs(prediction.by_label[positive_class_label] - expected) <= precision
-        return str(prediction.value) == str(expected)
-    if isinstance(expected, int | float) and isinstance(prediction.value, int | float):
-        return abs(prediction.value - expected) <= precision
-    return str(prediction.value) == str(expected)
+    found = prediction.value if positive_class_label is None else prediction.by_label.get(positive_class_label)
+    if isinstance(found, int | float) and isinstance(expected, int | float | Decimal):
+        return _is_within(float(found), float(expected), precision)
+    return str(prediction.value) == str(expected) or _form(prediction.value) == _form(expected)
+
+
+def holds_labels(column: pl.Series, labels: Collection[str]) -> bool:
+    """Whether each value of a column is one of the labels, as the number 1.0 is the label ``1``."""
+    forms = {_form(label) for label in labels}
+    return len(forms) == len(labels) and all(_form(value) in forms for value in column.drop_nulls().unique().to_list())
+
+
+def _form(value: Any) -> Any:
+    """The one form of what labels and cells may be written as: 1, 1.0 and ``1.0`` are 1, True and ``TRUE`` are true."""
+    if isinstance(value, bool) or (isinstance(value, str) and value.lower() in {"true", "false"}):
+        return str(value).lower()
+    if isinstance(value, str):
+        value = json_cell(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int | float) else str(value)
+
+
+def _is_within(found: float, expected: float, precision: float) -> bool:
+    """Whether two numbers differ by ``precision`` at most, as they are written in decimals."""
+    rounding = 2 * math.ulp(max(abs(found), abs(expected))) if math.isfinite(found - expected) else 0.0
+    return abs(found - expected) <= precision + rounding
 
 
 def _is_close(one: Any, other: Any) -> bool:
