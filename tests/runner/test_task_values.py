@@ -178,9 +178,14 @@ def test_calibrated_scores_keep_their_order(tmp_path: Path) -> None:
 
 
 def test_scores_that_are_often_the_same() -> None:
-    calibration = Calibration.of(np.array([0.0] * 60 + [1.0] * 40))
-    low, middle, high = calibration.apply([0.0, 0.5, 1.0])
-    assert low == pytest.approx(0.3, abs=0.01)
-    assert low < middle < high
-    assert high == pytest.approx(0.8, abs=0.01)
-    assert Calibration.of(np.array([3.0] * 9)).apply([2.0, 3.0, 4.0]).tolist() == [0.5, 0.5, 0.5]
+    """The share of the rows that score lower, of all others, at both ends as between."""
+    for counts in ((60, 40), (30, 1, 69), (1, 98, 1), (50, 50), (2, 0, 98)):
+        scores = np.repeat(np.arange(len(counts), dtype=float), counts)
+        calibration = Calibration.of(scores)
+        for score in np.unique(scores):
+            share = float((scores < score).sum()) / (len(scores) - 1)
+            assert calibration.apply([score])[0] == pytest.approx(share, abs=0.001), (counts, score)
+        assert calibration.apply([scores[0], scores[-1] + 1]).tolist() == [0, 1]
+        mapped = calibration.apply(np.linspace(-1, 3, 401))
+        assert (np.diff(mapped) >= 0).all()
+    assert Calibration.of(np.array([3.0] * 9)).apply([2.0, 3.0, 4.0]).tolist() == [0, 0, 1]

@@ -12,13 +12,15 @@ LEVELS = 1_001
 
 
 class Calibration:
-    """Quantiles of the scores of the training rows, evenly spaced from the lowest to the highest."""
+    """Quantiles of the scores of the training rows, evenly spaced from the lowest to the highest.
+
+    The share of a score is that of the rows below it, of all others: 0 for the lowest, 1 for the highest where it
+    appears once. What lies between two quantiles is interpolated.
+    """
 
     def __init__(self, quantiles: Sequence[float]) -> None:
         self._quantiles = np.asarray(quantiles, dtype=np.float64)
-        levels = np.linspace(0.0, 1.0, len(self._quantiles))
-        self._scores, places, counts = np.unique(self._quantiles, return_index=True, return_counts=True)
-        self._levels = (levels[places] + levels[places + counts - 1]) / 2  # scores that appear often: the middle
+        self._levels = np.linspace(0.0, 1.0, len(self._quantiles))
 
     @classmethod
     def of(cls, scores: Any) -> "Calibration":
@@ -27,7 +29,11 @@ class Calibration:
 
     def apply(self, scores: Any) -> Any:
         """Scores as values from 0 to 1, interpolated between the quantiles."""
-        return np.interp(scores, self._scores, self._levels)
+        scores = np.asarray(scores, dtype=np.float64)
+        first = np.searchsorted(self._quantiles, scores, side="left")
+        is_known = first < np.searchsorted(self._quantiles, scores, side="right")
+        between = np.interp(scores, self._quantiles, self._levels)
+        return np.where(is_known, self._levels[np.minimum(first, len(self._levels) - 1)], between)
 
     def save(self, folder: Path) -> None:
         """Write the quantiles."""
