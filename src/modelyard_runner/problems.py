@@ -30,6 +30,16 @@ class Refusal(Exception):  # noqa: N818  an answer to a request, not an accident
         self.retry_after_s = retry_after_s
 
 
+class ModelFault(Refusal):
+    """A request that the model is to blame for: its code raised, or what it returned is no prediction.
+
+    Its status is 422; the gateway counts it, and the health of the deployment follows.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(422, message)
+
+
 def shortened(message: str) -> str:
     """Return a message of at most `MAX_MESSAGE_CHARACTERS`, which ends with how much was cut."""
     if len(message) <= MAX_MESSAGE_CHARACTERS:

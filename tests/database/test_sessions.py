@@ -13,7 +13,7 @@ from modelyard.identity.tables import AuditEvent, Organization, User
 from modelyard.kernel.database import Base, Database
 from modelyard.kernel.wakeup import Wakeup, notify
 from modelyard.monitoring.tables import PredictionUsage
-from modelyard.monitoring.usage import Tally, add_usage
+from modelyard.monitoring.usage import Blame, Tally, add_usage
 from tests.waiting import wait_until
 
 HOUR = datetime(2026, 1, 2, 3, tzinfo=UTC)
@@ -128,7 +128,7 @@ def test_usage_of_many_gateways_adds_up(database: Database) -> None:
     def flush(first: int) -> None:
         for number in range(10):
             tally = Tally(last_at=HOUR + timedelta(minutes=first if number == 5 else 0))
-            tally.add(200, 2, 3.0, 1.0)
+            tally.add(Blame.NOBODY, 2, 3.0, 1.0)
             both = [("d" * 24, "m" * 24, HOUR), ("e" * 24, "m" * 24, HOUR)]
             keys = both if (first + number) % 2 else both[::-1]
             with database.write() as session:

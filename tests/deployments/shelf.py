@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from modelyard.deployments.tables import Deployment
-from modelyard.monitoring.usage import Tally, add_usage
+from modelyard.monitoring.usage import Blame, Tally, add_usage
 from tests.api_client import Api
 from tests.conftest import Installation
 from tests.models.builders import a_model, a_version
@@ -62,9 +62,9 @@ class Shelf:
         """One request for ``rows`` rows, and ``errors`` that the server failed at."""
         at = datetime.now(UTC) - timedelta(hours=hours_ago)
         tally = Tally(last_at=at)
-        tally.add(200, rows, 1.0, 1.0)
+        tally.add(Blame.NOBODY, rows, 1.0, 1.0)
         for _ in range(errors):
-            tally.add(500, 0, 1.0, 1.0)
+            tally.add(Blame.SERVER, 0, 1.0, 1.0)
         hour = at.replace(minute=0, second=0, microsecond=0)
         with self.installation.application.database.write() as session:
             add_usage(session, {(deployment_id, "0" * 24, hour): tally})

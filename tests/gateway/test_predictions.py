@@ -5,12 +5,14 @@ import json
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 
 from modelyard.compute.services.service import stop_service
 from modelyard.compute.services.tables import Replica, ReplicaState, Service
 from modelyard.monitoring.tables import PredictionUsage
+from modelyard.monitoring.usage import Health, service_healths
 from tests.gateway.conftest import GatewayUnderTest
 from tests.waiting import wait_until
 
@@ -138,6 +140,27 @@ def test_traffic_is_counted(gateway: GatewayUnderTest) -> None:
     usage = wait_until(counted, what="the counts to be stored")
     assert (usage.rows, usage.user_errors, usage.server_errors) == (3, 1, 0)
     assert usage.execution_ms > 0
+
+
+def test_a_model_that_raises_turns_health_to_failing(gateway: GatewayUnderTest) -> None:
+    deployment = gateway.a_deployment()
+    with gateway.client() as client:
+        for path in (PATHS[0].format(deployment), PATHS[1].format(deployment)):
+            answer = client.post(path, json=[{"y": 1}])
+            assert (answer.status_code, "KeyError: 'x'" in answer.text) == (422, True)
+            assert "x-modelyard-fault" not in answer.headers
+        client.post(PATHS[0].format(deployment), content="{", headers={"Content-Type": "application/json"})
+
+    def counted() -> PredictionUsage | None:
+        with gateway.application.database.read() as session:
+            found = session.query(PredictionUsage).filter_by(deployment_id=deployment).one_or_none()
+            return found if found and found.requests == 3 else None
+
+    usage = wait_until(counted, what="the counts to be stored")
+    assert (usage.rows, usage.user_errors, usage.model_errors, usage.server_errors) == (0, 1, 2, 0)
+    with gateway.application.database.read() as session:
+        health = service_healths(session, [deployment], datetime.now(UTC))[deployment]
+    assert health.status is Health.FAILING
 
 
 def test_pipelined_and_malformed_requests_do_not_confuse_it(gateway: GatewayUnderTest) -> None:

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from modelyard_runner.models.frames import frame_of_rows
 from modelyard_runner.models.hooks import Hooks
 from modelyard_runner.models.structured import StructuredModel
-from modelyard_runner.problems import MAX_MESSAGE_CHARACTERS, LoadError, Refusal, shortened
+from modelyard_runner.problems import MAX_MESSAGE_CHARACTERS, LoadError, ModelFault, Refusal, shortened
 from modelyard_runner.target import Target, TargetType, match_labels, plain_form, sorted_labels
 from modelyard_runner.tasks.faults import TaskError
 from modelyard_runner.wire.answers import Answers
@@ -80,9 +80,42 @@ def test_what_is_no_number_is_reported_by_name() -> None:
 @pytest.mark.parametrize("noise", [1e-6, -1e-6, 1e-7, -1e-7])
 def test_probabilities_within_float_noise_are_accepted(noise: float) -> None:
     binary, three = Target(TargetType.BINARY, "t"), Target(TargetType.MULTICLASS, "t", ("a", "b", "c"))
-    assert answer(binary, [[noise, 1 - noise], [0.5 + noise, 0.5]])
-    assert answer(binary, [1 + noise, noise])
-    assert answer(three, [[noise, 1.0, 0.0], [0.2, 0.3, 0.5 + noise]])
+    answers = [
+        *answer(binary, [[noise, 1 - noise], [0.5 + noise, 0.5]]),
+        *answer(binary, [1 + noise, noise]),
+        *answer(three, [[noise, 1.0, 0.0], [0.2, 0.3, 0.5 + noise]]),
+    ]
+    assert all(0 <= value <= 1 for row in answers for value in row)
+    assert answers[2] == (pytest.approx(1, abs=2e-6), pytest.approx(0, abs=2e-6))
+    with pytest.raises(ModelFault, match="probabilities are from 0 to 1"):
+        answer(binary, [1 + 20 * noise, 20 * noise, 0.5], 3)
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword")
+def test_rows_in_another_order_are_refused() -> None:
+    """What a hook sorts by its index would be taken for the predictions of other rows."""
+
+    def model(score: Any) -> StructuredModel:
+        return StructuredModel(Hooks(score=score), None, REGRESSION)
+
+    def sorted_in_place(data: Any, model: Any) -> Any:
+        data.sort_values("x", inplace=True)
+        return data["x"].to_numpy()
+
+    frame = frame_of_rows([{"x": number} for number in (3, 1, 2)])
+    for score in (
+        lambda data, model: data["x"].sort_values(),
+        lambda data, model: data.sort_values("x").rename(columns={"x": "Predictions"}),
+        lambda data, model: data["x"][::-1],
+        sorted_in_place,
+    ):
+        with pytest.raises(ModelFault, match="in another order"):
+            model(score).predict(frame.copy())
+    kept = [(lambda data, model: data["x"]), lambda data, model: data["x"].sort_values().sort_index()]
+    for score in (*kept, lambda data, model: pd.Series([3, 1, 2], index=[7, 7, 9])):
+        assert [list(row) for row in model(score).predict(frame.copy()).rows] == [[3], [1], [2]]
+    own = frame.set_index(pd.Index([2, 0, 1]))  # rows that read_input_data gave labels of its own
+    assert [list(row) for row in model(kept[0]).predict(own).rows] == [[3], [1], [2]]
 
 
 # labels

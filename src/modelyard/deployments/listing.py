@@ -22,7 +22,7 @@ from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import read_bool
 from modelyard.monitoring.tables import PredictionUsage
-from modelyard.monitoring.usage import FAILING_SHARE, HEALTH_HOURS, USAGE_DAYS
+from modelyard.monitoring.usage import FAILING_SHARE, FAILURES, HEALTH_HOURS, USAGE_DAYS
 
 Condition = ColumnElement[bool]
 WORKING_ROLES = frozenset(
@@ -173,7 +173,7 @@ def _service_health(now: datetime) -> dict[str, Condition]:
     """The same judgement as ``monitoring.usage.service_healths``, as conditions."""
     start = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=HEALTH_HOURS - 1)
     requests = _sum_since(PredictionUsage.requests, start)
-    errors = _sum_since(PredictionUsage.server_errors, start)
+    errors = _sum_since(FAILURES, start)
     ever = exists().where(PredictionUsage.deployment_id == Deployment.id)
     failing = errors >= requests * FAILING_SHARE
     return {

@@ -34,6 +34,8 @@ RUNNER_HEAD = re.compile(
 PASSED_ON = frozenset({b"content-type", b"content-encoding", b"retry-after", b"content-disposition"})
 ROWS = b"x-modelyard-rows"
 EXECUTION_MS = b"x-modelyard-execution-ms"
+FAULT = b"x-modelyard-fault"
+"""Sent by our runner where the model's code is to blame: it raised, or its result is no prediction."""
 WITHOUT_BODY = frozenset({204, 304})
 
 
@@ -52,6 +54,7 @@ class AnswerHead:
     """Header lines for the client: checked, without line ends."""
     rows: int = 0
     execution_ms: float = 0.0
+    is_model_fault: bool = False
 
 
 class AnswerReceiver(Protocol):
@@ -279,6 +282,8 @@ def _read_fields(answer: AnswerHead, fields: list[tuple[bytes, bytes]]) -> None:
             answer.rows = parse_count(name.decode(), value)
         elif name == EXECUTION_MS:
             answer.execution_ms = parse_milliseconds(name.decode(), value)
+        elif name == FAULT:
+            answer.is_model_fault = True
         else:
             continue
         if name in seen:

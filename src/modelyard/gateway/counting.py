@@ -2,12 +2,13 @@
 
 import logging
 import threading
+import time
 from datetime import UTC, datetime
 
 from modelyard.gateway.routing_table import Target
 from modelyard.kernel.database import Database
 from modelyard.kernel.wakeup import notify
-from modelyard.monitoring.usage import Tally, add_usage
+from modelyard.monitoring.usage import Blame, Tally, add_usage
 
 log = logging.getLogger(__name__)
 
@@ -15,30 +16,35 @@ FLUSH_S = 1.0
 
 
 class UsageCounter:
-    """The event loop counts; a thread takes what was counted away and stores it."""
+    """The event loop counts; a thread takes what was counted away and stores it.
+
+    A request counts for the hour in which it came, whenever that is stored.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._tallies: dict[tuple[str, str, datetime], Tally] = {}
-        self._hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._tallies: dict[tuple[str, str, int], tuple[Tally, float]] = {}
         self._kept: dict[tuple[str, str, datetime], Tally] = {}
+        self._stop = threading.Event()
 
-    def count(self, target: Target, status: int, rows: int, response_ms: float, execution_ms: float) -> None:
-        """Counts one answered request of a deployment."""
-        key = (target.deployment_id, target.model_id, self._hour)
-        tally = self._tallies.get(key)
-        if tally is None:
-            tally = self._tallies.setdefault(key, Tally())
-        tally.add(status, rows, response_ms, execution_ms)
+    def count(self, target: Target, blame: Blame, rows: int, response_ms: float, execution_ms: float) -> None:
+        """Count one answered request of a deployment."""
+        ended = time.time()
+        key = (target.deployment_id, target.model_id, int((ended - response_ms / 1000) // 3600))
+        with self._lock:
+            found = self._tallies.get(key)
+            tally = Tally() if found is None else found[0]
+            self._tallies[key] = (tally, ended)
+            tally.add(blame, rows, response_ms, execution_ms)
 
     def flush(self) -> None:
-        """Stores what was counted; keeps it for the next time when the database cannot be reached."""
-        taken, self._tallies = self._tallies, {}
-        self._hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-        now = datetime.now(UTC)
-        for key, tally in taken.items():
-            tally.last_at = now
+        """Store what was counted; it is kept for the next time when the database cannot be reached."""
+        with self._lock:
+            taken, self._tallies = self._tallies, {}
+        for (deployment_id, model_id, hour), (tally, last_s) in taken.items():
+            tally.last_at = datetime.fromtimestamp(last_s, UTC)
+            key = (deployment_id, model_id, datetime.fromtimestamp(hour * 3600, UTC))
             if key in self._kept:
                 _merge(self._kept[key], tally)
             else:
@@ -69,6 +75,7 @@ def _merge(into: Tally, more: Tally) -> None:
     into.requests += more.requests
     into.rows += more.rows
     into.user_errors += more.user_errors
+    into.model_errors += more.model_errors
     into.server_errors += more.server_errors
     into.slow_requests += more.slow_requests
     into.response_ms += more.response_ms

@@ -9,6 +9,7 @@ from modelyard.gateway.answer_parser import AnswerHead
 from modelyard.gateway.errors import REASONS, inactive, no_replica, not_found
 from modelyard.gateway.routing_table import Target
 from modelyard.gateway.upstream import Upstream, UpstreamConnection
+from modelyard.monitoring.usage import Blame
 
 if TYPE_CHECKING:
     from modelyard.gateway.connection import ClientConnection
@@ -56,6 +57,7 @@ class Exchange:
         self._status = 0
         self._rows = 0
         self._execution_ms = 0.0
+        self._is_model_fault = False
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._head_sent = False
@@ -197,6 +199,7 @@ class Exchange:
             return
         self._status = status
         self._rows = min(MAX_ROWS, head.rows)
+        self._is_model_fault = head.is_model_fault
         self._execution_ms = min(head.execution_ms, self.gateway.timeout_s * 1000)
         lines = head.passed_on
         if head.length is not None:
@@ -296,7 +299,8 @@ class Exchange:
         counted = self._status if status is None else status
         if self.target is not None and counted:
             elapsed_ms = (time.perf_counter() - self.started) * 1000
-            self.gateway.usage.count(self.target, counted, self._rows, elapsed_ms, self._execution_ms)
+            blame = Blame.of(counted, is_model_fault=self._is_model_fault and status is None)
+            self.gateway.usage.count(self.target, blame, self._rows, elapsed_ms, self._execution_ms)
         self.client.exchange_ended(self)
 
     def _release_upstream(self) -> None:

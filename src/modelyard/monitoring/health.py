@@ -9,7 +9,7 @@ from modelyard.deployments.events import tell_health
 from modelyard.deployments.tables import Deployment, DeploymentStatus
 from modelyard.kernel.database import Database
 from modelyard.monitoring.tables import DeploymentHealth, PredictionUsage
-from modelyard.monitoring.usage import Health, health_since, judge
+from modelyard.monitoring.usage import FAILURES, Health, health_since, judge
 
 ANSWERING = (DeploymentStatus.ACTIVE.value, DeploymentStatus.REPLACING_MODEL.value)
 
@@ -32,7 +32,7 @@ def _changed(session: Session, now: datetime) -> dict[str, Health]:
     """The present health of those whose health is not the one that is noted, in one query."""
     usage = PredictionUsage
     found = session.execute(
-        select(usage.deployment_id, DeploymentHealth.health, func.sum(usage.requests), func.sum(usage.server_errors))
+        select(usage.deployment_id, DeploymentHealth.health, func.sum(usage.requests), func.sum(FAILURES))
         .join(Deployment, Deployment.id == usage.deployment_id)
         .outerjoin(DeploymentHealth, DeploymentHealth.deployment_id == usage.deployment_id)
         .where(usage.hour >= health_since(now), Deployment.status.in_(ANSWERING))

@@ -23,6 +23,7 @@ class PredictionUsage(Base):
     requests: Mapped[int] = mapped_column(BigInteger)
     rows: Mapped[int] = mapped_column(BigInteger)
     user_errors: Mapped[int] = mapped_column(BigInteger)
+    model_errors: Mapped[int] = mapped_column(BigInteger)
     server_errors: Mapped[int] = mapped_column(BigInteger)
     slow_requests: Mapped[int] = mapped_column(BigInteger)
     response_ms: Mapped[float] = mapped_column(Float)

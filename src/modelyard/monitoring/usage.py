@@ -1,9 +1,9 @@
 """Adding up traffic, and telling what came of it."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from enum import StrEnum
+from enum import Enum, StrEnum
 from operator import itemgetter
 
 from sqlalchemy import case, delete, func, select
@@ -13,10 +13,32 @@ from modelyard.kernel.database import upsert
 from modelyard.monitoring.tables import PredictionUsage
 
 SLOW_MS = 1000.0
+NEVER = datetime(1, 1, 1, tzinfo=UTC)
 USAGE_DAYS = 7
 HEALTH_HOURS = 24
 FAILING_SHARE = 0.1
-"""From this share of server errors on, service health is failing; from any on, it is a warning."""
+"""From this share of failures on, service health is failing; from any on, it is a warning.
+
+A failure is an error of the server, or of the model: its code raised, or its result is no prediction.
+"""
+
+
+class Blame(Enum):
+    """Who is to blame that a request got no prediction. Each is counted in the column of its name."""
+
+    NOBODY = ""
+    USER = "user_errors"
+    MODEL = "model_errors"
+    SERVER = "server_errors"
+
+    @classmethod
+    def of(cls, status: int, *, is_model_fault: bool = False) -> "Blame":
+        """Tell it by the status that the client got, and by what the model's server says of itself."""
+        if status >= 500:
+            return cls.SERVER
+        if status < 400:
+            return cls.NOBODY
+        return cls.MODEL if is_model_fault else cls.USER
 
 
 @dataclass
@@ -26,22 +48,21 @@ class Tally:
     requests: int = 0
     rows: int = 0
     user_errors: int = 0
+    model_errors: int = 0
     server_errors: int = 0
     slow_requests: int = 0
     response_ms: float = 0.0
     execution_ms: float = 0.0
-    last_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    last_at: datetime = NEVER
 
-    def add(self, status: int, rows: int, response_ms: float, execution_ms: float) -> None:
-        """Counts one answered request."""
+    def add(self, blame: Blame, rows: int, response_ms: float, execution_ms: float) -> None:
+        """Count one answered request."""
         self.requests += 1
         self.rows += rows
         self.response_ms += response_ms
         self.execution_ms += execution_ms
-        if status >= 500:
-            self.server_errors += 1
-        elif status >= 400:
-            self.user_errors += 1
+        if blame is not Blame.NOBODY:
+            setattr(self, blame.value, getattr(self, blame.value) + 1)
         if response_ms > SLOW_MS:
             self.slow_requests += 1
 
@@ -73,7 +94,18 @@ class ServiceHealth:
     end: datetime | None
 
 
-_COUNTERS = ("requests", "rows", "user_errors", "server_errors", "slow_requests", "response_ms", "execution_ms")
+_COUNTERS = (
+    "requests",
+    "rows",
+    "user_errors",
+    "model_errors",
+    "server_errors",
+    "slow_requests",
+    "response_ms",
+    "execution_ms",
+)
+FAILURES = PredictionUsage.server_errors + PredictionUsage.model_errors
+"""Requests that the model or the server failed, as a column."""
 
 
 def add_usage(session: Session, tallies: dict[tuple[str, str, datetime], Tally]) -> None:
@@ -133,27 +165,27 @@ def health_since(now: datetime) -> datetime:
     return now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=HEALTH_HOURS - 1)
 
 
-def judge(requests: int, server_errors: int) -> Health:
+def judge(requests: int, failures: int) -> Health:
     """The health of a deployment that had requests."""
-    if server_errors == 0:
+    if failures == 0:
         return Health.PASSING
-    return Health.FAILING if server_errors / max(1, requests) >= FAILING_SHARE else Health.WARNING
+    return Health.FAILING if failures / max(1, requests) >= FAILING_SHARE else Health.WARNING
 
 
 def service_healths(session: Session, deployment_ids: Iterable[str], now: datetime) -> dict[str, ServiceHealth]:
-    """Service health of several deployments from the server errors of the last 24 hours, in one query.
+    """Service health of several deployments from the failures of the last 24 hours, in one query.
 
     No request in that time: ``unknown`` when there were some before, else ``notStarted``.
     """
     ids = list(deployment_ids)
     start = health_since(now)
     counted = {
-        row.deployment_id: (int(row.requests), int(row.errors))
+        row.deployment_id: (int(row.requests), int(row.failures))
         for row in session.execute(
             select(
                 PredictionUsage.deployment_id,
                 func.sum(PredictionUsage.requests).label("requests"),
-                func.sum(PredictionUsage.server_errors).label("errors"),
+                func.sum(FAILURES).label("failures"),
             )
             .where(PredictionUsage.deployment_id.in_(ids), PredictionUsage.hour >= start)
             .group_by(PredictionUsage.deployment_id)

@@ -13,9 +13,9 @@ from modelyard_runner.models.columns import UNKNOWN, Schema
 from modelyard_runner.models.frames import Signature, frame_of_alike, frame_of_csv, frame_of_rows
 from modelyard_runner.models.hooks import Hooks, accepted_keywords, call_user_code
 from modelyard_runner.models.known_kinds import schema_of
-from modelyard_runner.models.model_output import output_of
+from modelyard_runner.models.model_output import is_reordered, output_of
 from modelyard_runner.models.predictors import Predictor, is_sparse, predictor_of
-from modelyard_runner.problems import LoadError, Refusal, listing
+from modelyard_runner.problems import LoadError, ModelFault, listing
 from modelyard_runner.target import Target, TargetType, label_text, match_labels
 from modelyard_runner.wire.outputs import PREDICTIONS_COLUMN, Output, Predictions, check
 from modelyard_runner.wire.payload import Form, Payload
@@ -48,7 +48,7 @@ class TableModel(ABC):
 
     @abstractmethod
     def predict(self, frame: Any) -> Predictions:
-        """Score a frame and check what comes back. Raises Refusal 422, and whatever the model's code raises."""
+        """Score a frame and check what comes back. Raises ModelFault, and whatever the model's code raises."""
 
 
 class StructuredModel(TableModel):
@@ -82,29 +82,33 @@ class StructuredModel(TableModel):
     def predict(self, frame: Any) -> Predictions:
         """Score a frame (without the target's column, should it be there) and check what comes back.
 
-        Raises Refusal 422 for a wrong answer of the model, and whatever the model's code raises.
+        Raises ModelFault for a wrong answer of the model, and whatever the model's code raises.
         """
         hooks, target = self.hooks, self.target
         is_frame = isinstance(frame, pd.DataFrame)
         if not is_frame and not is_sparse(frame) and hooks.score is None:
-            raise Refusal(
-                422, f"read_input_data returned a {type(frame).__name__}; without a score hook it returns a DataFrame."
+            raise ModelFault(
+                f"read_input_data returned a {type(frame).__name__}; without a score hook it returns a DataFrame."
             )
         row_count = frame.shape[0] if hasattr(frame, "shape") else len(frame)
         if is_frame and target.name and target.name in frame.columns:
             frame = frame.drop(columns=[target.name])
+        given = frame.index if is_frame else None
         if hooks.transform is not None:
             frame = hooks.transform(frame, self._model)
+            _check_order(frame, given, "transform returned")
         if self._hook_transforms:
-            output = output_of(frame, target.kind)
+            output = output_of(frame, target.kind, given)
         elif self._predictor is not None:
             if not isinstance(frame, pd.DataFrame) and not is_sparse(frame):
-                raise Refusal(422, f"transform returned a {type(frame).__name__}; it has to return a DataFrame.")
+                raise ModelFault(f"transform returned a {type(frame).__name__}; it has to return a DataFrame.")
             output = self._predictor.predict(frame)
         elif hooks.score is not None:
-            output = output_of(hooks.score(frame, self._model, **self._score_keywords), target.kind)
+            output = output_of(hooks.score(frame, self._model, **self._score_keywords), target.kind, given)
+            _check_order(frame, given, "score sorted")
         if hooks.post_process is not None:
-            output = output_of(hooks.post_process(self._as_frame(output), self._model), target.kind)
+            result = hooks.post_process(self._as_frame(output), self._model)
+            output = output_of(result, target.kind, pd.RangeIndex(row_count))
         return check(target, self._with_set_labels(output), row_count)
 
     def _with_set_labels(self, output: Output) -> Output:
@@ -132,6 +136,12 @@ class StructuredModel(TableModel):
             elif width == len(labels):
                 names = labels
         return pd.DataFrame(output.rows, columns=names)
+
+
+def _check_order(frame: Any, given: "pd.Index[Any] | None", what: str) -> None:
+    """Refuse rows in another order than they were given in: they would be taken for those of other rows."""
+    if given is not None and isinstance(frame, pd.DataFrame) and is_reordered(frame.index, given):
+        raise ModelFault(f"{what} the rows in another order than it was given them.")
 
 
 def load_structured_model(code_dir: Path, hooks: Hooks, target: Target) -> StructuredModel:

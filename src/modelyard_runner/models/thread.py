@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Sequence
 from queue import SimpleQueue
 from typing import Any
 
-from modelyard_runner.problems import LoadError, Refusal, describe
+from modelyard_runner.problems import LoadError, ModelFault, Refusal, describe
 from modelyard_runner.wire.http_server import Request, Response
 from modelyard_runner.wire.prediction_request import refused
 
@@ -121,7 +121,7 @@ def _answer(job: Job) -> Response:
         return refused(refusal)
     except BaseException as error:  # noqa: BLE001  a model that calls sys.exit() still serves the next request
         traceback.print_exc()
-        return refused(Refusal(422, f"The model failed: {describe(error)}"))
+        return refused(ModelFault(f"The model failed: {describe(error)}"))
 
 
 def seconds_since(start_s: float) -> float:

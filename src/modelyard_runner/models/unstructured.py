@@ -6,7 +6,7 @@ from typing import Any
 
 from modelyard_runner.models.artifacts import load_artifact
 from modelyard_runner.models.hooks import Hook, Hooks, call_user_code
-from modelyard_runner.problems import LoadError, Refusal
+from modelyard_runner.problems import LoadError, ModelFault
 from modelyard_runner.wire.payload import decode_text, parse_content_type
 
 DEFAULT_CHARSET = "utf8"
@@ -33,7 +33,7 @@ class UnstructuredModel:
     ) -> UnstructuredAnswer:
         """Call the hook: with text for `text/*`, JSON and bodies without a content type, else with bytes.
 
-        Raises Refusal 400 for text that is not in its charset, 422 for a result that is neither text nor bytes.
+        Raises Refusal 400 for text that is not in its charset, ModelFault for a result that is neither text nor bytes.
         """
         kind = parse_content_type(content_type)
         mimetype = kind.mimetype or "text/plain"
@@ -49,17 +49,17 @@ def _answer_of(result: Any) -> UnstructuredAnswer:
     if isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict):
         result, details = result
     if not isinstance(result, str | bytes | bytearray):
-        raise Refusal(422, f"score_unstructured returned a {type(result).__name__}; it has to return str or bytes.")
+        raise ModelFault(f"score_unstructured returned a {type(result).__name__}; it has to return str or bytes.")
     charset = str(details.get("charset") or DEFAULT_CHARSET)
     default = "text/plain" if isinstance(result, str) else "application/octet-stream"
     mimetype = str(details.get("mimetype") or default)
     content_type = f"{mimetype}; charset={charset}"
     if not content_type.isascii() or not content_type.isprintable():
-        raise Refusal(422, f"score_unstructured returned {content_type!r} as its mimetype and charset.")
+        raise ModelFault(f"score_unstructured returned {content_type!r} as its mimetype and charset.")
     try:
         body = result.encode(charset) if isinstance(result, str) else bytes(result)
     except (LookupError, UnicodeError) as error:
-        raise Refusal(422, f"score_unstructured returned text that is not {charset}: {error}.") from error
+        raise ModelFault(f"score_unstructured returned text that is not {charset}: {error}.") from error
     return UnstructuredAnswer(body, content_type.encode())
 
 

@@ -16,7 +16,7 @@ from modelyard_runner.models.columns import TEXTS, Kind, Schema, cells_of, json_
 from modelyard_runner.models.frames import schema_names
 from modelyard_runner.models.hooks import Hooks
 from modelyard_runner.models.structured import TableModel
-from modelyard_runner.problems import LoadError, Refusal, listing
+from modelyard_runner.problems import LoadError, ModelFault, Refusal, listing
 from modelyard_runner.target import Target, TargetType
 from modelyard_runner.tasks.calibration import Calibration
 from modelyard_runner.tasks.code import FittedTask, TaskCode
@@ -134,7 +134,7 @@ class ChainModel(TableModel):
             return self._chain.predict(frame)
         except TaskError as error:
             name = self._chain.specification.tasks[error.task or 0].name
-            raise Refusal(422, f"The task {name!r} failed: {error.message}") from error
+            raise ModelFault(f"The task {name!r} failed: {error.message}") from error
 
 
 def load_chain_model(path: Path, target: Target) -> ChainModel:

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
+from modelyard_runner.models.model_output import is_reordered
 from modelyard_runner.models.predictors import has_sparse_columns, is_sparse
 from modelyard_runner.problems import listing
 from modelyard_runner.tasks.faults import TaskError
@@ -93,7 +94,8 @@ def _of_frame(frame: Any) -> Value:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise TaskError(f"transform returned several columns of the name {listing(twice)}")
-    _check_order(frame.index)
+    if is_reordered(frame.index):
+        raise TaskError("transform returned the rows in another order than it was given them")
     if has_sparse_columns(frame):
         try:
             return Sparse(frame.sparse.to_coo().tocsr(), names)
@@ -107,12 +109,3 @@ def _of_frame(frame: Any) -> Value:
     frame.index = pd.RangeIndex(len(frame))
     checked: pd.DataFrame = frame
     return checked
-
-
-def _check_order(index: pd.Index) -> None:
-    """Refuse rows that come back in another order: they would be taken for those of other rows."""
-    if isinstance(index, pd.RangeIndex) or not pd.api.types.is_integer_dtype(index.dtype):
-        return
-    places, order = index.to_numpy(), np.arange(len(index))
-    if not np.array_equal(places, order) and np.array_equal(np.sort(places), order):
-        raise TaskError("transform returned the rows in another order than it was given them")

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from modelyard_runner.options import ServeOptions
-from modelyard_runner.problems import LoadError, Refusal, seconds
+from modelyard_runner.problems import LoadError, ModelFault, Refusal, seconds
 from modelyard_runner.statistics import Statistics
 from modelyard_runner.target import TargetType
 from modelyard_runner.upstream.client import UpstreamClient, UpstreamResponse
@@ -144,7 +144,7 @@ class UpstreamBackend:
             response = refused(Refusal(503, f"The model's server cannot be reached: {error}.", retry_after_s=1))
         except Exception as error:  # noqa: BLE001  what the server sent could not be written as an answer
             traceback.print_exc()
-            response = refused(Refusal(422, f"The answer of the model's server cannot be used: {error}."))
+            response = refused(ModelFault(f"The answer of the model's server cannot be used: {error}."))
         self._statistics.refused += response.status >= 400
         request.respond(response)
 
@@ -240,4 +240,4 @@ def _check_status(response: UpstreamResponse) -> None:
         raise Refusal(response.status, message)
     if response.status in {429, 503, LOADING_FAILED}:
         raise Refusal(503, message, retry_after_s=1)
-    raise Refusal(422, message)
+    raise ModelFault(message)

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from modelyard_runner.problems import Refusal
+from modelyard_runner.problems import ModelFault
 from modelyard_runner.wire.answers import json_bytes
 from modelyard_runner.wire.outputs import Output
 from modelyard_runner.wire.payload import Form, Payload, decode_text, parse_content_type
@@ -68,17 +68,17 @@ def _cell(value: object) -> object:
 
 
 def read_predictions(body: bytes, content_type: bytes) -> Output:
-    """The output in a server's answer. Raises Refusal 422 when it is not one."""
+    """The output in a server's answer. Raises ModelFault when it is not one."""
     if parse_content_type(content_type).mimetype == "text/csv":
         names, records = csv_table(decode_text(body, "utf-8"))
         return Output([[json_value(text) for text in record] for record in records], list(names))
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise Refusal(422, f"The model's server answered neither JSON nor CSV: {error}.") from error
+        raise ModelFault(f"The model's server answered neither JSON nor CSV: {error}.") from error
     entries = content.get("predictions") if isinstance(content, dict) else None
     if not isinstance(entries, list):
-        raise Refusal(422, 'The model\'s server did not answer {"predictions": [...]}.')
+        raise ModelFault('The model\'s server did not answer {"predictions": [...]}.')
     return _output_of(entries)
 
 
@@ -86,7 +86,7 @@ def _output_of(entries: list[Any]) -> Output:
     if entries and all(isinstance(entry, dict) for entry in entries):
         names = list(entries[0])
         if any(entry.keys() != entries[0].keys() for entry in entries):
-            raise Refusal(422, "The predictions of the model's server have different keys.")
+            raise ModelFault("The predictions of the model's server have different keys.")
         return Output([[entry[name] for name in names] for entry in entries], names)
     if entries and all(isinstance(entry, list) for entry in entries):
         return Output(entries)

@@ -7,7 +7,7 @@ import orjson
 
 from modelyard_runner.association import AssociationId
 from modelyard_runner.options import ModelOptions
-from modelyard_runner.problems import Refusal
+from modelyard_runner.problems import ModelFault, Refusal
 from modelyard_runner.wire.answers import Answers, json_bytes
 from modelyard_runner.wire.http_server import CSV, JSON, Request, Response
 from modelyard_runner.wire.outputs import Predictions
@@ -112,8 +112,8 @@ def answer(
 
 def refused(refusal: Refusal) -> Response:
     """A refusal as a response."""
-    headers: tuple[bytes, ...] = ()
+    headers: tuple[bytes, ...] = (b"x-modelyard-fault: model",) if isinstance(refusal, ModelFault) else ()
     if refusal.retry_after_s is not None:
-        headers = (b"retry-after: %d" % refusal.retry_after_s,)
+        headers += (b"retry-after: %d" % refusal.retry_after_s,)
     message = refusal.message.encode("utf-8", "backslashreplace").decode()
     return Response(refusal.status, orjson.dumps({"message": message}), JSON, headers)

@@ -299,6 +299,7 @@ def upgrade() -> None:
         sa.Column("requests", sa.BigInteger(), nullable=False),
         sa.Column("rows", sa.BigInteger(), nullable=False),
         sa.Column("user_errors", sa.BigInteger(), nullable=False),
+        sa.Column("model_errors", sa.BigInteger(), nullable=False),
         sa.Column("server_errors", sa.BigInteger(), nullable=False),
         sa.Column("slow_requests", sa.BigInteger(), nullable=False),
         sa.Column("response_ms", sa.Float(), nullable=False),
