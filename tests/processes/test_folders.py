@@ -66,9 +66,8 @@ def used(request: pytest.FixtureRequest) -> Iterator[Server]:
     is_other = os.getuid() == 0 and request.param != "root"
     uid = UID if is_other else os.getuid()
     prefix = ("setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups") if is_other else ()
-    can_run = subprocess.run([*prefix, sys.executable, "-c", "import modelyard.app"], capture_output=True, check=False)
-    if can_run.returncode != 0:
-        pytest.skip("another user may not read this Python")
+    if is_other and (why := _why_not(prefix)):
+        pytest.skip(f"another user cannot run sandboxes with this Python: {why}")
     with _folder(uid) as folder:
         data_dir = folder / "data"
         data_dir.mkdir()
@@ -82,6 +81,13 @@ def used(request: pytest.FixtureRequest) -> Iterator[Server]:
             status = answer.headers["location"]
             wait_until(lambda: server.api.get(status.partition("/api/v2")[2]).status_code == 303, 30, "the dataset")
             yield server
+
+
+def _why_not(prefix: tuple[str, ...]) -> str:
+    """Why a server cannot run with this prefix, or nothing where it can."""
+    program = "import sys, modelyard.app; from modelyard.compute.isolation import probe; sys.exit(probe().sandbox.why)"
+    asked = subprocess.run([*prefix, sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    return (asked.stderr.strip().splitlines() or ["it ends without a word"])[-1] if asked.returncode else ""
 
 
 def test_every_mode_of_a_used_data_directory(used: Server) -> None:

@@ -145,7 +145,7 @@ def test_a_client_that_takes_nothing_is_disconnected(server: ApiServer) -> None:
             found = psutil.Process(server.pid).net_connections("tcp")
             return any(one.raddr and one.raddr.port == own_port for one in found)
 
-        assert is_open()
+        wait_until(is_open, 10, "the server to accept the connection")
         wait_until(lambda: not is_open(), TIMEOUT_S * 3 + 10, "the server to give the connection up")
 
 

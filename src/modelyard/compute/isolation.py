@@ -94,8 +94,8 @@ def probe() -> Isolation:
     host_uids = WORKLOAD_UIDS if os.getuid() == 0 else None
     candidates = _bubblewrap_candidates()
     found = _ask_supervisor(candidates, None if host_uids is None else host_uids[0])
-    why_no_sandbox = str(found.get("sandbox", _UNANSWERED))
-    network_why = "there is no sandbox" if why_no_sandbox else str(found.get("network", _UNANSWERED))
+    why_no_sandbox = str(found["sandbox"])
+    network_why = "there is no sandbox" if why_no_sandbox else str(found["network"])
     groups = found.get("groups")
     controllers = [str(name) for name in groups] if isinstance(groups, list) else []
     program = str(found.get("bubblewrap", ""))
@@ -107,7 +107,7 @@ def probe() -> Isolation:
         sandbox=_ability("sandbox", why_no_sandbox, _BUBBLEWRAP_REMEDY),
         syscall_filter=_ability(
             "system call filter (seccomp)",
-            str(found.get("filter", _UNANSWERED)),
+            str(found["filter"]),
             "run a kernel with CONFIG_SECCOMP_FILTER on x86-64 or 64-bit ARM, and let bubblewrap work",
         ),
         internet=_ability(
@@ -125,8 +125,8 @@ def probe() -> Isolation:
             "shares of the CPU", "cpu", controllers, "a workload with less than one CPU is only made nicer"
         ),
         host_uids=host_uids,
-        can_mount=not found.get("mounts", _UNANSWERED),
-        can_forbid_namespaces=not found.get("namespaces", _UNANSWERED),
+        can_mount=not found["mounts"],
+        can_forbid_namespaces=not found["namespaces"],
     )
 
 
@@ -226,10 +226,18 @@ def _ask_supervisor(candidates: list[list[Path]], host_uid: int | None) -> dict[
     command = [sys.executable, "-I", "-S", str(SUPERVISOR), "--probe", json.dumps(question)]
     try:
         done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=True, env={"PATH": os.defpath})
-    except (OSError, subprocess.SubprocessError):
-        return {}
+    except (OSError, subprocess.SubprocessError) as error:
+        why = f"{_UNANSWERED}: {_last_line(error)}"
+        return dict.fromkeys(("sandbox", "filter", "network", "mounts", "namespaces"), why)
     answer: dict[str, object] = json.loads(done.stdout)
     return answer
+
+
+def _last_line(error: Exception) -> str:
+    """Return what a program that failed said last, else the error."""
+    output = getattr(error, "stderr", None) or b""
+    lines = output.decode("utf-8", "replace").strip().splitlines()
+    return lines[-1] if lines else str(error)
 
 
 @functools.cache
