@@ -254,6 +254,25 @@ def test_categories_are_those_of_the_artifact(libraries: Libraries, tmp_path: Pa
         np.testing.assert_allclose([row["t"] for row in found], expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("artifact", "others", "kinds"),
+    [
+        ("xgboost_categories", None, {"n": "number", "color": "text", "mark": "text"}),
+        ("lightgbm_categories", None, {"n": "number", "color": "text", "mark": "text"}),
+        ("xgboost_estimator", None, {"n": "number", "color": "text", "mark": "text"}),
+        ("lightgbm_estimator", None, {"a_number": "number", "color": "text", "mark": "text"}),
+        ("lightgbm_integers", "number", {}),
+        ("xgboost_three_classes", None, {"a": "number", "b": "number"}),
+        ("onnx_kinds", None, {"flag": "boolean", "small": "number", "real": "number"}),
+    ],
+)
+def test_what_an_artifact_knows_of_its_columns(
+    libraries: Libraries, tmp_path: Path, artifact: str, others: str | None, kinds: dict[str, str]
+) -> None:
+    folder = libraries.make(artifact, tmp_path)
+    assert libraries.reference("kinds", folder, []) == [others, kinds]
+
+
 def test_a_pickled_booster_uses_its_best_iteration(libraries: Libraries, tmp_path: Path) -> None:
     folder = libraries.make("lightgbm_pickled_early", tmp_path)
     expected = libraries.reference("best_iteration", folder, ROWS)

@@ -13,6 +13,9 @@ import pandas as pd
 import xgboost
 from onnx import TensorProto, helper
 
+from modelyard_runner.models.artifacts import load_artifact
+from modelyard_runner.models.known_kinds import schema_of_model
+
 FRAME = pd.DataFrame({"a": np.arange(90) % 7, "b": np.arange(90) % 5 + 0.5})
 CLASSES = np.arange(90) % 3
 COLORS = pd.Series(np.array(["red", "green", "blue"])[np.arange(90) % 3])
@@ -234,6 +237,12 @@ def xgboost_before_names(folder: Path) -> None:
     content["version"] = [2, 1, 4]
     del content["learner"]["gradient_booster"]["model"]["cats"]
     (folder / "model.json").write_text(json.dumps(content))
+
+
+def kinds(folder: Path, _rows: list[dict[str, Any]]) -> Any:
+    """What the runner knows of the columns of an artifact."""
+    schema = schema_of_model(load_artifact(folder, required=True))
+    return [schema.others, dict(schema.kinds)]
 
 
 def categories_by_hand(folder: Path, rows: list[dict[str, Any]]) -> Any:

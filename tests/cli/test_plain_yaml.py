@@ -36,6 +36,15 @@ def test_numbers_booleans_and_null_are_what_json_has(written: str, value: object
     assert read_content(text.encode(), "model-metadata.yaml") == {"value": value}
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_files_as_windows_writes_them(encoding: str, tmp_path: Path) -> None:
+    content = "value: größer\r\nlist: [010]\r\n".encode(encoding)
+    (tmp_path / NAMES[0]).write_bytes(content)
+    expected = {"value": "größer", "list": ["010"]}
+    assert read_folder(tmp_path, NAMES) == expected
+    assert read_content(content, NAMES[0]) == expected
+
+
 @pytest.mark.parametrize("label", [*TEXTS, "2024-01-01", "0.0", "1.50", "1e3", "true", "No", "8", "-1"])
 def test_class_labels_are_as_they_are_written(label: str, tmp_path: Path) -> None:
     text = METADATA.format(name=label, kind="multiclass") + f"  classLabels: [{label}, other]\n"

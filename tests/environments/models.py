@@ -17,7 +17,7 @@ def a_built_environment(installation: Installation, text: str = "apple\n") -> di
 
 
 def a_model_version(
-    api: Api, environment_id: str, requirements: str | None, model_id: str | None = None
+    api: Api, environment_id: str, requirements: str | bytes | None, model_id: str | None = None
 ) -> dict[str, Any]:
     """A version of a (new) model, with this requirements.txt."""
     if model_id is None:
@@ -30,13 +30,13 @@ def a_model_version(
         model = api.post("/customModels/", json=body)
         assert model.status_code == 201, model.text
         model_id = model.json()["id"]
-    files = {"custom.py": "def score(data, model):\n    return data\n"}
+    files: dict[str, str | bytes] = {"custom.py": "def score(data, model):\n    return data\n"}
     if requirements is not None:
         files["requirements.txt"] = requirements
     answer = api.post(
         f"/customModels/{model_id}/versions/",
         data={"baseEnvironmentId": environment_id, "isMajorUpdate": "false", "filePath": list(files)},
-        files=[("file", (name, text.encode())) for name, text in files.items()],
+        files=[("file", (name, text.encode() if isinstance(text, str) else text)) for name, text in files.items()],
     )
     assert answer.status_code == 201, answer.text
     made: dict[str, Any] = answer.json()

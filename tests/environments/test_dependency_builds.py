@@ -1,5 +1,6 @@
 """Building a model version's dependencies: live, once, cancelled, killed and taken up again."""
 
+import codecs
 import os
 import subprocess
 import sys
@@ -29,6 +30,8 @@ from tests.environments.contexts import path_of
 from tests.environments.models import a_built_environment, a_model_version, build_path
 from tests.images.packages import PackageIndex
 from tests.waiting import wait_until
+
+CASES = Path(__file__).parents[1] / "cases"
 
 
 @contextmanager
@@ -96,6 +99,25 @@ def test_a_build_from_start_to_log(installation: Installation) -> None:
     program = "import apple, pear; print(apple.version, pear.version)"
     image = image_of(installation, version)
     assert subprocess.check_output([str(image / "bin" / "python"), "-c", program], text=True) == "1.0 1.0\n"
+
+
+def test_a_file_as_powershell_writes_it(installation: Installation, index: PackageIndex) -> None:
+    index.add_wheel("packaging", "24.2")
+    index.add_wheel("attrs")
+    content = (CASES / "requirements_utf16" / "model" / "requirements.txt").read_bytes()
+    assert content.startswith(codecs.BOM_UTF16_LE)
+    version = a_model_version(installation.api, a_built_environment(installation)["id"], content)
+    found = {each["packageName"]: each["constraints"] for each in version["dependencies"]}
+    assert found == {"packaging": [{"constraintType": "==", "version": "24.2"}], "attrs": []}
+    installation.api.post(build_path(version))
+    installation.run_operations()
+    assert installation.api.get(build_path(version)).json()["buildStatus"] == "success"
+    command = [
+        str(image_of(installation, version) / "bin" / "python"),
+        "-c",
+        "import packaging; print(packaging.version)",
+    ]
+    assert subprocess.check_output(command, text=True) == "24.2\n"
 
 
 def test_a_warm_build_is_a_success_at_once(installation: Installation) -> None:

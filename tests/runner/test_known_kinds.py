@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.model_selection import GridSearchCV
@@ -17,6 +18,7 @@ from modelyard_runner.models.known_kinds import schema_of_model
 
 FRAME = pd.DataFrame({"c": ["1", "2", "x", "y"], "n": [1.0, 2.0, 3.0, 4.0], "b": [True, False, True, False]})
 N, T, B = Kind.NUMBER, Kind.TEXT, Kind.BOOLEAN
+WORDS = TfidfVectorizer(token_pattern=r"\S+")
 ENCODER, IMPUTER = OneHotEncoder(handle_unknown="ignore"), SimpleImputer(strategy="most_frequent")
 
 
@@ -37,6 +39,11 @@ def columns(*parts: Any, **options: Any) -> ColumnTransformer:
         (make_pipeline(FeatureUnion([("1", ENCODER), ("2", OrdinalEncoder())]), Ridge()), ["c"], {"c": T}),
         (make_pipeline(FunctionTransformer(lambda frame: frame[["n"]]), Ridge()), ["c", "n"], {}),
         (HistGradientBoostingRegressor(categorical_features=[0]), ["n"], {}),
+        (
+            make_pipeline(columns((WORDS, "c"), (StandardScaler(), ["n"])), Ridge()),
+            ["c", "n"],
+            {"c": T, "n": N},
+        ),
     ],
 )
 def test_what_an_estimator_knows_of_its_columns(model: Any, names: list[str], kinds: dict[str, Kind]) -> None:
@@ -47,6 +54,13 @@ def test_what_an_estimator_knows_that_was_fitted_on_an_array() -> None:
     assert schema_of_model(LinearRegression().fit(FRAME[["n"]].to_numpy(), FRAME["n"])) == Schema(others=N)
     assert schema_of_model(make_pipeline(OneHotEncoder(), Ridge()).fit(FRAME[["c"]].to_numpy(), FRAME["n"])) == UNKNOWN
     assert schema_of_model(object()) == UNKNOWN
+
+
+def test_a_pipeline_of_texts_takes_texts() -> None:
+    texts, numbers = pd.Series(["1.50", "two", "three", "1.5"]), FRAME["n"]
+    assert schema_of_model(make_pipeline(TfidfVectorizer(), Ridge()).fit(texts, numbers)) == Schema(others=T)
+    search = GridSearchCV(make_pipeline(TfidfVectorizer(), Ridge()), {}, cv=2)
+    assert schema_of_model(search.fit(texts, numbers)) == Schema(others=T)
 
 
 def test_what_an_example_says() -> None:

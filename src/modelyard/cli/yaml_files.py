@@ -19,8 +19,8 @@ class _Loader(PlainLoader):
 def read_yaml(file: Path, example: str) -> dict[str, Any]:
     """The map in a file; empty where the file is. Raises ``CommandError``; ``example`` names keys that it may have."""
     try:
-        values = yaml.load(file.read_text(encoding="utf-8"), _Loader)  # noqa: S506 # a safe loader
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        values = yaml.load(file.read_bytes(), _Loader)  # noqa: S506 # a safe loader
+    except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or error

@@ -16,6 +16,7 @@ from modelyard.environments.requirements import RequirementsError
 from modelyard.environments.tables import OPEN_BUILD, Build, BuildStatus, Environment, EnvironmentVersion
 from modelyard.identity.caller import Caller
 from modelyard.kernel.errors import Conflict, NotFound, invalid
+from modelyard.kernel.texts import decoded
 from modelyard.operations import service as operations
 from modelyard.storage.blobs import BlobStore
 from modelyard.workspaces import service as workspaces
@@ -33,9 +34,9 @@ def requirements_of(session: Session, blobs: BlobStore, workspace: Workspace) ->
     if file is None:
         return None
     try:
-        return blobs.read(file.digest).decode("utf-8-sig")
+        return decoded(blobs.read(file.digest))
     except UnicodeDecodeError as error:
-        raise invalid(requirements=f"{REQUIREMENTS_FILE} is not UTF-8 text: {error}") from error
+        raise invalid(requirements=f"{REQUIREMENTS_FILE} is no text in UTF-8 or UTF-16: {error}") from error
 
 
 def spec_of(version: EnvironmentVersion, requirements: str | None) -> ImageSpec:

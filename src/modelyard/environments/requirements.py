@@ -18,6 +18,8 @@ from packaging.utils import (
     parse_wheel_filename,
 )
 
+from modelyard.kernel.texts import decoded
+
 MAX_TEXT_BYTES = 1024 * 1024
 MAX_LINE_CHARACTERS = 10_000
 MAX_DEPENDENCIES = 2_000
@@ -148,7 +150,7 @@ def _decoded(text: str | bytes) -> str:
     if isinstance(text, str):
         return text.removeprefix("\ufeff")
     try:
-        return text.decode("utf-8-sig")
+        return decoded(text)
     except UnicodeDecodeError as error:
         number = text[: error.start].count(b"\n") + 1
         wrong = text.split(b"\n")[number - 1].decode(errors="backslashreplace")

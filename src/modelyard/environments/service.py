@@ -31,6 +31,7 @@ from modelyard.kernel.ids import new_id
 from modelyard.kernel.multipart import Form
 from modelyard.kernel.paging import Page, PageQuery, page
 from modelyard.kernel.routing import Download, RequestInfo
+from modelyard.kernel.texts import decoded
 from modelyard.kernel.wire import UNSET, changes, moment
 from modelyard.storage.archive_checks import ArchiveLimits
 from modelyard.storage.blobs import Blob, BlobStore
@@ -196,7 +197,7 @@ def _checked_requirements(context: Context) -> str | None:
         parse_requirements(context.requirements)
     except RequirementsError as error:
         raise invalid(docker_context=f"{builds.REQUIREMENTS_FILE}: {error}") from error
-    return context.requirements.decode("utf-8-sig")
+    return decoded(context.requirements)
 
 
 def _versions(session: Session, environment_id: str) -> Sequence[str]:

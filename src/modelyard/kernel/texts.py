@@ -1,5 +1,6 @@
 """Which characters a text that a client sent may hold, however it came."""
 
+import codecs
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -13,6 +14,24 @@ _INVISIBLE: Final = re.compile(
 )
 """Default-ignorable code points (Unicode, DerivedCoreProperties.txt) of other categories than the above, and symbols
 without ink: the blank Braille pattern, the object replacement character, the null notehead."""
+
+
+_MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # begins like UTF-16
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def decoded(content: bytes, errors: str = "strict") -> str:
+    """The text of a file: of the encoding that its byte order mark names, else UTF-8. The mark is no part of it.
+
+    Windows PowerShell writes UTF-16 with a mark. Raises UnicodeDecodeError.
+    """
+    encoding = next((encoding for mark, encoding in _MARKS if content.startswith(mark)), "utf-8")
+    return content.decode(encoding, errors)
 
 
 def is_storable(text: str) -> bool:

@@ -18,6 +18,7 @@ from modelyard.identity.caller import Caller
 from modelyard.identity.roles import Permission
 from modelyard.kernel.errors import Forbidden, Invalid, NotFound
 from modelyard.kernel.problems import Problems
+from modelyard.kernel.texts import decoded
 from modelyard.kernel.wire import changes
 from modelyard.learning.schemas import ChainTask, LearningModelCreate
 from modelyard.learning.tables import Project
@@ -186,7 +187,7 @@ def build_workspace(
             about = {name: value for name, value in file._asdict().items() if name not in {"id", "created_at"}}
             files.append(NewFile(**about | {"path": f"tasks/{number}/{file.path}"}))
             if file.path == REQUIREMENTS_FILE:
-                text = blobs.read(file.digest).decode("utf-8-sig", "replace")
+                text = decoded(blobs.read(file.digest), "replace")
                 requirements += [f"# of task {number + 1}", *text.splitlines()]
     if requirements:
         files.append(_text_file(blobs, REQUIREMENTS_FILE, "".join(f"{line}\n" for line in requirements)))

@@ -8,6 +8,7 @@ import msgspec
 from modelyard.environments.requirements import RequirementsError, parse_requirements
 from modelyard.kernel.errors import Invalid
 from modelyard.kernel.problems import Problems
+from modelyard.kernel.texts import decoded
 from modelyard.models.tables import CustomModel, CustomModelVersion
 from modelyard.models.version_schemas import DependencyConstraint, DependencyResponse
 from modelyard.storage.blobs import BlobStore
@@ -111,7 +112,7 @@ def _wire(content: bytes | str) -> list[dict[str, object]]:
 
 def _readable(content: bytes, error: RequirementsError) -> list[dict[str, object]]:
     """The dependencies of the lines that are not wrong."""
-    lines = content.decode("utf-8-sig", "replace").splitlines()
+    lines = decoded(content, "replace").splitlines()
     for number, text, _ in error.errors:
         for index in range(number - 1, min(len(lines), number + text.count("\n"))):
             lines[index] = ""

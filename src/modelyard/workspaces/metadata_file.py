@@ -4,7 +4,7 @@ from typing import Any
 
 import yaml
 
-from modelyard.kernel.texts import is_storable
+from modelyard.kernel.texts import decoded, is_storable
 from modelyard.plain_yaml import PlainLoader
 
 MAX_BYTES = 64 * 1024
@@ -83,10 +83,10 @@ def read_metadata(content: bytes, file_name: str) -> dict[str, Any]:
 
 def _decoded(content: bytes, file_name: str) -> str:
     try:
-        return content.decode("utf-8-sig")
+        return decoded(content)
     except UnicodeDecodeError as error:
-        before = content[: error.start].decode("utf-8-sig", "replace")
-        raise MetadataError(f"{_place(file_name, before, len(before))}: the file is not UTF-8 text") from error
+        before = decoded(content[: error.start], "replace")
+        raise MetadataError(f"{_place(file_name, before, len(before))}: the file is no text in UTF-8") from error
 
 
 def _place(file_name: str, text: str, position: int) -> str:

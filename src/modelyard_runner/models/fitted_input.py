@@ -149,6 +149,11 @@ def _inner(model: Any) -> Iterator[Any]:
         yield from (getattr(each, "estimator", each) if not hasattr(each, "fit") else each for each in several[:1])
 
 
+def takes_texts(model: Any) -> bool:
+    """Whether a fitted estimator takes one column of texts."""
+    return _form_of(model) is InputForm.TEXTS
+
+
 def _form_of(model: Any) -> InputForm | str:
     """The form of a model's input, or why it cannot be told or made of a table."""
     kinds = _kinds(model)

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from modelyard_runner.models.boosters import lightgbm_categories, xgboost_categories
 from modelyard_runner.models.columns import UNKNOWN, Kind, Schema, kinds_of_texts
+from modelyard_runner.models.fitted_input import takes_texts
 from modelyard_runner.problems import LoadError, Refusal
 from modelyard_runner.wire.rows import csv_table
 
@@ -75,21 +77,26 @@ def _of_onnx(session: Any) -> Schema:
 
 def _of_booster(model: Any) -> Schema:
     if type(model).__module__.startswith("xgboost"):
-        types = model.feature_types
-        if types is None:
+        if model.feature_types is None:
             return Schema(others=Kind.NUMBER)
-        return Schema({
-            name: Kind.NUMBER for name, kind in zip(model.feature_names, types, strict=True) if kind != "c"
-        })  # fmt: skip
-    if getattr(model, "pandas_categorical", None):
-        return UNKNOWN
-    return Schema(others=Kind.NUMBER)
+        names, categories = model.feature_names, xgboost_categories(model, is_prepared=True)
+        numbers = {place for place, kind in enumerate(model.feature_types) if kind != "c"}
+    else:
+        if not getattr(model, "pandas_categorical", None):
+            return Schema(others=Kind.NUMBER)
+        names, categories = model.feature_name(), lightgbm_categories(model, is_prepared=True)
+        numbers = set(range(len(names))) - categories.keys() if categories else set()
+    kinds = dict.fromkeys(numbers, Kind.NUMBER)
+    kinds |= {place: Kind.TEXT for place, each in categories.items() if _kind_of_values(each.values) is Kind.TEXT}
+    return Schema({names[place]: kind for place, kind in sorted(kinds.items())})
 
 
 def _of_estimator(model: Any) -> Schema:
     names = getattr(model, "feature_names_in_", None)
     count = getattr(model, "n_features_in_", None)
     if names is None:
+        if takes_texts(model):
+            return Schema(others=Kind.TEXT)
         if count is None:
             return UNKNOWN
         kinds = _kinds(model, None, count)
@@ -109,6 +116,8 @@ def _kinds(model: Any, names: Names, count: int) -> Kinds:
         return _of_wrapped_booster(model, names, count)
     if root != "sklearn":
         return [None] * count
+    if takes_texts(model):
+        return [Kind.TEXT] * count
     if (parts := _parts(model, name, rest)) is not None:
         return _agreed([_kinds(part, names, count) for part in parts])
     if name in _COMPOSITES:
@@ -139,8 +148,11 @@ def _of_imputer(model: Any, _names: Names, count: int) -> Kinds:
 
 def _of_wrapped_booster(model: Any, names: Names, count: int) -> Kinds:
     booster = model.get_booster() if hasattr(model, "get_booster") else getattr(model, "booster_", None)
-    schema = _of_booster(booster) if booster is not None else UNKNOWN
-    return [schema.kind(str(name)) for name in names] if names is not None else [schema.others] * count
+    if booster is None:
+        return [None] * count
+    schema = _of_booster(booster)
+    own = booster.feature_names if hasattr(booster, "feature_names") else booster.feature_name()
+    return [schema.kind(str(name)) for name in own or names or []] or [schema.others] * count
 
 
 def _of_steps(steps: Sequence[Any], names: Names, count: int) -> Kinds:
