@@ -6,6 +6,7 @@ What is read, and how, is said in docs/cells.md; the runner reads requests by th
 import codecs
 import csv
 import re
+import secrets
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -224,9 +225,13 @@ def _header(path: Path) -> tuple[list[str], str]:
 
 
 def _sink(table: pl.LazyFrame, target: Path) -> None:
+    """Write a table. Each try has a file of its own: one that failed may still be written to by polars' threads."""
+    part = target.with_name(f"{target.name}.{secrets.token_hex(4)}")
     try:
-        table.sink_parquet(target, compression="zstd", compression_level=1)
+        table.sink_parquet(part, compression="zstd", compression_level=1)
+        part.replace(target)
     except (pl.exceptions.PolarsError, OSError) as error:
+        part.unlink(missing_ok=True)
         raise NotATableError(f"The file cannot be read as a table: {_first_line(error)}.") from error
 
 
