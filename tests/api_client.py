@@ -7,8 +7,9 @@ from types import ModuleType
 from typing import Any
 
 import httpx
-from litestar import Litestar
 from litestar.testing import TestClient
+
+from modelyard.kernel.edge import Edge
 
 CONTRACT_DIR = Path(__file__).parents[2] / "shared" / "contract"
 IN_PROCESS_HOST = "modelyard.test"
@@ -91,6 +92,6 @@ class Api:
         return self.request("DELETE", path, **options)
 
 
-def in_process(app: Litestar) -> Callable[[], TestClient[Litestar]]:
+def in_process(app: Edge) -> Callable[[], TestClient[Any]]:
     """A maker of clients that call ``app`` without a socket."""
-    return lambda: TestClient(app, base_url=f"http://{IN_PROCESS_HOST}", raise_server_exceptions=False)
+    return lambda: TestClient[Any](app, base_url=f"http://{IN_PROCESS_HOST}", raise_server_exceptions=False)

@@ -39,7 +39,7 @@ from modelyard.environments.images.store import ImageStore
 from modelyard.environments.installation import install_builtin
 from modelyard.events import routes as event_routes
 from modelyard.garbage import collect
-from modelyard.gateway.forwarding import Forwarder
+from modelyard.gateway.forwarding import Forwarder, forwarding_route
 from modelyard.identity import routes as identity_routes
 from modelyard.identity.caller import authenticate
 from modelyard.identity.token_use import TokenUse
@@ -52,9 +52,10 @@ from modelyard.jobs.schedules.firing import IDLE_S, Firing
 from modelyard.kernel.clock import Clock, SystemClock
 from modelyard.kernel.data_dir import open_data_dir
 from modelyard.kernel.database import Database
+from modelyard.kernel.edge import Edge
 from modelyard.kernel.errors import Unavailable
 from modelyard.kernel.host_names import AllowedHosts
-from modelyard.kernel.http import create_app
+from modelyard.kernel.http import Services, create_router
 from modelyard.kernel.multipart import Form, FormLimits, read_form
 from modelyard.kernel.openapi import document_route
 from modelyard.kernel.parts import Parts
@@ -141,7 +142,7 @@ class Application:
     database: Database
     parts: Parts
 
-    def api(self, streams: Streams | None = None) -> Litestar:
+    def api(self, streams: Streams | None = None) -> Edge:
         """The REST API. What ends its ``streams`` is the caller's, where it wants to end them."""
         blobs = self.parts.get(BlobStore)  # type: ignore[type-abstract]
         limits = FormLimits(
@@ -162,17 +163,20 @@ class Application:
 
         forwarder = Forwarder(self.settings)
         token_use = TokenUse(self.database)
-        return create_app(
+        services = Services(
             endpoints(),
             database=self.database,
             parts=self.parts,
             authenticate=token_use.noting(authenticate),
             read_form=read,
+            streams=streams,
+        )
+        return Edge(
+            router(),
+            {"services": services, "forwarder": forwarder},
             allowed_hosts=AllowedHosts(self.settings.host_names()),
             default_host=urlsplit(self.settings.api_url()).netloc,
-            streams=streams,
-            handlers=[*forwarder.handlers(), document_route(endpoints())],
-            on_startup=[forwarder.open, token_use.start],
+            on_startup=[services.start, forwarder.open, token_use.start],
             on_shutdown=[forwarder.close, token_use.stop],
         )
 
@@ -188,9 +192,16 @@ class Application:
         )
 
 
-def endpoints() -> list[Endpoint]:
+@functools.cache
+def endpoints() -> tuple[Endpoint, ...]:
     """Every operation of the API."""
-    return [endpoint for module in ROUTES for endpoint in endpoints_of(module)]
+    return tuple(endpoint for module in ROUTES for endpoint in endpoints_of(module))
+
+
+@functools.cache
+def router() -> Litestar:
+    """The routes of every application in this process."""
+    return create_router(endpoints(), [forwarding_route(), document_route(endpoints())])
 
 
 def handlers() -> list[Handler]:

@@ -24,11 +24,20 @@ PROGRAM = """
     import asyncio
     from granian.constants import Interfaces
     from granian.server.embed import Server
-    from litestar import Litestar
-    from modelyard.gateway.forwarding import Forwarder
+    from modelyard.gateway.forwarding import Forwarder, forwarding_route
+    from modelyard.kernel.edge import Edge
+    from modelyard.kernel.host_names import AllowedHosts
+    from modelyard.kernel.http import create_router
     from modelyard.kernel.settings import Settings
     forwarder = Forwarder(Settings())
-    app = Litestar(forwarder.handlers(), on_startup=[forwarder.open], on_shutdown=[forwarder.close])
+    app = Edge(
+        create_router([], [forwarding_route()]),
+        {{"forwarder": forwarder}},
+        allowed_hosts=AllowedHosts(("127.0.0.1", "x")),
+        default_host="127.0.0.1",
+        on_startup=[forwarder.open],
+        on_shutdown=[forwarder.close],
+    )
     asyncio.run(Server(app, address="127.0.0.1", port={port}, interface=Interfaces.ASGI).serve())
 """
 

@@ -12,9 +12,9 @@ from litestar.handlers import HTTPRouteHandler
 
 from modelyard.app import endpoints
 from modelyard.gateway.forwarding import PATHS
-from modelyard.kernel.edge import guard_headers
+from modelyard.kernel.edge import Edge, guard_headers
 from modelyard.kernel.host_names import AllowedHosts
-from modelyard.kernel.http import create_app
+from modelyard.kernel.http import Services, create_router
 from modelyard.kernel.multipart import Form
 from modelyard.kernel.routing import Download, Endpoint
 from tests.api_client import IN_PROCESS_HOST, check_headers, in_process
@@ -39,6 +39,23 @@ def _answering(endpoint: Endpoint, handler: Callable[..., Any]) -> Endpoint:
     return dataclasses.replace(endpoint, handler=handler, parameters={}, parts={})
 
 
+def _application(installation: Installation, endpoints: list[Endpoint], *handlers: HTTPRouteHandler) -> Edge:
+    services = Services(
+        endpoints,
+        database=installation.application.database,
+        parts=installation.application.parts,
+        authenticate=lambda *_: None,
+        read_form=_no_form,
+    )
+    return Edge(
+        create_router(endpoints, handlers),
+        {"services": services},
+        allowed_hosts=AllowedHosts((IN_PROCESS_HOST,)),
+        default_host="localhost",
+        on_startup=[services.start],
+    )
+
+
 def _in_pieces() -> Any:
     yield EVIL.encode()
 
@@ -57,15 +74,7 @@ def test_every_download_is_guarded(installation: Installation, content: Callable
         headers = {"Cache-Control": "public, max-age=9", "Content-Security-Policy": "script-src *"}
         return Download(content(), "evil", media_type, headers)
 
-    app = create_app(
-        [_answering(endpoint, download) for endpoint in found],
-        database=installation.application.database,
-        parts=installation.application.parts,
-        authenticate=lambda *_: None,
-        read_form=_no_form,
-        allowed_hosts=AllowedHosts((IN_PROCESS_HOST,)),
-        default_host="localhost",
-    )
+    app = _application(installation, [_answering(endpoint, download) for endpoint in found])
     with in_process(app)() as client:
         for endpoint in found:
             answer = client.request(endpoint.method, "/api/v2" + re.sub(r"\{\w+\}", "0" * 24, endpoint.path))
@@ -83,16 +92,8 @@ def test_answers_of_other_handlers_are_guarded_as_well(installation: Installatio
         headers = {"Content-Security-Policy": "default-src *", "Cache-Control": "public", "X-Content-Type-Options": "x"}
         return Response(EVIL, headers=headers, media_type="text/html")
 
-    app = create_app(
-        [],
-        database=installation.application.database,
-        parts=installation.application.parts,
-        authenticate=lambda *_: None,
-        read_form=_no_form,
-        allowed_hosts=AllowedHosts((IN_PROCESS_HOST,)),
-        default_host="localhost",
-        handlers=[HTTPRouteHandler(list(PATHS), http_method=["POST"], include_in_schema=False)(predict)],
-    )
+    handler = HTTPRouteHandler(list(PATHS), http_method=["POST"], include_in_schema=False)(predict)
+    app = _application(installation, [], handler)
     with in_process(app)() as client:
         for path in PATHS:
             answer = client.post(path.replace("{deployment_id:str}", "0" * 24))

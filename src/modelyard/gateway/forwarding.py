@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import aiohttp
 import msgspec
-from litestar import Litestar, Request, Response
+from litestar import Request, Response
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Stream
 from yarl import URL
@@ -35,13 +35,6 @@ class Forwarder:
         self._base = f"http://{host}:{settings.gateway_port}"
         self._session: aiohttp.ClientSession | None = None
 
-    def handlers(self) -> list[HTTPRouteHandler]:
-        return [
-            HTTPRouteHandler(
-                list(PATHS), http_method=["POST"], status_code=200, include_in_schema=False, name="predictions"
-            )(self.forward)
-        ]
-
     async def open(self) -> None:
         self._session = aiohttp.ClientSession(
             auto_decompress=False,
@@ -50,7 +43,7 @@ class Forwarder:
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
-    async def close(self, _app: Litestar) -> None:
+    async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
 
@@ -80,6 +73,18 @@ class Forwarder:
         return Stream(
             _chunks(answer), status_code=answer.status, headers=passed, media_type=answer.headers.get("Content-Type")
         )
+
+
+async def _forward(request: Request[Any, Any, Any]) -> Response[Any]:
+    forwarder: Forwarder = request.scope["forwarder"]  # type: ignore[typeddict-item] # bound by the application
+    return await forwarder.forward(request)
+
+
+def forwarding_route() -> HTTPRouteHandler:
+    """The route whose requests are handed on by the ``forwarder`` in their scope."""
+    return HTTPRouteHandler(
+        list(PATHS), http_method=["POST"], status_code=200, include_in_schema=False, name="predictions"
+    )(_forward)
 
 
 def _headers_to_pass(request: Request[Any, Any, Any]) -> list[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """What holds for every request and every answer, whichever route they belong to: the host, and headers for browsers."""
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -18,33 +19,75 @@ NOT_STORED = (b"cache-control", b"no-store")
 Headers = list[tuple[bytes, bytes]]
 
 
-class Edge(Litestar):
-    """The application behind a check of the ``Host``; every answer leaves with the headers that guard browsers.
+Hook = Callable[[], Awaitable[None] | None]
 
+
+class Edge:
+    """An ASGI application: the routes behind a check of the ``Host``, with headers that guard browsers.
+
+    ``bound`` is what routes find in the scope of each request: those of one process are shared by its applications.
     ``default_host`` is that of a client of HTTP/1.0, which need not name one.
     """
 
-    __slots__ = ("allowed_host_names", "default_host")
-
-    allowed_host_names: AllowedHosts
-    default_host: Host
+    def __init__(
+        self,
+        router: Litestar,
+        bound: Mapping[str, Any],
+        *,
+        allowed_hosts: AllowedHosts,
+        default_host: str,
+        on_startup: Iterable[Hook] = (),
+        on_shutdown: Iterable[Hook] = (),
+    ) -> None:
+        self._router = router
+        self._bound = dict(bound)
+        self._allowed_hosts = allowed_hosts
+        self._default_host = parse_host(default_host)
+        self._on_startup, self._on_shutdown = tuple(on_startup), tuple(on_shutdown)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            await super().__call__(scope, receive, send)
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
             return
+        if scope["type"] != "http":
+            raise NotImplementedError(f"there is nothing for the protocol {scope['type']!r}")
         guarded = _guarding_browsers(send)
         try:
-            host = _host_of(scope, self.default_host)
+            host = _host_of(scope, self._default_host)
         except HostError as error:
             await _refuse(guarded, 400, f"The request's Host header is wrong: {error}.")
             return
-        if not self.allowed_host_names.admits(host):
+        if not self._allowed_hosts.admits(host):
             await _refuse(guarded, 421, _misdirected(host))
             return
         others = [(name, value) for name, value in scope["headers"] if name.lower() != b"host"]
+        scope |= self._bound
         scope["headers"] = [(b"host", str(host).encode()), *others]
-        await super().__call__(scope, receive, guarded)
+        await self._router(scope, receive, guarded)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """Start what the application needs, and end it."""
+        await _call(self._on_startup)
+        try:
+            yield
+        finally:
+            await _call(self._on_shutdown)
+
+    async def _live(self, receive: Any, send: Any) -> None:
+        """The same for a server that speaks the lifespan protocol of ASGI."""
+        await receive()
+        async with self.lifespan():
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+async def _call(hooks: Iterable[Hook]) -> None:
+    for hook in hooks:
+        found = hook()
+        if found is not None:
+            await found
 
 
 def _host_of(scope: Scope, default: Host) -> Host:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, quote, unquote, urlencode
 
 import anyio.to_thread
 import msgspec
-from litestar import HttpMethod, Request, Response
+from litestar import HttpMethod, Litestar, Request, Response
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Stream
@@ -20,10 +20,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from modelyard.kernel.database import Database, lost_a_race
-from modelyard.kernel.edge import Edge
 from modelyard.kernel.errors import ModelyardError, NotFound
 from modelyard.kernel.form_input import from_form, from_json
-from modelyard.kernel.host_names import AllowedHosts, parse_host
 from modelyard.kernel.multipart import Form
 from modelyard.kernel.parts import Parts
 from modelyard.kernel.problems import refusing
@@ -49,49 +47,62 @@ class FormReader(Protocol):
         """The multipart form in ``stream``; its files are stored when it returns."""
 
 
-def create_app(
-    endpoints: Iterable[Endpoint],
-    *,
-    database: Database,
-    parts: Parts,
-    authenticate: Authenticator,
-    read_form: FormReader,
-    allowed_hosts: AllowedHosts,
-    default_host: str,
-    streams: Streams | None = None,
-    handlers: Iterable[Any] = (),
-    on_startup: Iterable[Any] = (),
-    on_shutdown: Iterable[Any] = (),
-) -> Edge:
-    """The ASGI application that serves ``endpoints`` below ``/api/v2`` and, beside them, ready-made ``handlers``."""
-    limiter: list[anyio.CapacityLimiter] = []
-    memory = BodyMemory()
+class Services:
+    """What the endpoints of one application work with. Of the routes, of which a process has one set, none keeps it."""
 
-    async def start() -> None:
-        limiter.append(anyio.CapacityLimiter(THREADS))
+    def __init__(
+        self,
+        endpoints: Iterable[Endpoint],
+        *,
+        database: Database,
+        parts: Parts,
+        authenticate: Authenticator,
+        read_form: FormReader,
+        streams: Streams | None = None,
+    ) -> None:
+        self.read_form = read_form
+        self.memory = BodyMemory()
+        streams = streams or Streams()
+        self._runners = {
+            endpoint.name: _Runner(endpoint, database, parts, authenticate, streams) for endpoint in endpoints
+        }
+        self._limiter: anyio.CapacityLimiter | None = None
 
-    def serve(endpoint: Endpoint) -> HTTPRouteHandler:
-        runner = _Runner(endpoint, database, parts, authenticate, streams or Streams())
+    async def start(self) -> None:
+        """Limit the threads of the running event loop that endpoints run in."""
+        self._limiter = anyio.CapacityLimiter(THREADS)
 
-        async def handle(request: Request[Any, Any, Any]) -> Response[Any]:
-            in_thread = functools.partial(anyio.to_thread.run_sync, limiter=limiter[0])
-            content_type = request.headers.get("content-type", "")
-            content: Any
-            if "form" in endpoint.parameters and content_type.startswith("multipart/"):
-                await in_thread(runner.authenticate, dict(request.headers))
-                length = request.headers.get("content-length", "")
-                form = await read_form(request.stream(), content_type, int(length) if length.isdigit() else None)
-                content = from_form(form)
-            else:
-                is_open = "caller" not in endpoint.parameters
-                check = None if is_open else functools.partial(in_thread, runner.authenticate, dict(request.headers))
-                keeps = bool(endpoint.parameters.keys() & {"body", "form"})
-                with memory.reservation() as reserved:
-                    content = await read_body(request, check, reserved, keeps=keeps)
-                    if "form" in endpoint.parameters:
-                        content = await in_thread(from_json, content)
-                    return await in_thread(runner.run, request, content)
+    async def answer(self, endpoint: Endpoint, request: Request[Any, Any, Any]) -> Response[Any]:
+        """Read the request's body and run the endpoint in a thread."""
+        runner = self._runners[endpoint.name]
+        in_thread = functools.partial(anyio.to_thread.run_sync, limiter=self._limiter)
+        content_type = request.headers.get("content-type", "")
+        content: Any
+        if "form" in endpoint.parameters and content_type.startswith("multipart/"):
+            await in_thread(runner.authenticate, dict(request.headers))
+            length = request.headers.get("content-length", "")
+            form = await self.read_form(request.stream(), content_type, int(length) if length.isdigit() else None)
+            return await in_thread(runner.run, request, from_form(form))
+        is_open = "caller" not in endpoint.parameters
+        check = None if is_open else functools.partial(in_thread, runner.authenticate, dict(request.headers))
+        keeps = bool(endpoint.parameters.keys() & {"body", "form"})
+        with self.memory.reservation() as reserved:
+            content = await read_body(request, check, reserved, keeps=keeps)
+            if "form" in endpoint.parameters:
+                content = await in_thread(from_json, content)
             return await in_thread(runner.run, request, content)
+
+
+def create_router(endpoints: Iterable[Endpoint], handlers: Iterable[Any] = ()) -> Litestar:
+    """The routes to ``endpoints`` below ``/api/v2`` and, beside them, to ready-made ``handlers``.
+
+    They find their ``Services`` in the scope of each request (see ``Edge``): building routes takes long.
+    """
+
+    def route(endpoint: Endpoint) -> HTTPRouteHandler:
+        async def handle(request: Request[Any, Any, Any]) -> Response[Any]:
+            services: Services = request.scope["services"]  # type: ignore[typeddict-item] # put there by Edge
+            return await services.answer(endpoint, request)
 
         handle.__name__ = endpoint.handler.__name__
         path = re.sub(r"\{(\w+)\}", lambda match: "{" + endpoint.path_names[match[1]] + ":str}", endpoint.path)
@@ -100,21 +111,17 @@ def create_app(
             http_method=[HttpMethod(endpoint.method)],
             status_code=200,
             include_in_schema=False,
-            name=f"{endpoint.method} {endpoint.path}",
+            name=endpoint.name,
         )(handle)
 
-    app = Edge(
-        route_handlers=[*(serve(endpoint) for endpoint in endpoints), *handlers],
+    return Litestar(
+        route_handlers=[*(route(endpoint) for endpoint in endpoints), *handlers],
         openapi_config=None,
         middleware=[filters_from_body],
         exception_handlers={Exception: _answer_error},
-        on_startup=[start, *on_startup],
-        on_shutdown=list(on_shutdown),
         request_max_body_size=None,
         debug=False,
     )
-    app.allowed_host_names, app.default_host = allowed_hosts, parse_host(default_host)
-    return app
 
 
 class _Runner:

@@ -95,6 +95,11 @@ class Endpoint:
     media_type: str
 
     @property
+    def name(self) -> str:
+        """Method and path, which no two endpoints share."""
+        return f"{self.method} {self.path}"
+
+    @property
     def is_write(self) -> bool:
         return self.method not in {"GET", "HEAD"}
 

@@ -20,9 +20,8 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.net import SocketHolder  # type: ignore[attr-defined] # exported by a star
 from granian.server.embed import Server
-from litestar import Litestar
 
-from modelyard.kernel.edge import guard_headers
+from modelyard.kernel.edge import Edge, guard_headers
 from modelyard.kernel.errors import ModelyardError
 
 BACKLOG = 2048
@@ -63,7 +62,7 @@ def connection_limit(wanted: int, open_files: int) -> int:
 
 
 async def serve(
-    app: Litestar, host: str, port: int, limits: ServingLimits, on_stop: Callable[[], None] = lambda: None
+    app: Edge, host: str, port: int, limits: ServingLimits, on_stop: Callable[[], None] = lambda: None
 ) -> None:
     """Serve until SIGTERM or SIGINT; then no new request is taken, and those in hand have ``drain_timeout_s``.
 
