@@ -30,7 +30,7 @@ check: setup ## Formatting, lint, types and layers
 	@$(RUN)/lint-imports
 
 test: check ## Everything above, and all tests; those that fail beside others are tried once more alone
-	@$(RUN)/pytest -n $(WORKERS) --dist loadfile || $(RUN)/pytest --last-failed --last-failed-no-failures none
+	@$(RUN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder || $(RUN)/pytest --last-failed --last-failed-no-failures none
 
 demo: setup ## The whole story on a real server: push, build, test, deploy, predict (ONCE=1 stops it at the end)
 	@$(RUN)/python demo/run.py $(if $(ONCE),--once)

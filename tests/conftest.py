@@ -36,6 +36,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--database", choices=("sqlite", "postgresql"), default="sqlite", help="what installations use")
 
 
+LONG = ("docs", "database", "learning", "crash", "journeys", "processes", "hostile", "jobs", "cli", "cases", "compute")
+"""Folders with files that take long: they begin first, so that no worker is left with one in the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ranks = {folder: rank for rank, folder in enumerate(LONG)}
+    items.sort(key=lambda item: ranks.get(item.path.relative_to(Path(__file__).parent).parts[0], len(LONG)))
+
+
 @dataclass(frozen=True)
 class Installation:
     """A fresh Modelyard in a temporary folder."""
