@@ -13,6 +13,7 @@ from modelyard.compute import bundle_routes, health_routes
 from modelyard.compute.executor import Executor
 from modelyard.compute.free_space import NoSpace
 from modelyard.compute.isolation import Isolation, isolation_for
+from modelyard.compute.nodes import this_node
 from modelyard.compute.process_executor import ProcessExecutor
 from modelyard.compute.services.reconciler import Reconciler
 from modelyard.compute.services.workloads import Materials
@@ -280,6 +281,7 @@ def build(settings: Settings, isolation: Isolation | None = None) -> Application
         settings.sockets_dir(),
         isolation,
         min_free_bytes=settings.min_free_bytes,
+        node_id=this_node(settings.data_dir).id,
     )
     parts.add(Executor, executor)  # type: ignore[type-abstract]
     images = parts.add(ImageStore, _open_images(settings, clock, executor))

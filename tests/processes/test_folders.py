@@ -36,6 +36,7 @@ EXPECTED = (
     ("blobs/??", 0o700),
     ("blobs/??/*", 0o400),
     ("modelyard.db*", 0o600),
+    ("node", 0o600),
     ("processes", 0o700),
     ("processes/*", 0o600),
     ("run", 0o700),

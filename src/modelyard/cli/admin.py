@@ -17,11 +17,23 @@ app.add_typer(organizations, name="org")
 app.add_typer(tokens, name="token")
 
 
+DataDir = Annotated[
+    Path | None, typer.Option("--data-dir", help="The installation's data directory.", show_default=False)
+]
+
+
+@app.command("adopt")
+def adopt(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Have this machine execute runs and deployments, in place of one that is gone or was restored here.
+
+    What was under way on the other one is given up. It must have been silent for a minute.
+    """
+    importlib.import_module("modelyard.processes.nodes").adopt(data_dir, as_json=as_json)
+
+
 @app.command("recover")
 def recover(
-    data_dir: Annotated[
-        Path | None, typer.Option("--data-dir", help="The installation's data directory.", show_default=False)
-    ] = None,
+    data_dir: DataDir = None,
     user: Annotated[
         str | None, typer.Option(help="Which administrator; without it, the oldest active one.", show_default=False)
     ] = None,

@@ -49,6 +49,9 @@ class Observation:
 class Executor(Protocol):
     """Executes workloads: five verbs, and two for collecting what is over."""
 
+    node_id: str
+    """Which machine, with which data directory, has the workloads (see `nodes`)."""
+
     def start(self, workload: Workload) -> None:
         """Start it and return at once. A workload whose id was started before is left as it is.
 

@@ -48,6 +48,7 @@ class ProcessExecutor:
         allowed_networks: private IPv4 networks (`address/bits`) that PUBLIC workloads may reach, such as the one of
             a package mirror.
         min_free_bytes: with less free space on the disk no workload starts, and those that write end.
+        node_id: names this machine with its data directory, see `nodes`.
     """
 
     def __init__(
@@ -57,12 +58,14 @@ class ProcessExecutor:
         isolation: Isolation,
         allowed_networks: tuple[str, ...] = (),
         min_free_bytes: int = 0,
+        node_id: str = "",
     ) -> None:
         self.root = root.absolute()
         self.runtime_dir = open_private_folder(runtime_dir, "MODELYARD_RUNTIME_DIR")
         self.isolation = isolation
         self._allowed_networks = allowed_networks
         self.min_free_bytes = min_free_bytes
+        self.node_id = node_id
         self.root.mkdir(parents=True, exist_ok=True)
         self._write_etc()
 

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from modelyard.compute.nodes import OnNode
 from modelyard.kernel.database import Base, Id, Json
 from modelyard.kernel.ids import new_id
 
@@ -86,7 +87,7 @@ class CustomJob(Base):
     """Of all runs ever: the total of their list, without counting."""
 
 
-class CustomJobRun(Base):
+class CustomJobRun(OnNode, Base):
     """One run: what it is made of, as it was when it was asked for, and how it went."""
 
     __tablename__ = "custom_job_runs"

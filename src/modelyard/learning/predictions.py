@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from modelyard.compute.executor import Executor, Observation, State
+from modelyard.compute.nodes import observe
 from modelyard.compute.watching import awaited
 from modelyard.datasets import service as datasets
 from modelyard.datasets.tables import DatasetVersion
@@ -177,7 +178,7 @@ def advance(work: Work) -> None:
         if row.workload_id is None:
             _launch(work, row)
             continue
-        seen = executor.observe(row.workload_id)
+        seen = observe(executor, row)
         if seen.is_alive:
             raise Waiting(WATCH_S)
         executor.stop(row.workload_id, 0)
@@ -204,7 +205,7 @@ def _launch(work: Work, row: LearningPrediction) -> None:
     workload = chain_workload(work, new_id(), model, image, files, command, [table], {LABEL: row.id})
     with work.unit() as session:
         locked = _locked(session, row.id)
-        locked.workload_id = workload.id
+        locked.workload_id, locked.node_id = workload.id, executor.node_id
         locked.launches += 1
     work.checkpoint()
     executor.start(workload)

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from modelyard.compute.nodes import OnNode
 from modelyard.kernel.database import Base, Id, Json
 from modelyard.kernel.ids import new_id
 
@@ -74,7 +75,7 @@ class Project(Base):
     model_count: Mapped[int] = mapped_column(default=0)
 
 
-class LearningModel(Base):
+class LearningModel(OnNode, Base):
     """A chain of task versions that is, was or could not be trained on a project's data.
 
     Everything to repeat the training is here: the task versions and their parameters in ``tasks``, the workspace made
@@ -127,7 +128,7 @@ class LearningModel(Base):
     """The custom model that it became when it was first deployed."""
 
 
-class LearningPrediction(Base):
+class LearningPrediction(OnNode, Base):
     """A trained model's predictions for all rows of a dataset version, as a CSV."""
 
     __tablename__ = "learning_predictions"

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from modelyard.compute.executor import Executor, Observation, State
 from modelyard.compute.log_keeping import keep_log
+from modelyard.compute.nodes import observe
 from modelyard.compute.shared_files import is_folder_below
 from modelyard.compute.watching import awaited
 from modelyard.environments.builds import image_spec
@@ -118,7 +119,7 @@ def _launch(work: Work, project: Project, model: LearningModel) -> None:
     with work.unit() as session:
         row = _locked(session, model.id)
         row.status = ModelStatus.TRAINING.value
-        row.workload_id = workload_id
+        row.workload_id, row.node_id = workload_id, executor.node_id
         row.image_digest = digest
         row.started_at = row.started_at or datetime.now(UTC)
         row.launches += 1
@@ -167,7 +168,7 @@ def _cached(work: Work, project: Project, model: LearningModel, image_digest: st
 def _watch(work: Work, project: Project, model: LearningModel) -> None:
     executor = work.parts.get(Executor)  # type: ignore[type-abstract]
     workload_id = str(model.workload_id)
-    seen = executor.observe(workload_id)
+    seen = observe(executor, model)
     if seen.is_alive:
         raise Waiting(WATCH_S)
     executor.stop(workload_id, 0)  # kills what a lost one may have left

@@ -6,9 +6,11 @@ import signal
 import threading
 
 from modelyard.compute.isolation import Isolation
+from modelyard.compute.nodes import this_node
 from modelyard.kernel.migrations import upgrade
 from modelyard.kernel.settings import Settings
 from modelyard.processes.logs import configure
+from modelyard.processes.nodes import claim_node, keep_beating
 from modelyard.processes.options import DataDir, NoSandbox, open_application, read_settings, require_sandbox
 from modelyard.processes.running import noted
 from modelyard.processes.setup import set_up, tell_administrator
@@ -22,7 +24,7 @@ def controller(data_dir: DataDir = None, no_sandbox: NoSandbox = False) -> None:
     """Run a controller alone, in the foreground. Several share the work."""
     settings = read_settings(data_dir, no_sandbox=no_sandbox)
     configure(settings.log_level, "controller")
-    if made := set_up(settings):
+    if made := set_up(settings, executes=True):
         tell_administrator(settings, made)
     run_controller(settings)
 
@@ -35,16 +37,20 @@ def run_controller(settings: Settings) -> None:
     if isolation.warning is not None:
         log.warning(isolation.warning)
     upgrade(application.database)
+    node = this_node(settings.data_dir)
+    claim_node(application.database, node)
     engine = application.engine()
-    ended = threading.Event()
+    ended, displaced = threading.Event(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     worker = threading.Thread(target=engine.run, name="engine")
+    heart = threading.Thread(target=keep_beating, args=(application.database, node, ended, displaced), daemon=True)
     with noted(settings, "controller"):
         worker.start()
+        heart.start()
         while not ended.wait(0.5):
             if not worker.is_alive():
                 raise SystemExit(1)
         engine.stop()
         worker.join(timeout=STOP_S)
-    os._exit(0)  # steps that still run belong to the next controller now; they must not keep this process
+    os._exit(displaced.is_set())  # steps that still run belong to the next controller; they must not keep this process

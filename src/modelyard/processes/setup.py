@@ -9,11 +9,13 @@ import typer
 from modelyard.app import Application, prepare
 from modelyard.cli.config import config_file, remember
 from modelyard.compute.isolation import Isolation
+from modelyard.compute.nodes import this_node
 from modelyard.credentials import service as credentials
 from modelyard.identity.accounts import bootstrap
 from modelyard.kernel.migrations import upgrade
 from modelyard.kernel.secret_box import SecretBox
 from modelyard.kernel.settings import Settings
+from modelyard.processes.nodes import claim_node
 from modelyard.processes.options import BOOTSTRAP_VARIABLE, open_application
 
 log = logging.getLogger(__name__)
@@ -32,8 +34,13 @@ class NewAdministrator:
     config_file: Path | None
 
 
-def set_up(settings: Settings, isolation: Isolation | None = None) -> NewAdministrator | None:
+def set_up(
+    settings: Settings, isolation: Isolation | None = None, *, executes: bool = False
+) -> NewAdministrator | None:
     """Brings the database up to date; safe to do again, and by several processes at once.
+
+    A process that ``executes`` workloads claims that for this machine first. Raises ``CommandError`` where another one
+    does.
 
     The answer is there on the very first start only, and not when the setting names the token: it can be read nowhere
     else. The CLI remembers it, unless it knows another server already.
@@ -41,6 +48,8 @@ def set_up(settings: Settings, isolation: Isolation | None = None) -> NewAdminis
     application = open_application(settings, isolation)
     try:
         upgrade(application.database)
+        if executes:
+            claim_node(application.database, this_node(settings.data_dir))
         _warn_of_lost_keys(application)
         given = settings.bootstrap_token.get_secret_value() if settings.bootstrap_token else None
         with application.database.write() as session:

@@ -50,7 +50,7 @@ def up(
             check_ports(settings)
             isolation = isolation_for(settings.sandbox)
             require_sandbox(isolation)
-            made = set_up(settings, isolation)
+            made = set_up(settings, isolation, executes=True)
             if made is not None and not as_json:
                 tell_administrator(settings, made)
             keeper = Keeper(settings, ROLES, lambda text: typer.echo(text, err=True))

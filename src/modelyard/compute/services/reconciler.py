@@ -95,7 +95,7 @@ class Reconciler:
             wanted = session.get(Service, service_id, with_for_update=True)
             if wanted is None:
                 return False
-            _Round(session, wanted, seen, datetime.now(UTC)).decide()
+            _Round(session, wanted, seen, datetime.now(UTC), self._executor.node_id).decide()
             settled = self._is_over(session, wanted)
             starting = self._to_start(session, wanted)
             ending = self._to_stop(session, wanted)
@@ -185,7 +185,13 @@ class Reconciler:
             service = session.get(Service, service_id, with_for_update=True)
             replica = session.get(Replica, replica_id)
             if service is not None and replica is not None and replica.state == ReplicaState.STARTING.value:
-                _Round(session, service, {replica_id: Sight("ended", reason=reason)}, datetime.now(UTC)).decide()
+                _Round(
+                    session,
+                    service,
+                    {replica_id: Sight("ended", reason=reason)},
+                    datetime.now(UTC),
+                    self._executor.node_id,
+                ).decide()
                 notify(session)
 
     def _is_over(self, session: Session, service: Service) -> bool:
@@ -239,7 +245,8 @@ class Reconciler:
 class _Round:
     """One decision about one service: turns what was seen into new states of rows."""
 
-    def __init__(self, session: Session, service: Service, seen: dict[str, Sight], now: datetime) -> None:
+    def __init__(self, session: Session, service: Service, seen: dict[str, Sight], now: datetime, node_id: str) -> None:
+        self.node_id = node_id
         self.session = session
         self.service = service
         self.seen = seen
@@ -341,6 +348,7 @@ class _Round:
                     service_id=service.id,
                     generation=service.generation,
                     state=ReplicaState.STARTING.value,
+                    node_id=self.node_id,
                     created_at=self.now,
                 )
             )

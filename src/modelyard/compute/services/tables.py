@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from modelyard.compute.nodes import OnNode
 from modelyard.kernel.database import Base, Id, Json
 from modelyard.kernel.ids import new_id
 
@@ -64,7 +65,7 @@ class Service(Base):
     updated_at: Mapped[datetime]
 
 
-class Replica(Base):
+class Replica(OnNode, Base):
     """One workload of a service; its id is the workload's. ``socket_path`` is where a ready one answers."""
 
     __tablename__ = "replicas"

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from modelyard.compute.executor import Executor, Observation, State
 from modelyard.compute.free_space import SPACE_PAUSE_S, WAITING
 from modelyard.compute.log_keeping import keep_log
+from modelyard.compute.nodes import observe
 from modelyard.compute.watching import awaited
 from modelyard.credentials.variables import open_variables
 from modelyard.environments.builds import image_spec
@@ -125,7 +126,7 @@ def _launch(work: Work, run: CustomJobRun) -> None:
         if row.status == RunStatus.CANCELING.value or row.parameter_values != run.parameter_values:
             return  # to be looked at anew
         row.phase = Phase.EXECUTING.value
-        row.workload_id = row.workload_id or new_id()
+        row.workload_id, row.node_id = row.workload_id or new_id(), executor.node_id
         row.started_at = row.started_at or datetime.now(UTC)
         row.attempt += 1
         row.retry_at = None
@@ -141,7 +142,7 @@ def _watch(work: Work, run: CustomJobRun) -> None:
     """Waits for the workload's end, stops it where that is asked, and concludes the attempt."""
     executor = work.parts.get(Executor)  # type: ignore[type-abstract]
     assert run.workload_id is not None  # noqa: S101 # written in the transaction that made the phase
-    seen = executor.observe(run.workload_id)
+    seen = observe(executor, run)
     if seen.is_alive:
         if run.status == RunStatus.CANCELING.value:
             executor.stop(run.workload_id, END_GRACE_S)

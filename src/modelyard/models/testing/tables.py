@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from modelyard.compute.nodes import OnNode
 from modelyard.kernel.database import Base, Id, Json
 from modelyard.kernel.ids import new_id
 
@@ -38,7 +39,7 @@ class TestStatus(StrEnum):
 OPEN = frozenset({TestStatus.NOT_TESTED, TestStatus.QUEUED, TestStatus.IN_PROGRESS})
 
 
-class CustomModelTest(Base):
+class CustomModelTest(OnNode, Base):
     """One run of the checks on one version. ``statuses`` maps a check to its status and message."""
 
     __tablename__ = "custom_model_tests"

@@ -147,7 +147,8 @@ def _bring_up(work: Work, spec: ServiceSpec) -> Path:
     if workload_id is None or not executor.observe(workload_id).is_alive:
         workload_id = new_id()
         with work.unit() as session:
-            _open_test(session, work).workload_id = workload_id
+            test = _open_test(session, work)
+            test.workload_id, test.node_id = workload_id, executor.node_id
         labels = {"test": work.payload["test_id"]}
         executor.start(workload_of(spec, workload_id, materials, labels))
     began = datetime.now(UTC)

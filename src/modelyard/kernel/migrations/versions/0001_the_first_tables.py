@@ -189,6 +189,16 @@ def upgrade() -> None:
         batch_op.create_index("ix_events_type", ["type", "number"], unique=False)
 
     op.create_table(
+        "executor_nodes",
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("node_id", sa.String(length=32), nullable=False),
+        sa.Column("boot_id", sa.String(length=36), nullable=False),
+        sa.Column("host_name", sa.String(length=255), nullable=False),
+        sa.Column("data_dir", sa.Text(), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("kind", name=op.f("pk_executor_nodes")),
+    )
+    op.create_table(
         "grant_counts",
         sa.Column("subject_id", sa.String(length=24), nullable=False),
         sa.Column("resource_kind", sa.String(length=32), nullable=False),
@@ -581,6 +591,7 @@ def upgrade() -> None:
         sa.Column("ready_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("draining_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("node_id", sa.String(length=32), nullable=True),
         sa.ForeignKeyConstraint(
             ["service_id"], ["services.id"], name=op.f("fk_replicas_service_id"), ondelete="CASCADE"
         ),
@@ -958,6 +969,7 @@ def upgrade() -> None:
         sa.Column("score_distribution", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=True),
         sa.Column("score", sa.Float(), nullable=True),
         sa.Column("custom_model_id", sa.String(length=24), nullable=True),
+        sa.Column("node_id", sa.String(length=32), nullable=True),
         sa.ForeignKeyConstraint(
             ["project_id"], ["projects.id"], name=op.f("fk_learning_models_project_id"), ondelete="CASCADE"
         ),
@@ -1028,6 +1040,7 @@ def upgrade() -> None:
         sa.Column("peak_memory_bytes", sa.BigInteger(), nullable=True),
         sa.Column("logs_deleted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("artifacts_workspace_id", sa.String(length=24), nullable=True),
+        sa.Column("node_id", sa.String(length=32), nullable=True),
         sa.ForeignKeyConstraint(
             ["artifacts_workspace_id"], ["workspaces.id"], name=op.f("fk_custom_job_runs_artifacts_workspace_id")
         ),
@@ -1137,6 +1150,7 @@ def upgrade() -> None:
         sa.Column("operation_id", sa.String(length=24), nullable=True),
         sa.Column("workload_id", sa.String(length=24), nullable=True),
         sa.Column("log_digest", sa.String(length=64), nullable=True),
+        sa.Column("node_id", sa.String(length=32), nullable=True),
         sa.ForeignKeyConstraint(
             ["model_id"], ["custom_models.id"], name=op.f("fk_custom_model_tests_model_id"), ondelete="CASCADE"
         ),
@@ -1186,6 +1200,7 @@ def upgrade() -> None:
         sa.Column("row_count", sa.BigInteger(), nullable=True),
         sa.Column("result_digest", sa.String(length=64), nullable=True),
         sa.Column("result_bytes", sa.BigInteger(), nullable=True),
+        sa.Column("node_id", sa.String(length=32), nullable=True),
         sa.ForeignKeyConstraint(
             ["model_id"], ["learning_models.id"], name=op.f("fk_learning_predictions_model_id"), ondelete="CASCADE"
         ),
@@ -1467,6 +1482,7 @@ def downgrade() -> None:
 
     op.drop_table("grants")
     op.drop_table("grant_counts")
+    op.drop_table("executor_nodes")
     with op.batch_alter_table("events", schema=None) as batch_op:
         batch_op.drop_index("ix_events_type")
         batch_op.drop_index("ix_events_resource")
