@@ -59,7 +59,9 @@ from modelyard.kernel.host_names import AllowedHosts
 from modelyard.kernel.http import Services, create_router
 from modelyard.kernel.multipart import Form, FormLimits, read_form
 from modelyard.kernel.openapi import document_route
+from modelyard.kernel.outages import Outage
 from modelyard.kernel.parts import Parts
+from modelyard.kernel.readiness import Readiness, database_check, readiness_routes
 from modelyard.kernel.routing import Endpoint, endpoints_of
 from modelyard.kernel.secret_box import SecretBox, open_secret_box
 from modelyard.kernel.settings import Settings
@@ -172,9 +174,16 @@ class Application:
             read_form=read,
             streams=streams,
         )
+        readiness = Readiness(
+            {
+                "database": database_check(self.database),
+                "blob store": functools.partial(blobs.exists, "0" * 64),
+                "disk": functools.partial(_require_space, executor),
+            }
+        )
         return Edge(
             router(),
-            {"services": services, "forwarder": forwarder},
+            {"services": services, "forwarder": forwarder, "readiness": readiness},
             allowed_hosts=AllowedHosts(self.settings.host_names()),
             default_host=urlsplit(self.settings.api_url()).netloc,
             on_startup=[services.start, forwarder.open, token_use.start],
@@ -193,6 +202,11 @@ class Application:
         )
 
 
+def _require_space(executor: Executor) -> None:
+    if missing := executor.missing_space():
+        raise Outage(f"{missing[0].upper()}{missing[1:]}.")
+
+
 @functools.cache
 def endpoints() -> tuple[Endpoint, ...]:
     """Every operation of the API."""
@@ -202,7 +216,7 @@ def endpoints() -> tuple[Endpoint, ...]:
 @functools.cache
 def router() -> Litestar:
     """The routes of every application in this process."""
-    return create_router(endpoints(), [forwarding_route(), document_route(endpoints())])
+    return create_router(endpoints(), [forwarding_route(), document_route(endpoints()), *readiness_routes()])
 
 
 def handlers() -> list[Handler]:

@@ -6,9 +6,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 
 from modelyard.kernel.errors import NotFound, Unavailable
+from modelyard.kernel.outages import StoreOutage
+from modelyard.operations import engine as engine_module
 from modelyard.operations import leases
 from modelyard.operations.engine import Loop
 from modelyard.operations.owners import lease_owner
@@ -167,6 +170,47 @@ def test_an_error_that_passes_is_forgotten(workshop: Workshop) -> None:
         row = workshop.wait_for(operation, "COMPLETED")
     assert tried == [0, 1]
     assert row.attempts == 0
+
+
+def test_outages_are_waited_for_and_count_as_no_attempt(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "OUTAGE_PAUSE_S", 0.01)
+    tried: list[int] = []
+
+    def needing_blobs(work: Work) -> None:
+        tried.append(work.attempts)
+        if len(tried) <= 20:
+            raise StoreOutage("connection refused")
+        if len(tried) == 21:
+            raise ZeroDivisionError
+
+    operation = workshop.start("needing")
+    with workshop.engine(Handler("needing", (needing_blobs,), max_attempts=3)):
+        wait_until(lambda: "blob store cannot be used" in (workshop.read(operation).message or ""), 10, "the reason")
+        row = workshop.wait_for(operation, "COMPLETED")
+    assert tried == [0] * 21 + [1]
+    assert row.message == ""
+
+
+@pytest.mark.parametrize("wanted", ["ERROR", "ABORTED"])
+def test_an_end_that_an_outage_prevents_comes_later(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, wanted: str
+) -> None:
+    monkeypatch.setattr(engine_module, "OUTAGE_PAUSE_S", 0.01)
+    tried: list[int] = []
+
+    def end(_work: Work, *_: str) -> None:
+        tried.append(1)
+        if len(tried) <= 10:
+            raise StoreOutage("connection refused")
+
+    operation = workshop.start("ending")
+    if wanted == "ABORTED":
+        workshop.cancel(operation)
+    with workshop.engine(
+        Handler("ending", (a_raiser(OperationFailed("bad luck")),), on_failure=end, on_cancel=end, max_attempts=2)
+    ):
+        workshop.wait_for(operation, wanted)
+    assert len(tried) == 11
 
 
 def test_a_failure_says_why_at_once(workshop: Workshop) -> None:

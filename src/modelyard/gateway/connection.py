@@ -225,7 +225,7 @@ class ClientConnection(asyncio.Protocol):
             self._begin_exchange(route)
             return
         self.keep_alive = self.keep_alive and not self._fields.announces_body
-        answer = own_answer(path, route, keep_alive=self.keep_alive)
+        answer = own_answer(path, route, keep_alive=self.keep_alive, outage=self.gateway.table.outage)
         self.write(without_body(answer) if asked[0] == b"HEAD" else answer)
         if not self.keep_alive:
             self._linger()

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from modelyard.gateway.routing_table import Target
 from modelyard.kernel.database import Database
+from modelyard.kernel.outages import OutageLog
 from modelyard.kernel.wakeup import notify
 from modelyard.monitoring.usage import Blame, Tally, add_usage
 
@@ -27,6 +28,7 @@ class UsageCounter:
         self._tallies: dict[tuple[str, str, int], tuple[Tally, float]] = {}
         self._kept: dict[tuple[str, str, datetime], Tally] = {}
         self._stop = threading.Event()
+        self._storing = OutageLog(log, "usage cannot be stored, and is kept for the next time")
 
     def count(self, target: Target, blame: Blame, rows: int, response_ms: float, execution_ms: float) -> None:
         """Count one answered request of a deployment."""
@@ -67,8 +69,9 @@ class UsageCounter:
     def _flush_or_log(self) -> None:
         try:
             self.flush()
-        except Exception:
-            log.exception("usage could not be stored; it is kept for the next time")
+            self._storing.succeeded()
+        except Exception as error:  # noqa: BLE001 # logged
+            self._storing.failed(error)
 
 
 def _merge(into: Tally, more: Tally) -> None:

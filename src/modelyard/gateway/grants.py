@@ -15,6 +15,7 @@ from modelyard.identity.roles import PERMISSIONS, Permission
 from modelyard.identity.sharing import role_of
 from modelyard.identity.tables import ResourceKind
 from modelyard.kernel.database import Database
+from modelyard.kernel.outages import OutageLog
 
 log = logging.getLogger(__name__)
 
@@ -93,11 +94,13 @@ class Grants:
 
     def keep_fresh(self) -> None:
         """Renew what is used, until ``stop()``. Runs in a thread of its own, which unknown tokens do not reach."""
+        renewing = OutageLog(log, "the rights to use deployments cannot be renewed")
         while not self._stop.wait(RENEW_PERIOD_S):
             try:
                 self.renew()
-            except Exception:
-                log.exception("the rights to use deployments could not be renewed")
+                renewing.succeeded()
+            except Exception as error:  # noqa: BLE001 # logged
+                renewing.failed(error)
 
     def stop(self) -> None:
         self._stop.set()

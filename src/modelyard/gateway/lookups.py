@@ -8,11 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from modelyard.gateway.grants import Grant, Grants, Key
+from modelyard.kernel.outages import Outage, OutageLog
 
 log = logging.getLogger(__name__)
 
 MAX_WAITING = 2000
 BATCH = 20
+STALLED_S = 1.5
+"""The database is taken to be away when a question to it takes longer: requests are answered meanwhile."""
 
 
 class LookupLimitError(Exception):
@@ -35,8 +38,12 @@ class _Lane:
         self._waiting: deque[_Lookup] = deque()
         self._by_key: dict[Key, _Lookup] = {}
         self._worker: asyncio.Task[None] | None = None
+        self._asking: asyncio.Future[list[Grant]] | None = None
+        self._outages = OutageLog(log, f"{name} cannot be looked up")
 
     async def load(self, key: Key, is_wanted: Callable[[], bool]) -> Grant:
+        if self._is_stalled():
+            return self._known_in_outage(key)
         lookup = self._by_key.get(key)
         if lookup is None:
             if len(self._waiting) >= MAX_WAITING:
@@ -49,20 +56,43 @@ class _Lane:
             self._worker = asyncio.create_task(self._work())
         return await asyncio.shield(lookup.answer)
 
+    def _is_stalled(self) -> bool:
+        """Whether a question has been given up that is still being asked: further ones would wait behind it."""
+        return self._asking is not None and not self._asking.done()
+
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
             lookups = self._take()
+            keys = [lookup.key for lookup in lookups]
+            asking = loop.run_in_executor(self._executor, self._grants.load_many, keys)
             try:
-                keys = [lookup.key for lookup in lookups]
-                grants = await loop.run_in_executor(self._executor, self._grants.load_many, keys)
-            except Exception:
-                log.exception("tokens could not be looked up")
+                grants = await asyncio.wait_for(asyncio.shield(asking), STALLED_S)
+            except TimeoutError:
+                self._outages.failed(Outage("The database does not answer."))
+                self._asking = asking
+                asking.add_done_callback(self._is_answered)
+                for lookup in [*lookups, *self._take_all()]:
+                    self._resolve_in_outage(lookup)
+            except Exception as error:  # noqa: BLE001 # logged
+                self._outages.failed(error)
                 for lookup in lookups:
                     self._resolve_in_outage(lookup)
             else:
+                self._outages.succeeded()
                 for lookup, grant in zip(lookups, grants, strict=True):
                     lookup.answer.set_result(grant)
+
+    def _is_answered(self, asking: "asyncio.Future[list[Grant]]") -> None:
+        """A question that was given up has an answer now, or an error, which is nobody's any more."""
+        if not asking.cancelled() and asking.exception() is None:
+            self._outages.succeeded()
+
+    def _take_all(self) -> list[_Lookup]:
+        lookups = list(self._waiting)
+        self._waiting.clear()
+        self._by_key.clear()
+        return lookups
 
     def _take(self) -> list[_Lookup]:
         """The next ones whose clients still wait. Who asks the same from now on wants what is true then."""
@@ -77,11 +107,16 @@ class _Lane:
         return lookups
 
     def _resolve_in_outage(self, lookup: _Lookup) -> None:
-        known = self._grants.find_for_outage(lookup.key)
+        try:
+            lookup.answer.set_result(self._known_in_outage(lookup.key))
+        except ConnectionError as error:
+            lookup.answer.set_exception(error)
+
+    def _known_in_outage(self, key: Key) -> Grant:
+        known = self._grants.find_for_outage(key)
         if known is None:
-            lookup.answer.set_exception(ConnectionError("the database cannot be asked"))
-        else:
-            lookup.answer.set_result(known)
+            raise ConnectionError("the database cannot be asked")
+        return known
 
 
 class Lookups:

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from modelyard.compute.services.tables import Replica, ReplicaState, Service, Wanted
 from modelyard.gateway.upstream import Upstream
 from modelyard.kernel.database import Database
+from modelyard.kernel.outages import OutageLog, describe
 from modelyard.kernel.wakeup import Wakeup
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,8 @@ class RoutingTable:
         self._upstreams: dict[str, Upstream] = {}
         self._stop = threading.Event()
         self._refreshing = threading.Lock()
+        self.outage: str | None = None
+        """Why the routes may be old, for whoever asks whether the gateway is ready."""
 
     # what the event loop asks
 
@@ -93,11 +96,15 @@ class RoutingTable:
     def keep_fresh(self) -> None:
         """Renews everything whenever something was committed, until ``stop()``. Runs in a thread of its own."""
         wakeup = Wakeup(self._database)
+        renewing = OutageLog(log, "the routing table cannot be renewed, and stays as it was")
         while not self._stop.is_set():
             try:
                 self.refresh()
-            except Exception:
-                log.exception("the routing table could not be renewed")
+                renewing.succeeded()
+                self.outage = None
+            except Exception as error:  # noqa: BLE001 # logged
+                renewing.failed(error)
+                self.outage = f"The routes cannot be renewed, and stay as they were: {describe(error)}"
                 self._stop.wait(1.0)
             wakeup.wait(KEEPALIVE_S, self._stop)
             self._stop.wait(THROTTLE_S)

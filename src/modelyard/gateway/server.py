@@ -1,6 +1,7 @@
 """The gateway's process: listens, keeps its tables fresh, and ends without losing a request."""
 
 import asyncio
+import contextlib
 import logging
 import resource
 import signal
@@ -10,12 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import uvloop
+from sqlalchemy.exc import SQLAlchemyError
 
 from modelyard.gateway.connection import ClientConnection
 from modelyard.gateway.counting import UsageCounter
 from modelyard.gateway.grants import Grants
 from modelyard.gateway.limits import ConnectionLimits
-from modelyard.gateway.lookups import Lookups
+from modelyard.gateway.lookups import STALLED_S, Lookups
 from modelyard.gateway.routing_table import RoutingTable
 from modelyard.identity.token_use import TokenUse
 from modelyard.kernel.database import Database
@@ -59,14 +61,18 @@ class Gateway:
         task.add_done_callback(self._tasks.discard)
 
     async def refresh_soon(self) -> None:
-        """Reads the routes anew; however many ask at once, it is done once at a time and not all the time."""
+        """Read the routes anew; however many ask at once, it is done once at a time and not all the time.
+
+        Where the database cannot be asked, they stay as they were.
+        """
         if self._refresh is None or self._refresh.done():
             self._refresh = self.loop.create_task(self._refresh_once())
-        await asyncio.shield(self._refresh)
+        await asyncio.wait({self._refresh}, timeout=STALLED_S)
 
     async def _refresh_once(self) -> None:
         await asyncio.sleep(max(0.0, self._refreshed_at + REFRESH_PAUSE_S - self.loop.time()))
-        await self.loop.run_in_executor(self._refresher, self.table.refresh)
+        with contextlib.suppress(SQLAlchemyError):  # the loop that keeps the table fresh says so
+            await self.loop.run_in_executor(self._refresher, self.table.refresh)
         self._refreshed_at = self.loop.time()
 
     async def drain(self) -> None:

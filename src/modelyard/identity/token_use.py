@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from modelyard.identity.caller import Caller
 from modelyard.identity.tables import ApiToken
 from modelyard.kernel.database import Database
+from modelyard.kernel.outages import OutageLog
 
 log = logging.getLogger(__name__)
 
@@ -77,11 +78,13 @@ class TokenUse:
             self._thread.join(timeout=5)
 
     def _keep_writing(self) -> None:
+        writing = OutageLog(log, "the last use of tokens cannot be written")
         while True:
             ending = self._stopping.wait(self._period_s)
             try:
                 self.write()
-            except SQLAlchemyError:
-                log.exception("the last use of tokens could not be written")
+                writing.succeeded()
+            except SQLAlchemyError as error:
+                writing.failed(error)
             if ending:
                 return

@@ -49,6 +49,14 @@ def _read_text(stored: str | None) -> datetime | None:
 
 
 BUSY_TIMEOUT_S = 60
+POSTGRES_TIMEOUTS: dict[str, Any] = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+"""In seconds, but ``tcp_user_timeout`` in milliseconds: a server that vanished without a word is given up."""
 SCHEMA_LOCK = 0x6D6F6465  # any number that nothing else in the same database locks
 
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
@@ -100,6 +108,7 @@ class Database:
             options["connect_args"] = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
         else:
             options["pool_pre_ping"] = True
+            options["connect_args"] = POSTGRES_TIMEOUTS
         options["hide_parameters"] = True  # an error's text is logged and shown, and values are the users'
         self.engine: Engine = create_engine(url, pool_size=pool_size, max_overflow=pool_size, **options)
         if self.is_sqlite:

@@ -23,6 +23,7 @@ from modelyard.kernel.database import Database, lost_a_race
 from modelyard.kernel.errors import ModelyardError, NotFound
 from modelyard.kernel.form_input import from_form, from_json
 from modelyard.kernel.multipart import Form
+from modelyard.kernel.outages import Outage, OutageLog, outage_of
 from modelyard.kernel.parts import Parts
 from modelyard.kernel.problems import refusing
 from modelyard.kernel.request_bodies import BodyMemory, read_body, read_filters
@@ -157,6 +158,7 @@ class _Runner:
             with self.database.read() as session:
                 arguments = self._caller(session, headers) | self._read(request, headers, content, faults)
                 result = self._call(session, arguments)
+            requests_log.succeeded()
             return self._answer(result, functools.partial(self._why_not_now, request, content))
         # A write takes the database's one lock, so whatever can be done before it or after it is done there.
         with self.database.read() as session:
@@ -164,6 +166,7 @@ class _Runner:
         arguments |= self._read(request, headers, content, faults)
         with self.database.write() as session, refusing(faults):
             result = self._call(session, arguments)
+        requests_log.succeeded()
         return self._answer(result, functools.partial(self._why_unknown_now, headers))
 
     def _why_not_now(self, request: Request[Any, Any, Any], content: Any) -> str | None:
@@ -278,7 +281,12 @@ def _download(result: Download, status: int, guard: Callable[..., AsyncIterator[
     return Stream(guarded, status_code=status, headers=headers, media_type=result.media_type)
 
 
+requests_log = OutageLog(log, "requests are answered 503")
+
+
 def _answer_error(_request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    if isinstance(error, Outage):
+        requests_log.failed(error)
     if isinstance(error, ModelyardError):
         return _error(error.status, error.body(), error.headers)
     if isinstance(error, NotFoundException):
@@ -287,6 +295,10 @@ def _answer_error(_request: Request[Any, Any, Any], error: Exception) -> Respons
         return _error(405, {"message": "This address does not take that method."}, error.headers)
     if isinstance(error, HTTPException):
         return _error(error.status_code, {"message": error.detail}, error.headers)
+    outage = outage_of(error)
+    if outage is not None:
+        requests_log.failed(error)
+        return _error(outage.status, outage.body(), outage.headers)
     log.error("request failed", exc_info=error)
     return _error(500, {"message": "The server failed to answer; its log says why."})
 

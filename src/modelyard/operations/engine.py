@@ -1,5 +1,6 @@
 """The engine: runs the steps of claimed operations in threads, and the controller's loops beside them."""
 
+import contextlib
 import logging
 import threading
 import time
@@ -7,8 +8,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from modelyard.kernel.database import Database
 from modelyard.kernel.errors import ModelyardError, Unavailable
+from modelyard.kernel.outages import OutageLog, outage_of
 from modelyard.kernel.parts import Parts
 from modelyard.kernel.wakeup import Wakeup
 from modelyard.operations import leases
@@ -23,6 +27,7 @@ IDLE_POLL_S = 1.0
 LOOK_S = 0.5
 STOP_GRACE_S = 5.0
 PAUSE_AFTER_ERROR_S = 1.0
+OUTAGE_PAUSE_S = 2.0
 PACE_S = 0.01
 """From one look at the database to the next, so that a burst of commits is one look."""
 
@@ -75,14 +80,16 @@ class Engine:
     def run(self) -> None:
         """Works until ``stop()``."""
         self._wakeup = Wakeup(self._database)
+        claiming = OutageLog(log, "operations cannot be claimed")
         loops = [_start(self._drive, loop, name=loop.name) for loop in self._loops]
         with self._heartbeat():
             while not self._stopping.is_set():
                 looked_at = time.monotonic()
                 try:
                     pause_s = self._start_due()
-                except Exception:
-                    log.exception("operations could not be claimed")
+                    claiming.succeeded()
+                except Exception as error:  # noqa: BLE001 # logged
+                    claiming.failed(error)
                     pause_s = PAUSE_AFTER_ERROR_S
                 self._wakeup.wait(pause_s, self._stopping)
                 self._keep_pace(looked_at)
@@ -128,8 +135,8 @@ class Engine:
             self._run_steps(self._handlers[work.kind], work)
         except LeaseLost:
             log.info("operation %s (%s) is left to another controller", work.id, work.kind)
-        except Exception:
-            log.exception("operation %s (%s) could not be written back", work.id, work.kind)
+        except Exception as error:  # noqa: BLE001 # logged
+            OutageLog(log, f"operation {work.id} ({work.kind}) could not be written back").failed(error)
         finally:
             with self._lock:
                 if self._active.get(work.id) is work:  # it may have been given back and claimed again by now
@@ -154,9 +161,17 @@ class Engine:
             self._end_badly(handler, work, error)
 
     def _end_badly(self, handler: Handler, work: Work, error: Exception) -> None:
+        outage = outage_of(error)
+        if outage is not None:  # it is waited for, and says nothing about the work
+            log.warning("operation %s (%s) waits: %s", work.id, work.kind, outage.message)
+            with contextlib.suppress(SQLAlchemyError):
+                work.say(outage.message)
+            work.postpone(OUTAGE_PAUSE_S, attempts=work.attempts)
+            return
         match error:
             case Cancelled():
-                _put_right(work, handler.on_cancel, work)
+                if not _put_right(work, handler.on_cancel, work):
+                    return
                 work.finish(OperationStatus.ABORTED.value, message="Canceled on request.")
             case OperationFailed():
                 self._fail(handler, work, error.message, error.code)
@@ -176,7 +191,8 @@ class Engine:
             work.postpone(min(60.0, 0.5 * 2**attempts), attempts=attempts)
 
     def _fail(self, handler: Handler, work: Work, message: str, code: int) -> None:
-        _put_right(work, handler.on_failure, work, message)
+        if not _put_right(work, handler.on_failure, work, message):
+            return
         work.finish(OperationStatus.ERROR.value, message=message, code=code)
 
     @contextmanager
@@ -193,6 +209,7 @@ class Engine:
 
     def _beat(self, over: threading.Event) -> None:
         looked_at = 0.0
+        beating = OutageLog(log, "leases cannot be extended")
         while True:
             with self._lock:
                 active = dict(self._active)
@@ -206,8 +223,9 @@ class Engine:
                     looked_at = time.monotonic()
                     if self._claims.release_dead() and self._wakeup is not None:
                         self._wakeup.wake()
-            except Exception:
-                log.exception("heartbeat")
+                beating.succeeded()
+            except Exception as error:  # noqa: BLE001 # logged
+                beating.failed(error)
             over.wait(self._look_s) if not over.is_set() else time.sleep(self._look_s)
 
     def _leave(self, loops: list[threading.Thread]) -> None:
@@ -227,17 +245,19 @@ class Engine:
 
     def _drive(self, loop: Loop) -> None:
         wakeup = Wakeup(self._database)
+        running = OutageLog(log, f"the loop of {loop.name} cannot go on")
         while not self._stopping.is_set():
             looked_at = time.monotonic()
             try:
                 pause_s = loop.run() or loop.period_s
+                running.succeeded()
                 if loop.on_commit:
                     wakeup.wait(pause_s, self._stopping)
                     self._keep_pace(looked_at)
                 else:
                     self._stopping.wait(pause_s)
-            except Exception:
-                log.exception("loop %s", loop.name)
+            except Exception as error:  # noqa: BLE001 # logged
+                running.failed(error)
                 self._stopping.wait(PAUSE_AFTER_ERROR_S)
         wakeup.close()
 
@@ -247,19 +267,27 @@ class Engine:
             self._stopping.wait(left_s)
 
 
-def _put_right(work: Work, callback: Callable[..., None] | None, *arguments: object) -> None:
-    """Calls what puts the resource into its end state, twice if need be; the operation ends even if that fails."""
+def _put_right(work: Work, callback: Callable[..., None] | None, *arguments: object) -> bool:
+    """Call what puts the resource into its end state, twice if need be; the operation ends even if that fails.
+
+    During an outage it does not: it is given back, to come to the same end later, and the answer is False.
+    """
     if callback is None:
-        return
+        return True
     for _ in range(2):
         try:
             callback(*arguments)
         except LeaseLost:
             raise
-        except Exception:
+        except Exception as error:
+            if (outage := outage_of(error)) is not None:
+                log.warning("the end of operation %s (%s) waits: %s", work.id, work.kind, outage.message)
+                work.postpone(OUTAGE_PAUSE_S, attempts=work.attempts)
+                return False
             log.exception("the end of operation %s (%s)", work.id, work.kind)
         else:
-            return
+            return True
+    return True
 
 
 def _start(run: Callable[..., None], *arguments: object, name: str) -> threading.Thread:

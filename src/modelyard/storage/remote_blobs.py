@@ -4,15 +4,18 @@ import hashlib
 import io
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Self, cast
 
 import obstore
+import obstore.exceptions
 from obstore.store import ObjectStore
 
 from modelyard.kernel.clock import Clock
+from modelyard.kernel.outages import StoreOutage
 from modelyard.storage.blobs import CHUNK_BYTES, MEMORY_LIMIT_BYTES, Blob, MissingBlobError, blob_key, is_digest
 
 RENEW_AFTER: Final = timedelta(hours=12)
@@ -58,7 +61,8 @@ class RemoteBlobStore:
 
     def size(self, digest: str) -> int:
         try:
-            return obstore.head(self._store, blob_key(digest))["size"]
+            with _noticing_outages():
+                return obstore.head(self._store, blob_key(digest))["size"]
         except FileNotFoundError:
             raise MissingBlobError(digest) from None
 
@@ -66,11 +70,17 @@ class RemoteBlobStore:
         written_at = self._written_at(digest)
         if written_at is None or (unused_since and written_at >= unused_since):
             return False
-        obstore.delete(self._store, blob_key(digest))
+        with _noticing_outages():
+            obstore.delete(self._store, blob_key(digest))
         return True
 
     def digests_older_than(self, moment: datetime) -> Iterator[str]:
-        for page in obstore.list(self._store, chunk_size=1000):
+        pages = iter(obstore.list(self._store, chunk_size=1000))
+        while True:
+            with _noticing_outages():
+                page = next(pages, None)
+            if page is None:
+                return
             for item in page:
                 name = item["path"].rpartition("/")[2]
                 if is_digest(name) and item["last_modified"] < moment:
@@ -85,7 +95,8 @@ class RemoteBlobStore:
         if written_at and written_at > self._clock.now() - RENEW_AFTER:
             return
         part_bytes = max(UPLOAD_PART_BYTES, blob.size_bytes // UPLOAD_PARTS + 1)
-        obstore.put(self._store, blob_key(blob.digest), file, chunk_size=part_bytes, max_concurrency=4)
+        with _noticing_outages():
+            obstore.put(self._store, blob_key(blob.digest), file, chunk_size=part_bytes, max_concurrency=4)
 
     def _open(self, digest: str, buffer_bytes: int) -> BinaryIO:
         """Ranged requests, not one long answer: each has the client's time-out for itself, however slow the reader."""
@@ -94,9 +105,22 @@ class RemoteBlobStore:
 
     def _written_at(self, digest: str) -> datetime | None:
         try:
-            return obstore.head(self._store, blob_key(digest))["last_modified"]
+            with _noticing_outages():
+                return obstore.head(self._store, blob_key(digest))["last_modified"]
         except FileNotFoundError:
             return None
+
+
+@contextmanager
+def _noticing_outages() -> Iterator[None]:
+    """Raise StoreOutage for a store that fails, apart from one that says that there is no such object."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (obstore.exceptions.BaseError, OSError) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise StoreOutage(lines[0][:200]) from error
 
 
 class RemoteBlobWriter:
@@ -161,7 +185,8 @@ class _RemoteFile(io.RawIOBase):
         length = min(len(buffer), self._size_bytes - self._position)
         if length <= 0:
             return 0
-        data = obstore.get_range(self._store, self._key, start=self._position, length=length)
+        with _noticing_outages():
+            data = obstore.get_range(self._store, self._key, start=self._position, length=length)
         buffer[: len(data)] = memoryview(data)
         self._position += len(data)
         return len(data)

@@ -19,6 +19,7 @@ from modelyard.compute.services.workloads import Materials, without_secrets, wor
 from modelyard.kernel.database import Database
 from modelyard.kernel.errors import ModelyardError
 from modelyard.kernel.ids import new_id
+from modelyard.kernel.outages import Outage, OutageLog
 from modelyard.kernel.wakeup import notify
 from modelyard.operations.leases import hold
 
@@ -43,6 +44,7 @@ class Reconciler:
 
     def __init__(self, database: Database, executor: Executor, materials: Materials, owner: str) -> None:
         self._database = database
+        self._outages = OutageLog(log, "services cannot be looked after")
         self._executor = executor
         self._materials = materials
         self._owner = owner
@@ -59,10 +61,13 @@ class Reconciler:
         for service_id in self._unsettled():
             try:
                 moving = self.step(service_id) or moving
+                self._outages.succeeded()
+            except Outage as error:
+                self._outages.failed(error)
             except ModelyardError as error:
                 self._fail(service_id, error.message)
-            except Exception:
-                log.exception("service %s", service_id)
+            except Exception as error:  # noqa: BLE001 # logged
+                self._outages.failed(error)
         self._prober.keep(self._seen)
         return MOVING_S if moving else RESTING_S
 
@@ -104,7 +109,7 @@ class Reconciler:
         for replica_id in starting:
             try:
                 self._start(wanted, replica_id)
-            except NoSpace as error:
+            except (NoSpace, Outage) as error:
                 self._note_waiting(service_id, error.message)
             except ModelyardError as error:
                 self._note_failed_start(service_id, replica_id, error.message)
