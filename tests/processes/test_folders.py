@@ -41,6 +41,7 @@ EXPECTED = (
     ("processes/*", 0o600),
     ("run", 0o700),
     ("secret.key", 0o600),
+    ("setup.lock", 0o600),
     ("spool", 0o700),
     ("spool/*", None),
     ("up.lock", 0o600),

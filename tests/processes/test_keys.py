@@ -66,7 +66,7 @@ def test_a_lost_key_is_told(with_a_credential: Path, command: Callable[..., subp
 def test_a_wrong_key_keeps_the_server_from_starting(
     role: str, command: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
-    refused = command(role, MODELYARD_SECRET_KEYS=f"{OLD},top-secret")
+    refused = command(role, MODELYARD_SECRET_KEYS=f"{OLD},top-secret", MODELYARD_API_URL="http://127.0.0.1:8000")
     assert refused.returncode == 1
     assert "entry 2 of the setting MODELYARD_SECRET_KEYS is no key" in refused.stderr
     assert "Traceback" not in refused.stderr

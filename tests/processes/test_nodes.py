@@ -125,7 +125,7 @@ def test_two_machines_on_one_database(
         yard = Yard(first.api, plain_environment(first.api))
         run = yard.start(yard.a_job(SLOW))
         yard.await_log(run, "began")
-        environment = first.environment | {"XDG_CONFIG_HOME": str(two / "config")}
+        environment = first.environment | {"MODELYARD_API_URL": first.url} | {"XDG_CONFIG_HOME": str(two / "config")}
 
         def on_second(*words: str) -> "subprocess.CompletedProcess[str]":
             command = [*_prefix(two, one), sys.executable, "-m", "modelyard.cli.main", *words]

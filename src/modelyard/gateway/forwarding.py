@@ -31,8 +31,7 @@ class Forwarder:
     """
 
     def __init__(self, settings: Settings) -> None:
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 # read, not bound
-        self._base = f"http://{host}:{settings.gateway_port}"
+        self._base = settings.forwarding_url()
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:

@@ -31,6 +31,37 @@ def _split(value: object) -> object:
     return json.loads(value) if value.lstrip().startswith("[") else [part for part in value.split(",") if part.strip()]
 
 
+def _absolute(path: Path) -> Path:
+    """Settings name folders from where a process was started, and workloads and builds begin elsewhere."""
+    return path.expanduser().absolute()
+
+
+def _database_url(value: object) -> object:
+    """PostgreSQL's URLs as other programs write them."""
+    if isinstance(value, str):
+        scheme, separator, rest = value.partition("://")
+        if separator and scheme in {"postgres", "postgresql"}:
+            return f"postgresql+psycopg://{rest}"
+        if separator and scheme.partition("+")[0] not in {"sqlite", "postgresql"}:
+            raise ValueError("takes the URL of a PostgreSQL (postgresql://user:password@host/name) or SQLite database")
+    return value
+
+
+def _http_url(value: object) -> object:
+    if isinstance(value, str):
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("takes an address such as http://host:8000")
+        return value.rstrip("/")
+    return value
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+Folder = Annotated[Path, AfterValidator(_absolute)]
+HttpUrl = Annotated[str, BeforeValidator(_http_url)]
 HostPatterns = Annotated[tuple[Annotated[str, AfterValidator(check_pattern)], ...], NoDecode, BeforeValidator(_split)]
 
 
@@ -56,23 +87,29 @@ class BundleSetting(BaseModel):
 class Settings(BaseSettings):
     """Everything an installation can set. Sizes are in bytes, times in seconds."""
 
-    model_config = SettingsConfigDict(env_prefix="MODELYARD_", env_ignore_empty=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="MODELYARD_", env_ignore_empty=True, extra="ignore", populate_by_name=True
+    )
 
-    data_dir: Path = Field(default_factory=default_data_dir)
-    database_url: str | None = None
+    data_dir: Folder = Field(default_factory=default_data_dir)
+    database_url: Annotated[str | None, BeforeValidator(_database_url)] = None
     """SQLAlchemy URL; None is SQLite in the data directory."""
     blob_url: str | None = None
     """``s3://``, ``gs://`` or ``az://`` URL; None is a folder in the data directory."""
-    images_dir: Path | None = None
+    images_dir: Folder | None = None
     """Where built environments are kept; None is in the data directory."""
-    cache_dir: Path | None = None
+    cache_dir: Folder | None = None
     """Downloads of builds; None is in the data directory."""
-    runtime_dir: Path | None = None
+    runtime_dir: Folder | None = None
     """Short path for Unix sockets; None is in the data directory where that is short enough, see ``sockets_dir``."""
 
     host: str = "127.0.0.1"
     port: int = 8000
     gateway_port: int = 8001
+    workload_api_url: HttpUrl | None = Field(default=None, validation_alias="MODELYARD_API_URL")
+    """How workloads reach the API, where it is not ``http://host:port``, such as of a controller that runs alone."""
+    forward_url: HttpUrl | None = Field(default=None, validation_alias="MODELYARD_GATEWAY_URL")
+    """The gateway that the API hands predictions to, where it is not ``http://host:gateway_port``."""
     public_url: str | None = None
     """How clients reach the gateway, when it differs from ``http://host:gateway_port``."""
     allowed_hosts: HostPatterns = ()
@@ -174,7 +211,7 @@ class Settings(BaseSettings):
     event_retention_s: float = 30 * 24 * 3600
     """Events are kept this long, whether or not every consumer has seen them."""
 
-    log_level: str = "INFO"
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)] = "INFO"
 
     def database(self) -> str:
         return self.database_url or f"sqlite:///{self.data_dir / 'modelyard.db'}"
@@ -195,7 +232,16 @@ class Settings(BaseSettings):
         return next((one for one in candidates if len(os.fsencode(one)) <= MAX_SOCKETS_DIR_BYTES), last)
 
     def api_url(self) -> str:
+        """How this machine reaches the API."""
         return f"http://{_reachable(self.host)}:{self.port}"
+
+    def workloads_api_url(self) -> str:
+        """How workloads reach the API."""
+        return self.workload_api_url or self.api_url()
+
+    def forwarding_url(self) -> str:
+        """Where the API hands predictions to."""
+        return self.forward_url or f"http://{_reachable(self.host)}:{self.gateway_port}"
 
     def gateway_url(self) -> str:
         return (self.public_url or f"http://{_reachable(self.host)}:{self.gateway_port}").rstrip("/")

@@ -224,9 +224,9 @@ def _environment(settings: Settings, servable: Servable, deployment_id: str | No
     if policy == "DR_API_ACCESS":
         environment["DATAROBOT_ENDPOINT"] = "http://{api}/api/v2"
     elif policy == "PUBLIC":
-        environment["DATAROBOT_ENDPOINT"] = f"{settings.api_url()}/api/v2"
+        environment["DATAROBOT_ENDPOINT"] = f"{settings.workloads_api_url()}/api/v2"
     return environment
 
 
 def _api_address(settings: Settings) -> str:
-    return settings.api_url().partition("://")[2]
+    return settings.workloads_api_url().partition("://")[2]

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 
+from modelyard.cli.errors import CommandError
 from modelyard.compute.isolation import Isolation
 from modelyard.compute.nodes import this_node
 from modelyard.kernel.migrations import upgrade
@@ -24,6 +25,11 @@ def controller(data_dir: DataDir = None, no_sandbox: NoSandbox = False) -> None:
     """Run a controller alone, in the foreground. Several share the work."""
     settings = read_settings(data_dir, no_sandbox=no_sandbox)
     configure(settings.log_level, "controller")
+    if settings.workload_api_url is None and not settings.model_fields_set & {"host", "port"}:
+        raise CommandError(
+            "it is not known how workloads reach the API",
+            hint="set MODELYARD_API_URL, such as http://127.0.0.1:8000, or MODELYARD_PORT as it is set for the api",
+        )
     if made := set_up(settings, executes=True):
         tell_administrator(settings, made)
     run_controller(settings)

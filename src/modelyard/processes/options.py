@@ -1,12 +1,18 @@
 """The options that server commands share."""
 
+import contextlib
 import os
+import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
+import psycopg
 import typer
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
+from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from modelyard.app import Application, build
 from modelyard.cli.errors import CommandError
@@ -17,6 +23,7 @@ from modelyard.kernel.private_folders import UnsafeFolderError
 from modelyard.kernel.secret_box import SecretKeyError
 from modelyard.kernel.settings import Settings
 
+PREFIX = "MODELYARD_"
 BOOTSTRAP_VARIABLE = "MODELYARD_BOOTSTRAP_TOKEN"
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where everything is kept.", show_default=False)]
 Host = Annotated[str | None, typer.Option("--host", help="Address to listen on.", show_default="127.0.0.1")]
@@ -36,6 +43,25 @@ def open_application(settings: Settings, isolation: Isolation | None = None) -> 
         return build(settings, isolation)
     except (SecretKeyError, UnsafeFolderError) as error:
         raise CommandError(str(error)) from None
+    except OSError as error:
+        raise CommandError(
+            f"{error.filename or settings.data_dir} cannot be used: {error.strerror or error}",
+            hint="choose another folder with MODELYARD_DATA_DIR or --data-dir, or run this as the server's own user",
+        ) from None
+
+
+@contextlib.contextmanager
+def explaining_database(settings: Settings) -> Iterator[None]:
+    """Raise a ``CommandError`` of one line where the database cannot be used."""
+    try:
+        yield
+    except (SQLAlchemyError, psycopg.Error, sqlite3.Error) as error:
+        reason = (str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__])[0]
+        where = make_url(settings.database()).render_as_string(hide_password=True)
+        hint = "see that it is running and that its user may write it"
+        if settings.database_url is not None:
+            hint += "; MODELYARD_DATABASE_URL names another"
+        raise CommandError(f"the database {where} cannot be used: {reason}", hint=hint) from None
 
 
 def check_folders(settings: Settings) -> None:
@@ -92,4 +118,5 @@ def _wrong_settings(error: ValidationError | SettingsError) -> str:
     if isinstance(error, SettingsError):
         return str(error)
     found = [(".".join(map(str, one["loc"])), one["msg"]) for one in error.errors(include_input=False)]
-    return "; ".join(f"MODELYARD_{name.upper()}: {text}" for name, text in found)
+    names = [name if name.startswith(PREFIX) else f"{PREFIX}{name.upper()}" for name, _ in found]
+    return "; ".join(f"{name}: {text}" for name, (_, text) in zip(names, found, strict=True))

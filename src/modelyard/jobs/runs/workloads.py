@@ -56,7 +56,7 @@ def workload_of(
         secrets={"DATAROBOT_API_TOKEN": token, "MODELYARD_API_TOKEN": token},
         limits=_limits(settings, run),
         network=NETWORKS[run.egress_policy],
-        api_address=settings.api_url().partition("://")[2],
+        api_address=settings.workloads_api_url().partition("://")[2],
         labels={LABEL: run.id},
     )
     return with_opened(workload, opened)
