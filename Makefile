@@ -5,6 +5,8 @@ PYTHON ?= python3
 UV_HOME := .uv
 WORKERS := $(shell expr $$(nproc) + 1)
 UV := $(shell command -v uv 2>/dev/null || echo $(UV_HOME)/bin/uv)
+# uv brings certificates of its own; those of the system know the authority of a proxy as well.
+export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem),true,false)
 RUN := env -u PYTHONDONTWRITEBYTECODE .venv/bin
 
 BENCH ?= serving

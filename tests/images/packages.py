@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import io
+import ssl
 import tarfile
 import threading
 import zipfile
@@ -94,14 +95,19 @@ def a_wheel(name: str, version: str, files: Mapping[str, str], requires: tuple[s
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[PackageIndex]:
-    """An index on a port of the loopback interface."""
+def serving(folder: Path, certificate: Path | None = None) -> Iterator[PackageIndex]:
+    """An index on a port of the loopback interface, with TLS where it has a certificate (with its key in the file)."""
     requests: list[str] = []
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_NotingHandler, requests, directory=str(folder)))
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    scheme = "http" if certificate is None else "https"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
-        yield PackageIndex(folder, f"http://127.0.0.1:{server.server_port}", requests)
+        yield PackageIndex(folder, f"{scheme}://127.0.0.1:{server.server_port}", requests)
     finally:
         server.shutdown()
         server.server_close()

@@ -39,6 +39,11 @@ _SYMPTOMS = (
     (rf"[Ff]ailed building wheel for {_NAME}", "the build script of {name} failed; its output is in the log"),
 )
 """Sentences of uv and pip that name the package at fault, and the same in our words."""
+_UNKNOWN_ISSUER = re.compile(r"UnknownIssuer|unable to get local issuer certificate|self[- ]signed certificate")
+_UNTRUSTED = (
+    "The package index has a certificate of an authority that this machine does not know. Add the authority to the "
+    "system's certificates (update-ca-certificates), or name a file with it in SSL_CERT_FILE, and restart the server."
+)
 _REQUIRED = re.compile(rf"(?:you require|The user requested(?: \(constraint\))?|requires|depends on) {_NAME}")
 
 
@@ -54,6 +59,8 @@ def explain(output: str, wanted: WantedSet) -> BuildError:
             if culprits:
                 detail = match[2] if match.re.groups > 1 else ""
                 return _error(culprits, words.format(name=match[1], detail=detail), wanted)
+    if _UNKNOWN_ISSUER.search(text):
+        return BuildError(_UNTRUSTED)
     mentioned = [name for match in _REQUIRED.finditer(text) if (name := _canonical(match[1])) in by_name]
     culprits = [each for name in dict.fromkeys(mentioned) for each in by_name[name]]
     reason = _reason(text)

@@ -17,7 +17,7 @@ from modelyard.environments.images.spec import WantedSet
 LinkMode = Literal["hardlink", "copy"]
 
 _MAX_OUTPUT_BYTES = 16 * 1024 * 1024
-_PASSED_ON = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy")
 _NEEDS_SOURCE = re.compile(
     r"building from source is disabled|has no usable wheels|has no wheels|--only-binary|--no-build"
@@ -88,7 +88,7 @@ class Job:
 
     def environment(self) -> dict[str, str]:
         """What a tool sees of this machine's environment: certificates, and the way out where it is not isolated."""
-        names = _PASSED_ON if self.runner.isolates else (*_PASSED_ON, *_PROXIES)
+        names = () if self.runner.isolates else _PROXIES
         return {
             "PATH": f"{self.interpreter.executable.parent}:/usr/local/bin:/usr/bin:/bin",
             "HOME": str(self.folder / "home"),
@@ -96,6 +96,7 @@ class Job:
             "LANG": "C.UTF-8",
             "NO_COLOR": "1",
             **{name: os.environ[name] for name in names if name in os.environ},
+            **{name: str(path) for name, path in _certificates().items()},
         }
 
     def run(self, argv: Sequence[str], environment: Mapping[str, str], *, tools: Sequence[Path] = ()) -> None:
@@ -112,6 +113,7 @@ class Job:
             Folder(self.inputs),
             Folder(self.interpreter.prefix),
             *(Folder(tool) for tool in tools),
+            *(Folder(path) for path in _certificates().values()),
         ]
         if not self.cache_dir.is_relative_to(self.folder):
             mounts.append(Folder(self.cache_dir, writable=True))
@@ -121,6 +123,12 @@ class Job:
         if code != 0:
             text = "\n".join(output) or f"{Path(argv[0]).name} ended with exit code {code}"
             raise InstallerError(text, needs_source=self.wheels_only and bool(_NEEDS_SOURCE.search(text)))
+
+
+def _certificates() -> dict[str, Path]:
+    """The files and folders of authorities that variables name, where they really are: a sandbox is shown those."""
+    named = {name: Path(os.environ[name]) for name in _CERTIFICATES if os.environ.get(name)}
+    return {name: path.resolve() for name, path in named.items() if path.exists()}
 
 
 class Installer(Protocol):

@@ -1,5 +1,6 @@
 """uv as the installer."""
 
+import ssl
 from pathlib import Path
 
 import uv
@@ -11,6 +12,8 @@ from modelyard.environments.requirements import Option
 _FILE_OPTIONS = frozenset(
     {"--index-url", "--extra-index-url", "--find-links", "--no-index", "--no-binary", "--only-binary"}
 )
+
+_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
 
 class UvInstaller:
@@ -56,11 +59,18 @@ class UvInstaller:
             "UV_NO_CONFIG": "1",
             "UV_NO_PROGRESS": "1",
             "UV_PYTHON_DOWNLOADS": "never",
+            "UV_SYSTEM_CERTS": str(_has_system_certificates()).lower(),
         }
         own_index = job.wanted.has_option("--index-url", "--no-index")
         if job.index_url and not own_index:
             environment["UV_DEFAULT_INDEX"] = job.index_url
         job.run([str(self._uv), *arguments], environment, tools=[self._uv])
+
+
+def _has_system_certificates() -> bool:
+    """Whether this machine has authorities of its own, such as that of a proxy; uv brings some for one without."""
+    paths = ssl.get_default_verify_paths()
+    return any(path is not None and Path(path).is_file() for path in (paths.cafile, *_BUNDLES))
 
 
 def _options_text(options: tuple[Option, ...]) -> str:
