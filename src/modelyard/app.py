@@ -57,7 +57,9 @@ from modelyard.kernel.edge import Edge
 from modelyard.kernel.errors import Unavailable
 from modelyard.kernel.host_names import AllowedHosts
 from modelyard.kernel.http import Services, create_router
+from modelyard.kernel.metrics import StateCollector
 from modelyard.kernel.multipart import Form, FormLimits, read_form
+from modelyard.kernel.observing import Observer, metrics_route
 from modelyard.kernel.openapi import document_route
 from modelyard.kernel.outages import Outage
 from modelyard.kernel.parts import Parts
@@ -91,6 +93,7 @@ from modelyard.registry import packages
 from modelyard.registry import routes as registry_routes
 from modelyard.registry import work as registry_work
 from modelyard.repositories import routes as repository_routes
+from modelyard.state import read_state
 from modelyard.storage.blobs import Blob, BlobStore, BlobWriter
 from modelyard.storage.locations import open_blob_store
 from modelyard.tasks import routes as task_routes
@@ -181,9 +184,16 @@ class Application:
                 "disk": functools.partial(_require_space, executor),
             }
         )
+        isolation = self.parts.get(Isolation)
+        observer = Observer(
+            StateCollector(functools.partial(read_state, self.database, isolation)),
+            metrics=self.settings.metrics,
+            logs_access=self.settings.access_log,
+        )
         return Edge(
             router(),
-            {"services": services, "forwarder": forwarder, "readiness": readiness},
+            {"services": services, "forwarder": forwarder, "readiness": readiness, "observer": observer},
+            observer=observer,
             allowed_hosts=AllowedHosts(self.settings.host_names()),
             default_host=urlsplit(self.settings.api_url()).netloc,
             on_startup=[services.start, forwarder.open, token_use.start],
@@ -216,7 +226,9 @@ def endpoints() -> tuple[Endpoint, ...]:
 @functools.cache
 def router() -> Litestar:
     """The routes of every application in this process."""
-    return create_router(endpoints(), [forwarding_route(), document_route(endpoints()), *readiness_routes()])
+    return create_router(
+        endpoints(), [forwarding_route(), document_route(endpoints()), metrics_route(), *readiness_routes()]
+    )
 
 
 def handlers() -> list[Handler]:

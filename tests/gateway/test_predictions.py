@@ -163,6 +163,20 @@ def test_a_model_that_raises_turns_health_to_failing(gateway: GatewayUnderTest) 
     assert health.status is Health.FAILING
 
 
+def test_the_metrics_of_the_gateway(gateway: GatewayUnderTest) -> None:
+    deployment = gateway.a_deployment()
+    with gateway.client() as client:
+        client.post(PATHS[0].format(deployment), json=[{"x": 1}, {"x": 2}])
+        client.post(PATHS[0].format(deployment), json=[{"y": 1}])
+        found = client.get("/metrics")
+        assert found.headers["content-type"].startswith("text/plain")
+        forwarded = client.get("/metrics", headers={"X-Forwarded-For": "10.0.0.1"})
+    assert f'modelyard_predictions_total{{deployment="{deployment}",outcome="answered"}} 1.0' in found.text
+    assert f'modelyard_predictions_total{{deployment="{deployment}",outcome="model error"}} 1.0' in found.text
+    assert f'modelyard_prediction_rows_total{{deployment="{deployment}"}} 2.0' in found.text
+    assert (forwarded.status_code, "MODELYARD_METRICS" in forwarded.json()["message"]) == (403, True)
+
+
 def test_pipelined_and_malformed_requests_do_not_confuse_it(gateway: GatewayUnderTest) -> None:
     deployment = gateway.a_deployment()
     host, port = gateway.url.removeprefix("http://").split(":")

@@ -34,9 +34,10 @@ class Refusal(NamedTuple):
     retry_after_s: int | None = None
 
 
-def ok_bytes(content: bytes, *, keep_alive: bool) -> bytes:
-    """A whole successful response with JSON."""
-    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: %b\r\ncontent-length: %d\r\n\r\n%b" % (
+def ok_bytes(content: bytes, *, keep_alive: bool, content_type: bytes = b"application/json") -> bytes:
+    """A whole successful response, with JSON unless it says otherwise."""
+    return b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\nconnection: %b\r\ncontent-length: %d\r\n\r\n%b" % (
+        content_type,
         b"keep-alive" if keep_alive else b"close",
         len(content),
         content,

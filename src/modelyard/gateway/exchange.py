@@ -32,6 +32,14 @@ _prefix = os.urandom(6).hex()
 _count = 0
 
 
+OUTCOMES = {
+    Blame.NOBODY: "answered",
+    Blame.USER: "user error",
+    Blame.MODEL: "model error",
+    Blame.SERVER: "server error",
+}
+
+
 def _request_id() -> bytes:
     global _count
     _count += 1
@@ -300,6 +308,7 @@ class Exchange:
         if self.target is not None and counted:
             elapsed_ms = (time.perf_counter() - self.started) * 1000
             blame = Blame.of(counted, is_model_fault=self._is_model_fault and status is None)
+            self.gateway.metrics.note(self.target.deployment_id, OUTCOMES[blame], self._rows, elapsed_ms / 1000)
             self.gateway.usage.count(self.target, blame, self._rows, elapsed_ms, self._execution_ms)
         self.client.exchange_ended(self)
 

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import uvloop
+from prometheus_client import CollectorRegistry
 from sqlalchemy.exc import SQLAlchemyError
 
 from modelyard.gateway.connection import ClientConnection
@@ -21,6 +22,7 @@ from modelyard.gateway.lookups import STALLED_S, Lookups
 from modelyard.gateway.routing_table import RoutingTable
 from modelyard.identity.token_use import TokenUse
 from modelyard.kernel.database import Database
+from modelyard.kernel.metrics import PredictionMetrics
 from modelyard.kernel.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,9 @@ class Gateway:
         self.lookups = Lookups(grants)
         self.limits = ConnectionLimits(loop, settings)
         self.usage = usage
+        self.registry = CollectorRegistry()
+        self.metrics = PredictionMetrics(self.registry)
+        self.metrics_access = settings.metrics
         self.timeout_s = settings.prediction_timeout_s
         self.max_body_bytes = settings.max_prediction_bytes
         self._refresher = ThreadPoolExecutor(1, thread_name_prefix="routes on request")

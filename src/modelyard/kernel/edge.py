@@ -1,14 +1,19 @@
 """What holds for every request and every answer, whichever route they belong to: the host, and headers for browsers."""
 
 import contextlib
+import secrets
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from litestar import Litestar
 from litestar.types import Scope, Send
 
 from modelyard.kernel.host_names import AllowedHosts, Host, HostError, parse_host
+
+if TYPE_CHECKING:
+    from modelyard.kernel.observing import Observer
 
 JSON = b"application/json"
 NO_SNIFFING = (b"x-content-type-options", b"nosniff")
@@ -38,7 +43,9 @@ class Edge:
         default_host: str,
         on_startup: Iterable[Hook] = (),
         on_shutdown: Iterable[Hook] = (),
+        observer: "Observer | None" = None,
     ) -> None:
+        self._observer = observer
         self._router = router
         self._bound = dict(bound)
         self._allowed_hosts = allowed_hosts
@@ -51,7 +58,15 @@ class Edge:
             return
         if scope["type"] != "http":
             raise NotImplementedError(f"there is nothing for the protocol {scope['type']!r}")
-        guarded = _guarding_browsers(send)
+        began, request_id, path = time.perf_counter(), secrets.token_hex(8), scope["path"]
+        guarded = _Answer(send, request_id)
+        try:
+            await self._answer(scope, receive, guarded)
+        finally:
+            if self._observer is not None:
+                self._observer.note(scope, path, guarded.status, began, request_id)
+
+    async def _answer(self, scope: Any, receive: Any, guarded: Any) -> None:
         try:
             host = _host_of(scope, self._default_host)
         except HostError as error:
@@ -118,13 +133,20 @@ async def _refuse(send: Send, status: int, message: str) -> None:
     await send({"type": "http.response.body", "body": content, "more_body": False})
 
 
-def _guarding_browsers(send: Send) -> Send:
-    async def guarded(message: Any) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = guard_headers(message.get("headers", ()))
-        await send(message)
+class _Answer:
+    """Sends an answer with the headers that guard browsers and the id of its request, and keeps its status."""
 
-    return guarded
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._request_id = request_id.encode()
+        self.status = 0
+
+    async def __call__(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = guard_headers(message.get("headers", ()))
+            message["headers"] = [*headers, (b"x-request-id", self._request_id)]
+        await self._send(message)
 
 
 def guard_headers(headers: Iterable[tuple[bytes, bytes]]) -> Headers:

@@ -211,6 +211,11 @@ class Settings(BaseSettings):
     event_retention_s: float = 30 * 24 * 3600
     """Events are kept this long, whether or not every consumer has seen them."""
 
+    access_log: bool = False
+    """Log a line for each request to the API."""
+    metrics: Literal["loopback", "all", "off"] = "loopback"
+    """Who may read ``/metrics``: direct clients on this machine, everybody, nobody."""
+
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)] = "INFO"
 
     def database(self) -> str:
