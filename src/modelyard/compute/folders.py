@@ -1,5 +1,10 @@
-"""Folders that user code has written in: handing them over, and getting rid of them."""
+"""Folders that user code has written in: handing them over, and getting rid of them.
 
+They may be thousands of levels deep, with paths longer than the kernel takes: what goes through them with recursion or
+with whole paths fails in the middle.
+"""
+
+import errno
 import os
 import shutil
 import stat
@@ -11,17 +16,27 @@ def give_away(path: Path, uid: int) -> None:
     """Make a file, or a folder and all in it, belong to a user, if it does not yet; links are not followed."""
     if path.lstat().st_uid == uid:
         return
-    for _, folders, files, descriptor in os.fwalk(path):
-        for name in (*folders, *files):
-            os.chown(name, uid, uid, dir_fd=descriptor, follow_symlinks=False)
-    os.chown(path, uid, uid, follow_symlinks=False)
+    try:
+        for _, folders, files, descriptor in os.fwalk(path):
+            for name in (*folders, *files):
+                os.chown(name, uid, uid, dir_fd=descriptor, follow_symlinks=False)
+        os.chown(path, uid, uid, follow_symlinks=False)
+    except (OSError, RecursionError):
+        subprocess.run(["chown", "-hR", f"{uid}:{uid}", "--", str(path)], check=True, capture_output=True)
 
 
 def take_over(path: Path) -> None:
     """Make a folder that a workload left, and all in it, this process's own and readable for all.
 
-    Links are not followed. The workload has to be over.
+    Links are not followed. The workload has to be over. Raises ``OSError`` for a folder that is too deep.
     """
+    try:
+        _take_over(path)
+    except RecursionError:
+        raise OSError(errno.ELOOP, f"{path} has too many levels of folders") from None
+
+
+def _take_over(path: Path) -> None:
     path.chmod(0o755)
     for _, folders, files, descriptor in os.fwalk(path):
         for name in (*folders, *files):

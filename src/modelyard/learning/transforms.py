@@ -1,7 +1,6 @@
 """What transforms fitted and made of the rows of a training, kept for the next chain that begins with the same ones."""
 
 import os
-import shutil
 from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
@@ -10,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from modelyard.compute.folders import remove_folder, take_over
+from modelyard.compute.supervisor.folder_sizes import measure_folder
 from modelyard.learning.chains import features_of, surroundings_of
 from modelyard.learning.partitions import Fit
 from modelyard.learning.tables import LearningModel, Project
@@ -39,7 +39,7 @@ class TransformCache:
             take_over(folder)
             os.utime(folder)
         except OSError:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_folder(folder)
 
     def collect(self, in_use: set[str], older_than: datetime, max_bytes: int) -> int:
         """Removes what was not used since ``older_than``, and the longest unused beyond ``max_bytes``."""
@@ -48,7 +48,7 @@ class TransformCache:
         folders = sorted(self._root.iterdir(), key=lambda one: one.stat().st_mtime, reverse=True)
         kept_bytes = removed = 0
         for folder in folders:
-            kept_bytes += sum(file.lstat().st_size for file in folder.rglob("*"))
+            kept_bytes += measure_folder(str(folder), max_bytes)[0]
             is_old = folder.stat().st_mtime < older_than.timestamp()
             if (is_old or kept_bytes > max_bytes) and str(folder) not in in_use:
                 remove_folder(folder)

@@ -15,7 +15,14 @@ from modelyard.environments.images.locks import covers, parse_lock
 from modelyard.environments.images.metadata import LOCK_FILE
 from modelyard.environments.images.runner_files import RunnerFiles
 from modelyard.environments.images.spec import Wanted, WantedSet
-from modelyard.environments.images.tree import TreeSize, check_tree, link_python, remove_tree
+from modelyard.environments.images.tree import (
+    TreeSize,
+    check_tree,
+    link_python,
+    remove_tree,
+    require_folder,
+    write_new,
+)
 
 WELL_KNOWN_INDEXES = frozenset({"https://pypi.org/simple", "https://download.pytorch.org/whl/cpu"})
 """Public indexes that this process may fetch from itself; any other URL is fetched in the sandbox."""
@@ -58,8 +65,10 @@ class Assembly:
         _require_hashes(wanted)
         image = self._install(wanted, lock)
         check_tree(image)
-        self._sources.installer.finish(image)
         interpreter = self._sources.interpreter
+        for folder in (image / "bin", interpreter.site_packages(image)):
+            require_folder(image, folder)
+        self._sources.installer.finish(image)
         link_python(image, interpreter.executable, interpreter.minor_version)
         site_packages = interpreter.site_packages(image)
         self._sources.runner.copy_to(site_packages)
@@ -108,12 +117,10 @@ class Assembly:
             except (ValueError, KeyError) as error:  # only users' code makes it so
                 raise BuildError(f"What {installer.name} resolved was tampered with: {error}.") from error
         installer.install(job, lock)
-        if job.venv.is_symlink():
-            raise BuildError("The image folder was replaced by a link; a package's build script did that.")
+        require_folder(job.folder, job.venv)
         image = job.venv.rename(self._staging / "image")
         remove_tree(job.folder)
-        remove_tree(image / LOCK_FILE)
-        (image / LOCK_FILE).write_text(lock)
+        write_new(image / LOCK_FILE, lock)
         return image
 
     def _job(self, wanted: WantedSet, *, wheels_only: bool) -> Job:

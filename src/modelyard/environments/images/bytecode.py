@@ -16,7 +16,7 @@ from modelyard.environments.images import compile_program
 from modelyard.environments.images.commands import Cancelled, CommandRunner, Folder, Log
 from modelyard.environments.images.installer import LinkMode
 from modelyard.environments.images.interpreter import Interpreter
-from modelyard.environments.images.tree import remove_tree
+from modelyard.environments.images.tree import make_folder, remove_tree
 
 UNUSED_DAYS = 30
 MAX_WORKERS = 4
@@ -132,7 +132,7 @@ class _Package:
             compiled = folder / digest
             if compiled.is_file():
                 target = Path(importlib.util.cache_from_source(path))
-                target.parent.mkdir(exist_ok=True, mode=0o755)
+                make_folder(target.parent)
                 _put(compiled, target, mode)
 
 

@@ -68,7 +68,9 @@ def find_sources(path: str) -> list[str]:
 
 
 def read_source(path: str) -> bytes | None:
-    """The source, or None for one that is too long to be compiled."""
+    """The source, or None for one that is too long to be compiled, and for a link that leads to no file."""
+    if not os.path.isfile(path):
+        return None
     with open(path, "rb") as file:
         content = file.read(MAX_SOURCE_BYTES + 1)
     return content if len(content) <= MAX_SOURCE_BYTES else None

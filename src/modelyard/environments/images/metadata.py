@@ -7,11 +7,12 @@ from pathlib import Path
 import msgspec
 
 from modelyard.environments.images.interpreter import Interpreter
-from modelyard.environments.images.tree import TreeSize
+from modelyard.environments.images.tree import TreeSize, write_new
 
 METADATA_FILE = "image.json"
 LOCK_FILE = "lock.txt"
-_DISTRIBUTION = re.compile(r"(.+)-([^-]+)\.dist-info")
+MAX_PACKAGES = 4_000
+_DISTRIBUTION = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)-([A-Za-z0-9.!+_]+)\.dist-info")
 
 
 class Package(msgspec.Struct, frozen=True):
@@ -50,16 +51,17 @@ class ImageInfo(msgspec.Struct, frozen=True):
 
 
 def installed_packages(site_packages: Path) -> tuple[Package, ...]:
-    """The distributions in a folder, by the names of their metadata folders; nothing in them is read."""
+    """The distributions in a folder, by the names of their metadata folders; nothing in them is read.
+
+    Of names that no installer makes none is told, and no more than 4,000 in all: a build script may make folders, too.
+    """
     matches = (_DISTRIBUTION.fullmatch(entry.name) for entry in site_packages.iterdir())
-    return tuple(
-        sorted((Package(match[1], match[2]) for match in matches if match), key=lambda package: package.name.lower())
-    )
+    found = (Package(match[1], match[2]) for match in matches if match)
+    return tuple(sorted(found, key=lambda package: package.name.lower())[:MAX_PACKAGES])
 
 
 def write_info(image: Path, info: ImageInfo) -> None:
-    (image / METADATA_FILE).write_bytes(msgspec.json.encode(info))
-    (image / METADATA_FILE).chmod(0o644)
+    write_new(image / METADATA_FILE, msgspec.json.encode(info))
 
 
 def read_info(image: Path) -> ImageInfo:
