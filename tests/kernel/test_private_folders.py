@@ -3,6 +3,7 @@
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,6 +89,32 @@ def test_a_link_of_another_user_above_it_is_refused(tmp_path: Path) -> None:
     open_private_folder(tmp_path / "way" / "run", "X")
     os.chown(tmp_path / "way", OTHER_USER, OTHER_USER, follow_symlinks=False)
     _refused(tmp_path / "way" / "run", "belongs to the user")
+
+
+@as_root
+def test_a_folder_above_it_that_another_user_makes_meanwhile_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs, make = tmp_path / "theirs", Path.mkdir
+
+    def after_another(path: Path, *arguments: Any, **options: Any) -> None:
+        if not theirs.exists():
+            make(theirs)
+            theirs.chmod(0o777)
+            os.chown(theirs, OTHER_USER, OTHER_USER)
+        make(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", after_another)
+    _refused(theirs / "run", re.escape(f"is below {theirs}, which belongs to the user {OTHER_USER}"))
+
+
+def test_missing_folders_above_it_are_made_such_that_nobody_else_may_write(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        open_private_folder(tmp_path / "above" / "it" / "run", "X")
+    finally:
+        os.umask(before)
+    assert [_mode(path) for path in (tmp_path / "above", tmp_path / "above" / "it")] == [0o755, 0o755]
 
 
 def test_sockets_are_kept_where_their_paths_are_short_enough(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,10 +19,11 @@ def open_private_folder(path: Path, setting: str) -> Path:
             may write there.
     """
     path = path.absolute()
-    for folder in _above(path):
-        _check_parent(folder, path, setting)
+    _check_parents(path, setting)
     try:
-        path.mkdir(mode=0o700, parents=True)
+        for folder in reversed(path.parents):
+            folder.mkdir(mode=0o755, exist_ok=True)  # whatever the umask would let others do
+        path.mkdir(mode=0o700)
     except FileExistsError:
         pass
     except OSError as error:
@@ -44,7 +45,13 @@ def open_private_folder(path: Path, setting: str) -> Path:
             os.fchmod(descriptor, 0o700)
     finally:
         os.close(descriptor)
+    _check_parents(path, setting)  # again: what was missing before may have been made by another user first
     return path
+
+
+def _check_parents(path: Path, setting: str) -> None:
+    for folder in _above(path):
+        _check_parent(folder, path, setting)
 
 
 def _above(path: Path) -> list[Path]:
