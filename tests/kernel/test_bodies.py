@@ -165,3 +165,11 @@ def test_a_field_of_a_form_with_too_many_values_is_refused(installation: Install
     answer = installation.api.post(f"/customModels/{model['id']}/versions/", files=form)
     assert answer.status_code == 422
     assert "values" in answer.json()["errors"]["runtimeParameterValues"]
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff"])
+def test_a_body_of_nobody_is_not_read_as_a_form(installation: Installation, content: bytes) -> None:
+    """Whoever has no token learns that first, not what is wrong with the body."""
+    path, headers = f"/customJobs/{'0' * 24}/", {"Content-Type": "application/json"}
+    assert installation.api.as_(None).patch(path, content=content, headers=headers).status_code == 401
+    assert installation.api.patch(path, content=content, headers=headers).status_code in {400, 422}

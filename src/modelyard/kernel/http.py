@@ -89,8 +89,6 @@ class Services:
         keeps = bool(endpoint.parameters.keys() & {"body", "form"})
         with self.memory.reservation() as reserved:
             content = await read_body(request, check, reserved, keeps=keeps)
-            if "form" in endpoint.parameters:
-                content = await in_thread(from_json, content)
             return await in_thread(runner.run, request, content)
 
 
@@ -216,8 +214,9 @@ class _Runner:
         if "body" in wanted:
             arguments["body"] = decode(wanted["body"], content, faults)
         if "form" in wanted:
-            faults |= content.faults
-            arguments["form"] = dataclasses.replace(content, faults=faults)
+            form = from_json(content) if isinstance(content, bytes) else content
+            faults |= form.faults
+            arguments["form"] = dataclasses.replace(form, faults=faults)
         if "request" in wanted:
             arguments["request"] = info
         return arguments
