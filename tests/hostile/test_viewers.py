@@ -91,6 +91,21 @@ def test_no_write_is_done_for_a_user_who_may_only_look(installation: Installatio
     assert not wrong, "\n".join(map(str, wrong))
 
 
+def test_every_write_is_404_for_a_user_who_may_not_look_whatever_the_body(
+    installation: Installation, anna: Estate
+) -> None:
+    stranger = installation.a_user("stranger", organization="acme")
+    private = KINDS.keys() - {"customTemplateId"}  # all may look at templates
+    wrong = []
+    for endpoint in endpoints():
+        if endpoint.is_write and any(f"{{{name}}}" in endpoint.path for name in private):
+            for sent in bodies(endpoint):
+                answer = stranger.request(endpoint.method, fill(endpoint, anna), **sent)
+                if answer.status_code != 404:
+                    wrong.append((endpoint.method, endpoint.path, list(sent.values()), answer.status_code))
+    assert not wrong, "\n".join(map(str, wrong))
+
+
 def share_all(installation: Installation, estate: Estate, receiver: Api, role: str) -> None:
     user_id = receiver.get("/account/info/").json()["uid"]
     ids = [(kind, estate.ids[name]) for name, kind in KINDS.items()]

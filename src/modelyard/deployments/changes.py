@@ -10,6 +10,7 @@ from modelyard.compute.services.service import stop_service
 from modelyard.deployments import operations as kinds
 from modelyard.deployments.schemas import (
     ModelReplacement,
+    ModelValidation,
     ModelValidationResponse,
     RuntimeParameterChange,
     StatusChange,
@@ -52,11 +53,13 @@ BUSY = frozenset(
 REPLACEABLE = frozenset({DeploymentStatus.ACTIVE.value, DeploymentStatus.ERRORED.value})
 
 
-def validate_model(session: Session, caller: Caller, deployment_id: str, package_id: str) -> ModelValidationResponse:
+def validate_model(
+    session: Session, caller: Caller, deployment_id: str, body: ModelValidation
+) -> ModelValidationResponse:
     """Whether a package may take the place of the deployment's model."""
     row = find_deployment(session, caller, deployment_id)
     try:
-        package = usable_package(session, caller, package_id)
+        package = usable_package(session, caller, body.model_package_id)
         load_servable(session, package.custom_model_version_id)
     except Invalid as error:
         return ModelValidationResponse(status="failing", message=error.message)

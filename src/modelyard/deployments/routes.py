@@ -127,7 +127,7 @@ def validate_model(
     session: Session, caller: Caller, deployment_id: str, body: ModelValidation
 ) -> ModelValidationResponse:
     """Ask whether a model package may take the place of a deployment's model."""
-    return changes.validate_model(session, caller, deployment_id, body.model_package_id)
+    return changes.validate_model(session, caller, deployment_id, body)
 
 
 @endpoint(
