@@ -1,5 +1,6 @@
 """Collecting what nothing refers to any more: blobs, checked out folders, workloads, old operations."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -75,29 +76,43 @@ class Collected:
 
 
 def collect(database: Database, parts: Parts, settings: Settings, *, age_s: float | None = None) -> Collected:
-    """One round of collection. What is younger than ``age_s`` (the setting's value by default) is left alone."""
-    limit = datetime.now(UTC) - timedelta(seconds=settings.garbage_age_s if age_s is None else age_s)
-    executor = parts.get(Executor)  # type: ignore[type-abstract]
-    stopped = _stop_unwanted(database, executor)
-    collected = Collected(
-        stopped=stopped,
-        workloads=_remove_ended(database, executor, limit),
-        plans=remove_plans(settings, executor, limit),
-        checkouts=parts.get(Checkouts).collect(_folders_in_use(executor), limit.timestamp()),
-        tables=parts.get(TableStore).collect(mounted := _mounted(executor), limit),
-        transforms=parts.get(TransformCache).collect(mounted, limit, settings.max_transform_cache_bytes),
-        images=len(
-            collect_images(database, parts.get(ImageStore), age_s=settings.garbage_age_s if age_s is None else age_s)
+    """One round of collection. What is younger than ``age_s`` (the setting's value by default) is left alone.
+
+    A kind that cannot be collected does not keep the others from it; the first error is raised in the end.
+    """
+    age_s = settings.garbage_age_s if age_s is None else age_s
+    limit = datetime.now(UTC) - timedelta(seconds=age_s)
+    executor, blobs = parts.get(Executor), parts.get(BlobStore)  # type: ignore[type-abstract]
+    report_keys = timedelta(days=REPORT_KEY_DAYS)
+    steps: dict[str, Callable[[], int]] = {
+        "stopped": lambda: _stop_unwanted(database, executor),
+        "workloads": lambda: _remove_ended(database, executor, limit),
+        "plans": lambda: remove_plans(settings, executor, limit),
+        "checkouts": lambda: parts.get(Checkouts).collect(_folders_in_use(executor), limit.timestamp()),
+        "tables": lambda: parts.get(TableStore).collect(_mounted(executor), limit),
+        "transforms": lambda: parts.get(TransformCache).collect(
+            _mounted(executor), limit, settings.max_transform_cache_bytes
         ),
-        blobs=_delete_blobs(database, parts.get(BlobStore), limit),  # type: ignore[type-abstract]
-        operations=_delete_before(database, Operation, Operation.finished_at, timedelta(days=OPERATION_DAYS)),
-        report_keys=_delete_before(
-            database, CustomMetricReport, CustomMetricReport.at, timedelta(days=REPORT_KEY_DAYS)
+        "images": lambda: len(collect_images(database, parts.get(ImageStore), age_s=age_s)),
+        "blobs": lambda: _delete_blobs(database, blobs, limit),
+        "operations": lambda: _delete_before(
+            database, Operation, Operation.finished_at, timedelta(days=OPERATION_DAYS)
         ),
-        events=_drop_events(database, timedelta(seconds=settings.event_retention_s)),
-    )
-    log.info("collected garbage", **vars(collected))
-    return collected
+        "report_keys": lambda: _delete_before(database, CustomMetricReport, CustomMetricReport.at, report_keys),
+        "events": lambda: _drop_events(database, timedelta(seconds=settings.event_retention_s)),
+    }
+    counts: dict[str, int] = {}
+    errors: list[Exception] = []
+    for name, step in steps.items():
+        try:
+            counts[name] = step()
+        except Exception as error:  # noqa: BLE001 # raised below
+            log.warning("some garbage could not be collected", kind=name, error=str(error) or type(error).__name__)
+            errors.append(error)
+    log.info("collected garbage", **counts)
+    if errors:
+        raise errors[0]
+    return Collected(**counts)
 
 
 def is_blob_used(session: Session, digest: str) -> bool:

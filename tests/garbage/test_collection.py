@@ -43,6 +43,21 @@ def test_every_column_that_names_a_blob_is_known() -> None:
     assert named - images == {f"{column.class_.__tablename__}.{column.key}" for column in garbage.BLOB_COLUMNS}
 
 
+def test_what_cannot_be_collected_keeps_nothing_else_from_it(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs = installation.application.parts.get(BlobStore)  # type: ignore[type-abstract]
+    stray = store_bytes(blobs, b"nobody wants me")
+
+    def broken(*_: object) -> int:
+        raise RecursionError("too deep")
+
+    monkeypatch.setattr(Checkouts, "collect", broken)
+    with pytest.raises(RecursionError, match="too deep"):
+        collect(installation)
+    assert not blobs.exists(stray.digest)
+
+
 def test_blobs_go_when_their_last_version_does(installation: Installation) -> None:
     blobs = installation.application.parts.get(BlobStore)  # type: ignore[type-abstract]
     stray = store_bytes(blobs, b"nobody wants me")

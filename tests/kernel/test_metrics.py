@@ -3,15 +3,17 @@
 import logging
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from modelyard.compute.services.tables import Replica, ReplicaState, Service
+from modelyard.compute.services.service import ServiceSpec, put_service
+from modelyard.compute.services.tables import Replica, ReplicaState
+from modelyard.kernel.ids import new_id
 from modelyard.kernel.metrics import MAX_DEPLOYMENTS, PredictionMetrics, exposition, may_read
 from tests.conftest import Installation
-from tests.deployments.shelf import Shelf
 
 Samples = dict[tuple[str, str], float]
 
@@ -55,17 +57,17 @@ def test_requests_by_operation_and_status(read: tuple[Installation, Callable[[],
 
 def test_the_state_of_the_installation(read: tuple[Installation, Callable[[], Samples]]) -> None:
     installation, ask = read
-    shelf = Shelf(installation)
-    deployment_id = shelf.put("Churn")
     installation.api.post("/datasets/fromFile/", files={"file": ("rows.csv", b"a\n1\n")})
     with installation.application.database.write() as session:
-        service = session.get_one(Service, deployment_id)
+        service_id = new_id()
+        put_service(session, service_id, "deployment", ServiceSpec(command=("true",)), 1)
+        session.flush()
         for state in (ReplicaState.READY, ReplicaState.READY, ReplicaState.ENDED):
-            session.add(Replica(service_id=service.id, generation=1, state=state.value, created_at=service.updated_at))
+            session.add(Replica(service_id=service_id, generation=1, state=state.value, created_at=datetime.now(UTC)))
     found = ask()
     assert found["modelyard_replicas", "state=ready"] == 2
     assert ("modelyard_replicas", "state=ended") not in found
-    assert found["modelyard_operations", "kind=dataset.ingest"] >= 1
+    assert found["modelyard_operations", "kind=dataset.process"] >= 1
     assert found["modelyard_operation_delay_seconds", ""] < 60
 
 
