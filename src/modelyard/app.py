@@ -55,6 +55,7 @@ from modelyard.kernel.data_dir import open_data_dir
 from modelyard.kernel.database import Database
 from modelyard.kernel.edge import Edge
 from modelyard.kernel.errors import Unavailable
+from modelyard.kernel.forwarded import parse_network
 from modelyard.kernel.host_names import AllowedHosts
 from modelyard.kernel.http import Services, create_router
 from modelyard.kernel.metrics import StateCollector
@@ -194,6 +195,7 @@ class Application:
             router(),
             {"services": services, "forwarder": forwarder, "readiness": readiness, "observer": observer},
             observer=observer,
+            trusted_proxies=map(parse_network, self.settings.trusted_proxies),
             allowed_hosts=AllowedHosts(self.settings.host_names()),
             default_host=urlsplit(self.settings.api_url()).netloc,
             on_startup=[services.start, forwarder.open, token_use.start],

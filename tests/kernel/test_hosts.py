@@ -207,6 +207,35 @@ def test_absolute_urls_hold_the_host_as_it_was_checked(an_app: Callable[..., Ask
         status, _, body = ask(host, path="/api/v2/executionEnvironments/?limit=1")
         assert status == 200
         assert body["next"].startswith(f"http://{seen}/api/v2/executionEnvironments/?"), body["next"]
-    for forwarded, scheme in (("https", "https"), ("javascript", "http"), ("https, http", "http")):
-        body = ask(b"localhost", path="/api/v2/executionEnvironments/?limit=1", x_forwarded_proto=forwarded)[2]
-        assert body["next"].startswith(f"{scheme}://localhost/")
+    told = {"x_forwarded_proto": "https", "x_forwarded_prefix": "/yard"}
+    body = ask(b"localhost", path="/api/v2/executionEnvironments/?limit=1", **told)[2]
+    assert body["next"].startswith("http://localhost/api/"), "whoever asks is no trusted proxy"
+
+
+@pytest.mark.parametrize(
+    ("headers", "seen"),
+    [
+        ({"x_forwarded_proto": "https"}, "https://inner/"),
+        ({"x_forwarded_proto": "https, http"}, "http://inner/"),
+        ({"x_forwarded_proto": "javascript"}, "http://inner/"),
+        ({"x_forwarded_host": "yard.example:8443"}, "http://yard.example:8443/"),
+        ({"x_forwarded_prefix": "/team/yard/"}, "http://inner/team/yard/"),
+        ({"x_forwarded_prefix": "//evil.example"}, "http://inner/"),
+        ({"x_forwarded_prefix": "/a/../b?"}, "http://inner/"),
+    ],
+)
+def test_a_trusted_proxy_says_how_its_client_called(
+    an_app: Callable[..., Ask], headers: dict[str, str], seen: str
+) -> None:
+    ask = an_app(trusted_proxies=("10.0.0.1", "127.0.0.0/8"), allowed_hosts=("inner", "yard.example"))
+    status, _, body = ask(b"inner", path="/api/v2/executionEnvironments/?limit=1", **headers)
+    assert status == 200
+    assert body["next"].startswith(f"{seen}api/v2/executionEnvironments/?"), body["next"]
+
+
+def test_what_a_trusted_proxy_says_is_checked_as_well(an_app: Callable[..., Ask]) -> None:
+    ask = an_app(trusted_proxies=("127.0.0.1",))
+    assert ask(b"localhost", x_forwarded_host="evil.example")[0] == 421
+    assert ask(b"localhost", x_forwarded_host="evil example")[0] == 400
+    with pytest.raises(ValueError, match="does not appear to be"):
+        an_app(trusted_proxies=("nobody",))

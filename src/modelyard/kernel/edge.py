@@ -10,6 +10,7 @@ import msgspec
 from litestar import Litestar
 from litestar.types import Scope, Send
 
+from modelyard.kernel.forwarded import Network, read_forwarded
 from modelyard.kernel.host_names import AllowedHosts, Host, HostError, parse_host
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ class Edge:
         on_startup: Iterable[Hook] = (),
         on_shutdown: Iterable[Hook] = (),
         observer: "Observer | None" = None,
+        trusted_proxies: Iterable[Network] = (),
     ) -> None:
+        self._trusted_proxies = tuple(trusted_proxies)
         self._observer = observer
         self._router = router
         self._bound = dict(bound)
@@ -68,7 +71,8 @@ class Edge:
 
     async def _answer(self, scope: Any, receive: Any, guarded: Any) -> None:
         try:
-            host = _host_of(scope, self._default_host)
+            forwarded = read_forwarded(scope, self._trusted_proxies)
+            host = forwarded.host or _host_of(scope, self._default_host)
         except HostError as error:
             await _refuse(guarded, 400, f"The request's Host header is wrong: {error}.")
             return
@@ -77,6 +81,8 @@ class Edge:
             return
         others = [(name, value) for name, value in scope["headers"] if name.lower() != b"host"]
         scope |= self._bound
+        scope["prefix"] = forwarded.prefix
+        scope["scheme"] = forwarded.scheme or scope["scheme"]
         scope["headers"] = [(b"host", str(host).encode()), *others]
         await self._router(scope, receive, guarded)
 

@@ -233,12 +233,10 @@ class _Runner:
 
 
 def _info(request: Request[Any, Any, Any], headers: dict[str, str], endpoint: Endpoint) -> RequestInfo:
-    forwarded = headers.get("x-forwarded-proto", "")
-    scheme = forwarded if forwarded in {"http", "https"} else request.scope["scheme"]
-    host = headers["host"]  # one of ours: see kernel/edge.py
+    scope: Any = request.scope  # scheme, host and prefix are those that the client used: see kernel/edge.py
     return RequestInfo(
         method=request.method,
-        base_url=f"{scheme}://{host}",
+        base_url=f"{scope['scheme']}://{headers['host']}{scope['prefix']}",
         path=request.scope["path"].rstrip("/") + ("/" if endpoint.path.endswith("/") else ""),  # as documented
         query_string=request.scope["query_string"].decode("latin-1"),
         headers=headers,

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from modelyard.kernel.forwarded import parse_network
 from modelyard.kernel.host_names import check_pattern
 
 MIB = 1024 * 1024
@@ -62,6 +63,14 @@ def _upper(value: object) -> object:
 
 Folder = Annotated[Path, AfterValidator(_absolute)]
 HttpUrl = Annotated[str, BeforeValidator(_http_url)]
+
+
+def _check_networks(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        parse_network(value)
+    return values
+
+
 HostPatterns = Annotated[tuple[Annotated[str, AfterValidator(check_pattern)], ...], NoDecode, BeforeValidator(_split)]
 
 
@@ -115,6 +124,8 @@ class Settings(BaseSettings):
     allowed_hosts: HostPatterns = ()
     """Hosts that clients may reach the API by, beside loopback, this machine's own and that of ``public_url``:
     ``kernel/host_names.py`` says what they look like. Separated by commas, or a JSON list."""
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_check_networks)] = ()
+    """Addresses and networks whose ``X-Forwarded-Proto``, ``-Host`` and ``-Prefix`` count. Separated by commas."""
     max_connections: int = Field(default=4096, ge=16)
     """How many connections the API holds at once; further ones wait. Fewer where the system allows fewer files."""
     client_timeout_s: float = Field(default=75, gt=0)
