@@ -239,3 +239,22 @@ def test_what_a_trusted_proxy_says_is_checked_as_well(an_app: Callable[..., Ask]
     assert ask(b"localhost", x_forwarded_host="evil example")[0] == 400
     with pytest.raises(ValueError, match="does not appear to be"):
         an_app(trusted_proxies=("nobody",))
+
+
+@pytest.mark.parametrize(
+    ("settings", "url"),
+    [
+        ({"host": "0.0.0.0"}, "http://yard.example:8001"),  # noqa: S104 # nothing is bound
+        ({"host": "::"}, "http://yard.example:8001"),
+        ({"host": "127.0.0.1"}, "http://127.0.0.1:8001"),
+        ({"host": "0.0.0.0", "public_url": "https://models.example/"}, "https://models.example"),  # noqa: S104
+    ],
+)
+def test_predictions_are_where_the_client_reaches_this_machine(
+    an_app: Callable[..., Ask], settings: dict[str, str], url: str
+) -> None:
+    ask = an_app(allowed_hosts=("yard.example", "[2001:db8::1]"), **settings)
+    assert ask(b"yard.example:8000", path="/api/v2/predictionServers/")[2]["data"][0]["url"] == url
+    if url.startswith("http://yard"):
+        found = ask(b"[2001:db8::1]:8000", path="/api/v2/predictionServers/")[2]["data"][0]["url"]
+        assert found == "http://[2001:db8::1]:8001"

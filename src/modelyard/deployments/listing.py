@@ -37,20 +37,20 @@ def list_deployments(
     session: Session, caller: Caller, settings: Settings, query: DeploymentListQuery, request: RequestInfo
 ) -> Page[DeploymentRetrieveResponse]:
     """The deployments that the caller may view, those that predicted last first unless ``orderBy`` says otherwise."""
-    now = datetime.now(UTC)
+    now, gateway_url = datetime.now(UTC), settings.gateway_url(request.host_name)
     conditions = _conditions(caller, query, now)
     order_by = query.order_by or "-lastPredictionTimestamp"
     total = None if conditions else sharing.count_visible(session, caller, KIND)
     if total is not None and order_by in BY_CREATION:
         rows = page_by_creation(session, caller, query, newest_first=order_by.startswith("-"))
-        return of_items(view_deployments(session, caller, settings, rows, now), total, query, request)
+        return of_items(view_deployments(session, caller, gateway_url, rows, now), total, query, request)
     statement = sharing.scoped(session, caller, KIND, Deployment, Deployment.id).where(*conditions)
     return page(
         session,
         _ordered(statement, order_by, now),
         query,
         request,
-        lambda rows: view_deployments(session, caller, settings, rows, now),
+        lambda rows: view_deployments(session, caller, gateway_url, rows, now),
         total=total,
     )
 

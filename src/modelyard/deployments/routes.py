@@ -73,10 +73,10 @@ def list_deployments(
 
 @endpoint("GET", "/deployments/{deploymentId}/", errors=(404,), tag=TAG)
 def read_deployment(
-    session: Session, caller: Caller, deployment_id: str, settings: Settings
+    session: Session, caller: Caller, deployment_id: str, settings: Settings, request: RequestInfo
 ) -> DeploymentRetrieveResponse:
     """Read a deployment."""
-    return service.read_deployment(session, caller, settings, deployment_id)
+    return service.read_deployment(session, caller, deployment_id, settings.gateway_url(request.host_name))
 
 
 @endpoint("PATCH", "/deployments/{deploymentId}/", status=204, errors=(403, 404, 422), tag=TAG)

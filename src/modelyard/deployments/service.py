@@ -76,11 +76,11 @@ def find_deployment(
 
 
 def read_deployment(
-    session: Session, caller: Caller, settings: Settings, deployment_id: str
+    session: Session, caller: Caller, deployment_id: str, gateway_url: str
 ) -> DeploymentRetrieveResponse:
     """One deployment, for everybody who may at least predict with it."""
     row = find_deployment(session, caller, deployment_id, Permission.USE)
-    return view_deployments(session, caller, settings, [row], datetime.now(UTC))[0]
+    return view_deployments(session, caller, gateway_url, [row], datetime.now(UTC))[0]
 
 
 def create_deployment(

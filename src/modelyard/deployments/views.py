@@ -41,7 +41,6 @@ from modelyard.identity.roles import PERMISSIONS, Permission
 from modelyard.identity.sharing import roles_of
 from modelyard.identity.tables import ResourceKind, User
 from modelyard.kernel.database import Base
-from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import moment
 from modelyard.models.tables import CustomModel, CustomModelVersion
 from modelyard.monitoring.usage import ServiceHealth, Usage, service_healths, usages
@@ -81,13 +80,13 @@ class _Related:
 
 
 def view_deployments(
-    session: Session, caller: Caller, settings: Settings, rows: Sequence[Deployment], now: datetime
+    session: Session, caller: Caller, gateway_url: str, rows: Sequence[Deployment], now: datetime
 ) -> list[DeploymentRetrieveResponse]:
     """Each deployment with its model, its traffic and what the caller may do to it."""
     if not rows:
         return []
     related = _related(session, caller, rows, now)
-    return [_view(row, related, settings) for row in rows]
+    return [_view(row, related, gateway_url) for row in rows]
 
 
 def _related(session: Session, caller: Caller, rows: Sequence[Deployment], now: datetime) -> _Related:
@@ -133,7 +132,7 @@ def _tags(session: Session, ids: list[str]) -> dict[str, list[DeploymentTag]]:
     return tags
 
 
-def _view(row: Deployment, related: _Related, settings: Settings) -> DeploymentRetrieveResponse:
+def _view(row: Deployment, related: _Related, gateway_url: str) -> DeploymentRetrieveResponse:
     allowed = PERMISSIONS[related.roles[row.id]]
     chosen = read_settings(row.settings)
     usage = related.usages[row.id]
@@ -164,7 +163,7 @@ def _view(row: Deployment, related: _Related, settings: Settings) -> DeploymentR
             related.prediction_environments[row.prediction_environment_id]
         ),
         default_prediction_server=DeploymentDefaultPredictionServerResponse(
-            id=SERVER_ID, url=settings.gateway_url(), datarobot_key=SERVER_KEY
+            id=SERVER_ID, url=gateway_url, datarobot_key=SERVER_KEY
         ),
         prediction_usage=DeploymentPredictionUsageResponse(
             daily_rates=list(usage.daily_rows), last_timestamp=moment(usage.last_at) if usage.last_at else None

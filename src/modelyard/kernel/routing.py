@@ -19,6 +19,7 @@ import typing
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -59,6 +60,12 @@ class RequestInfo:
     path: str
     query_string: str
     headers: Mapping[str, str]
+
+    @property
+    def host_name(self) -> str:
+        """The host that the client named, without its port; an IPv6 address in brackets."""
+        authority = urlsplit(self.base_url).netloc
+        return authority if authority.endswith("]") else authority.rpartition(":")[0] or authority
 
     @property
     def api_url(self) -> str:

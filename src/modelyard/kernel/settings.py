@@ -259,8 +259,16 @@ class Settings(BaseSettings):
         """Where the API hands predictions to."""
         return self.forward_url or f"http://{_reachable(self.host)}:{self.gateway_port}"
 
-    def gateway_url(self) -> str:
-        return (self.public_url or f"http://{_reachable(self.host)}:{self.gateway_port}").rstrip("/")
+    def gateway_url(self, api_host: str | None = None) -> str:
+        """How clients reach the gateway: by the host that one named to reach the API, where this listens on all."""
+        if self.public_url:
+            return self.public_url.rstrip("/")
+        host = api_host if api_host and self.listens_everywhere() else _reachable(self.host)
+        return f"http://{host}:{self.gateway_port}"
+
+    def listens_everywhere(self) -> bool:
+        """Whether any address of this machine may be one that clients use."""
+        return _reachable(self.host) != self.host
 
     def host_names(self) -> tuple[str, ...]:
         """The hosts that are allowed because a setting names them."""

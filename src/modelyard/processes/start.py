@@ -71,7 +71,10 @@ def _tell_ready(settings: Settings, made: NewAdministrator | None, warning: str 
             ready["warning"] = warning
         typer.echo(json.dumps(ready))
     else:
-        typer.echo(f"Modelyard is ready: API {settings.api_url()}/api/v2/  predictions {settings.gateway_url()}")
+        predictions = settings.gateway_url()
+        if settings.listens_everywhere() and not settings.public_url:
+            predictions = f"port {settings.gateway_port} of the host that a client reaches the API by"
+        typer.echo(f"Modelyard is ready: API {settings.api_url()}/api/v2/  predictions {predictions}")
         if warning is not None:
             typer.echo(f"Warning: {warning}", err=True)
     sys.stdout.flush()

@@ -90,4 +90,4 @@ def list_servers(
     request: RequestInfo,
 ) -> Page[PredictionServerResponse]:
     """List the servers that answer predictions: the gateway."""
-    return slice_page([service.prediction_server(settings)], query, request)
+    return slice_page([service.prediction_server(settings.gateway_url(request.host_name))], query, request)

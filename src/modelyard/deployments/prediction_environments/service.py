@@ -233,11 +233,11 @@ def change_access(
     access_lists.change_access(session, caller, settings, KIND, environment_id, body)
 
 
-def prediction_server(settings: Settings) -> PredictionServerResponse:
+def prediction_server(url: str) -> PredictionServerResponse:
     """The gateway."""
     return PredictionServerResponse(
         id=SERVER_ID,
-        url=settings.gateway_url(),
+        url=url,
         datarobot_key=SERVER_KEY,
         batch_predictions=BatchPredictions(processing=0, queued=0),
     )
