@@ -34,6 +34,7 @@ from modelyard.deployments.prediction_environments import routes as prediction_e
 from modelyard.deployments.prediction_environments.service import install_default
 from modelyard.environments import routes as environment_routes
 from modelyard.environments import work as environment_work
+from modelyard.environments.builds import MODEL_VERSION
 from modelyard.environments.images.commands import Allowance
 from modelyard.environments.images.sandboxed import SandboxRunner
 from modelyard.environments.images.store import ImageStore
@@ -79,6 +80,7 @@ from modelyard.models import build_routes as model_build_routes
 from modelyard.models import from_repository as model_from_repository
 from modelyard.models import routes as model_routes
 from modelyard.models import version_routes as model_version_routes
+from modelyard.models.loading import try_loading
 from modelyard.models.serving import folders
 from modelyard.models.testing import routes as model_test_routes
 from modelyard.models.testing import work as model_test_work
@@ -237,7 +239,7 @@ def handlers() -> list[Handler]:
     """Every kind of asynchronous work."""
     return [
         *dataset_work.handlers(),
-        *environment_work.handlers(),
+        *environment_work.handlers({MODEL_VERSION: try_loading}),
         *model_from_repository.handlers(),
         *model_test_work.handlers(),
         *job_run_work.handlers(),

@@ -39,6 +39,8 @@ class ServeOptions:
     is_upstream: bool
     environment_dir: Path | None
     upstream_port: int
+    is_check: bool = False
+    """Load the model, say how that went, and end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ def parse(arguments: Sequence[str]) -> Options:
     serve.add_argument("--upstream", action="store_true", help="start start_server.sh and answer through it")
     _add(serve, "--environment-dir", type=Path, help="where start_server.sh is when the code folder has none")
     _add(serve, "--upstream-port", type=int, default=8080, help="the port that start_server.sh has to listen on")
+    serve.add_argument("--check", action="store_true", help="load the model and end, with 0 where it can be served")
     score = commands.add_parser("score", help="score a file and write the predictions")
     _add_model_options(score)
     score.add_argument("--input", type=Path, required=True, help="CSV or JSON file (any file for unstructured models)")
@@ -119,6 +122,7 @@ def parse(arguments: Sequence[str]) -> Options:
         is_upstream=chosen.upstream,
         environment_dir=chosen.environment_dir,
         upstream_port=chosen.upstream_port,
+        is_check=chosen.check,
     )
 
 

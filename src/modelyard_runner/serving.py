@@ -80,6 +80,8 @@ async def _serve_until_stopped(
         loading.cancel()
         return 0
     await loading
+    if options.is_check:
+        return 0
     routes.state = None
     sys.stderr.write("The model is ready.\n")
     ended = loop.create_task(backend.wait_ended())

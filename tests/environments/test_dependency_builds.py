@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -290,7 +290,11 @@ def test_a_controller_killed_in_the_middle_of_a_build_loses_nothing(
 
 
 def installers_below(pid: int) -> list[psutil.Process]:
-    return [child for child in psutil.Process(pid).children(recursive=True) if child.name() == "uv"]
+    found = []
+    for child in psutil.Process(pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it may end just now
+            found += [child] if child.name() == "uv" else []
+    return found
 
 
 def builds_digests(installation: Installation) -> set[str]:

@@ -2,8 +2,9 @@
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import select
@@ -55,8 +56,12 @@ def unpack(work: Work) -> None:
             row.workspace_id, row.context_digest = workspace.id, None
 
 
-def build_image(work: Work) -> None:
-    """Makes the image of a build's subject, with its log on show while it is made."""
+Trial = Callable[[Work, str, str, Callable[[str], None]], None]
+"""Tries what a build was for: a subject (an id) with its image (a digest), and what is told goes into the log."""
+
+
+def build_image(work: Work, trials: Mapping[str, Trial]) -> None:
+    """Make the image of a build's subject, with its log on show while it is made; ``trials`` by kind of subject."""
     wait_for_space(work, work.say)
     images = work.parts.get(ImageStore)
     with work.unit() as session:
@@ -76,6 +81,10 @@ def build_image(work: Work) -> None:
     show = _LogShow(work, _log_file(work), earlier)
     try:
         images.build(spec, show.file, show.cancelled)
+        if (trial := trials.get(build.subject_kind)) is not None:
+            show.refresh()
+            with show.file.open("a", encoding="utf-8") as log:
+                trial(work, build.subject_id, digest, lambda line: print(line, file=log, flush=True))
     except BuildError as error:
         show.refresh()
         raise OperationFailed(error.message) from error
@@ -227,8 +236,9 @@ def _cancel(work: Work) -> None:
     _fail(work, "The build was canceled.")
 
 
-def handlers() -> list[Handler]:
-    return [Handler(builds.KIND, (unpack, build_image), on_failure=_fail, on_cancel=_cancel)]
+def handlers(trials: Mapping[str, Trial]) -> list[Handler]:
+    """The handler of builds; what was built for a kind of subject is tried with the trial of that kind."""
+    return [Handler(builds.KIND, (unpack, partial(build_image, trials=trials)), on_failure=_fail, on_cancel=_cancel)]
 
 
 def live_image_digests(session: Session, *, used_since: datetime) -> set[str]:
