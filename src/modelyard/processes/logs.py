@@ -5,7 +5,7 @@ import sys
 
 import structlog
 
-QUIET = ("httpx", "httpcore", "asyncio", "granian", "_granian")
+QUIET = ("alembic", "httpx", "httpcore", "asyncio", "granian", "_granian")
 
 
 def configure(level: str, role: str) -> None:
