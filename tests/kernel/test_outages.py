@@ -70,3 +70,11 @@ def test_an_outage_is_two_lines(caplog: pytest.LogCaptureFixture) -> None:
     assert not any(record.exc_info for record in caplog.records)
     found.failed(ValueError("no"))
     assert caplog.records[-1].exc_info
+
+
+def test_what_goes_well_meanwhile_does_not_end_an_outage(caplog: pytest.LogCaptureFixture) -> None:
+    found = OutageLog(logging.getLogger("test"), "requests are answered 503", calm_s=60)
+    for _ in range(10):
+        found.failed(StoreOutage("connection refused"))
+        found.succeeded()
+    assert len(caplog.records) == 1

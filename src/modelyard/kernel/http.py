@@ -278,7 +278,7 @@ def _download(result: Download, status: int, guard: Callable[..., AsyncIterator[
     return Stream(guarded, status_code=status, headers=headers, media_type=result.media_type)
 
 
-requests_log = OutageLog(log, "requests are answered 503")
+requests_log = OutageLog(log, "requests are answered 503", calm_s=5.0)
 
 
 def _answer_error(_request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

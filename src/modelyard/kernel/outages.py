@@ -82,12 +82,16 @@ class OutageLog:
     """Logs what goes wrong in something that is done again and again.
 
     An outage is one line when it begins and one when it is over; any other error is logged with its traceback.
+    ``calm_s``: so long nothing may have failed for it to be over, where some of what is done does not need what is
+    away.
     """
 
-    def __init__(self, log: logging.Logger, subject: str) -> None:
+    def __init__(self, log: logging.Logger, subject: str, *, calm_s: float = 0.0) -> None:
         self._log = log
         self._subject = subject
+        self._calm_s = calm_s
         self._began: float | None = None
+        self._failed_at = 0.0
         self._lock = threading.Lock()
 
     def failed(self, error: Exception) -> None:
@@ -97,13 +101,14 @@ class OutageLog:
             self._log.error("%s", self._subject, exc_info=error)
             return
         with self._lock:
-            is_first, self._began = self._began is None, self._began or time.monotonic()
+            self._failed_at = time.monotonic()
+            is_first, self._began = self._began is None, self._began or self._failed_at
         if is_first:
             self._log.error("%s: %s", self._subject, outage.message)
 
     def succeeded(self) -> None:
         """Note that it went well."""
-        if self._began is None:
+        if self._began is None or time.monotonic() - self._failed_at < self._calm_s:
             return
         with self._lock:
             began, self._began = self._began, None
