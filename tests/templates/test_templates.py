@@ -153,9 +153,11 @@ def test_the_list_is_filtered_ordered_and_paged(api: Api) -> None:
     assert own(api, "templateType=customApplication") == ["Gamma"]
     empty = "tag=&templateType=&templateSubType=&publisher=&category=&search="
     assert own(api, empty) == ["Gamma", "alpha", "Beta"]
-    assert own(api, "tag=X") == own(api, "templateType=none") == []
+    assert own(api, "tag=X") == own(api, "publisher=us") == ["Beta"]
+    assert own(api, "category=ALERTS") == ["alpha"]
+    assert own(api, "tag=z") == own(api, "templateType=none") == own(api, "templateType=CUSTOMJOB") == []
     assert own(api, "orderBy=createdAt") == ["Beta", "alpha", "Gamma"]
-    assert own(api, "orderBy=-name") == ["alpha", "Gamma", "Beta"]
+    assert own(api, "orderBy=-name") == ["Gamma", "Beta", "alpha"]
     assert own(api, "orderBy=templateType") == ["Gamma", "Beta", "alpha"]
     assert own(api, "orderBy=-templateSubType") == ["Gamma", "alpha", "Beta"]
     whole = api.get("/customTemplates/?orderBy=name").json()

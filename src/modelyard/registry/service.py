@@ -12,6 +12,7 @@ from modelyard.identity.caller import Caller
 from modelyard.identity.holders import withdraw
 from modelyard.identity.roles import Permission
 from modelyard.identity.tables import Organization, ResourceKind, SubjectKind
+from modelyard.kernel.database import ignoring_case
 from modelyard.kernel.errors import Conflict, invalid
 from modelyard.kernel.ids import new_id
 from modelyard.kernel.paging import Page, PageQuery, page
@@ -31,8 +32,8 @@ from modelyard.registry.views import view_registered_models
 
 KIND = ResourceKind.REGISTERED_MODEL
 ORDERS: dict[str, ColumnElement[Any]] = {
-    "name": RegisteredModel.name.asc(),
-    "-name": RegisteredModel.name.desc(),
+    "name": ignoring_case(RegisteredModel.name).asc(),
+    "-name": ignoring_case(RegisteredModel.name).desc(),
     "createdAt": RegisteredModel.created_at.asc(),
     "-createdAt": RegisteredModel.created_at.desc(),
     "modifiedAt": RegisteredModel.updated_at.asc(),

@@ -15,7 +15,6 @@ class RemoteRepository(Base):
     __tablename__ = "remote_repositories"
     __table_args__ = (
         Index("ix_remote_repositories_created", "created_at", "id"),
-        Index("ix_remote_repositories_name", "name", "id"),
     )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)

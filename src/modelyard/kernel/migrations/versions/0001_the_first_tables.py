@@ -68,7 +68,6 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("credentials", schema=None) as batch_op:
         batch_op.create_index("ix_credentials_created", ["created_at", "id"], unique=False)
-        batch_op.create_index("ix_credentials_name", ["name", "id"], unique=False)
 
     op.create_table(
         "custom_models",
@@ -379,7 +378,6 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("remote_repositories", schema=None) as batch_op:
         batch_op.create_index("ix_remote_repositories_created", ["created_at", "id"], unique=False)
-        batch_op.create_index("ix_remote_repositories_name", ["name", "id"], unique=False)
 
     op.create_table(
         "services",
@@ -477,7 +475,6 @@ def upgrade() -> None:
         batch_op.create_index("ix_deployments_deleted", ["organization_id", "deleted_at"], unique=False)
         batch_op.create_index(batch_op.f("ix_deployments_environment_id"), ["environment_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_deployments_importance_rank"), ["importance_rank"], unique=False)
-        batch_op.create_index(batch_op.f("ix_deployments_label"), ["label"], unique=False)
         batch_op.create_index(batch_op.f("ix_deployments_package_id"), ["package_id"], unique=False)
         batch_op.create_index(
             batch_op.f("ix_deployments_prediction_environment_id"), ["prediction_environment_id"], unique=False
@@ -818,11 +815,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_custom_templates")),
     )
     with op.batch_alter_table("custom_templates", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_custom_templates_category"), ["category"], unique=False)
         batch_op.create_index("ix_custom_templates_created", ["created_at", "id"], unique=False)
         batch_op.create_index(batch_op.f("ix_custom_templates_is_shipped"), ["is_shipped"], unique=False)
-        batch_op.create_index("ix_custom_templates_name", ["name", "id"], unique=False)
-        batch_op.create_index(batch_op.f("ix_custom_templates_publisher"), ["publisher"], unique=False)
         batch_op.create_index("ix_custom_templates_sub_type", ["template_sub_type", "id"], unique=False)
         batch_op.create_index("ix_custom_templates_type", ["template_type", "template_sub_type", "id"], unique=False)
         batch_op.create_index(batch_op.f("ix_custom_templates_workspace_id"), ["workspace_id"], unique=False)
@@ -1165,9 +1159,6 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("template_id", "tag", name=op.f("pk_custom_template_tags")),
     )
-    with op.batch_alter_table("custom_template_tags", schema=None) as batch_op:
-        batch_op.create_index("ix_custom_template_tags_tag", ["tag", "template_id"], unique=False)
-
     op.create_table(
         "learning_predictions",
         sa.Column("id", sa.String(length=24), nullable=False),
@@ -1261,9 +1252,6 @@ def downgrade() -> None:
         batch_op.drop_index("ix_learning_predictions_newest")
 
     op.drop_table("learning_predictions")
-    with op.batch_alter_table("custom_template_tags", schema=None) as batch_op:
-        batch_op.drop_index("ix_custom_template_tags_tag")
-
     op.drop_table("custom_template_tags")
     with op.batch_alter_table("custom_model_tests", schema=None) as batch_op:
         batch_op.drop_index("ix_custom_model_tests_version")
@@ -1340,11 +1328,8 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_custom_templates_workspace_id"))
         batch_op.drop_index("ix_custom_templates_type")
         batch_op.drop_index("ix_custom_templates_sub_type")
-        batch_op.drop_index(batch_op.f("ix_custom_templates_publisher"))
-        batch_op.drop_index("ix_custom_templates_name")
         batch_op.drop_index(batch_op.f("ix_custom_templates_is_shipped"))
         batch_op.drop_index("ix_custom_templates_created")
-        batch_op.drop_index(batch_op.f("ix_custom_templates_category"))
 
     op.drop_table("custom_templates")
     with op.batch_alter_table("custom_model_versions", schema=None) as batch_op:
@@ -1410,7 +1395,6 @@ def downgrade() -> None:
     with op.batch_alter_table("deployments", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_deployments_prediction_environment_id"))
         batch_op.drop_index(batch_op.f("ix_deployments_package_id"))
-        batch_op.drop_index(batch_op.f("ix_deployments_label"))
         batch_op.drop_index(batch_op.f("ix_deployments_importance_rank"))
         batch_op.drop_index(batch_op.f("ix_deployments_environment_id"))
         batch_op.drop_index("ix_deployments_deleted")
@@ -1429,7 +1413,6 @@ def downgrade() -> None:
 
     op.drop_table("services")
     with op.batch_alter_table("remote_repositories", schema=None) as batch_op:
-        batch_op.drop_index("ix_remote_repositories_name")
         batch_op.drop_index("ix_remote_repositories_created")
 
     op.drop_table("remote_repositories")
@@ -1488,7 +1471,6 @@ def downgrade() -> None:
 
     op.drop_table("custom_models")
     with op.batch_alter_table("credentials", schema=None) as batch_op:
-        batch_op.drop_index("ix_credentials_name")
         batch_op.drop_index("ix_credentials_created")
 
     op.drop_table("credentials")
