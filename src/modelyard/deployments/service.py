@@ -78,8 +78,8 @@ def find_deployment(
 def read_deployment(
     session: Session, caller: Caller, settings: Settings, deployment_id: str
 ) -> DeploymentRetrieveResponse:
-    """One deployment, for everybody who may at least predict with it."""
-    row = find_deployment(session, caller, deployment_id, Permission.USE)
+    """One deployment, for whoever may look at it or predict with it."""
+    row = find_deployment(session, caller, deployment_id, Permission.SEE)
     return view_deployments(session, caller, settings, [row], datetime.now(UTC))[0]
 
 
@@ -306,12 +306,12 @@ def _refuse_taken(session: Session, caller: Caller, user_provided_id: str | None
 
 
 def change_deployment(session: Session, caller: Caller, deployment_id: str, body: DeploymentUpdate) -> None:
-    """Changes label, description or importance. A null label leaves the label as it is."""
+    """Change label, description or importance."""
     row = find_deployment(session, caller, deployment_id, Permission.EDIT, lock=True)
     wanted = changes(body)
-    if body.label == "":
-        raise invalid(label="must not be empty")
-    row.label = wanted.get("label") or row.label
+    if not wanted.get("label", "unsent"):
+        raise invalid(label="must not be empty: a deployment always has a label; leave the field out to keep it")
+    row.label = wanted.get("label", row.label)
     row.description = wanted.get("description", row.description)
     if "importance" in wanted:
         row.importance_rank = IMPORTANCE_RANKS[wanted["importance"]]
@@ -347,7 +347,7 @@ def change_access(
     session: Session, caller: Caller, settings: Settings, deployment_id: str, body: SharingUpdateOrRemoveWithGrant
 ) -> None:
     """Sets or takes away users' roles, all or none."""
-    find_deployment(session, caller, deployment_id, Permission.USE)
+    find_deployment(session, caller, deployment_id, Permission.SEE)
     access_lists.change_access(session, caller, settings, KIND, deployment_id, body)
 
 

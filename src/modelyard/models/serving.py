@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-from msgspec import UNSET
 from sqlalchemy.orm import Session
 
 from modelyard.compute.bundles import find_bundle
@@ -27,7 +26,7 @@ from modelyard.models.tables import CustomModel, CustomModelVersion
 from modelyard.storage.blobs import BlobStore
 from modelyard.workspaces import service as workspaces
 from modelyard.workspaces.checkout import Checkouts
-from modelyard.workspaces.parameter_variables import credential_ids, parameter_variables
+from modelyard.workspaces.parameter_variables import credential_ids, missing_names, parameter_variables
 from modelyard.workspaces.runtime_parameters import Definition, RuntimeParameterUnified, Value, merge, views
 from modelyard.workspaces.tables import Workspace
 
@@ -158,7 +157,7 @@ def service_spec(
 
 def check_parameters(parameters: Iterable[RuntimeParameterUnified]) -> None:
     """Raises ``Invalid`` with every parameter that must be set before a deployment and is not."""
-    missing = [one.field_name for one in parameters if not one.allow_empty and one.current_value in {UNSET, ""}]
+    missing = missing_names(parameters)
     if missing:
         text = f"these runtime parameters must have a value before the model is deployed: {', '.join(missing)}"
         raise Invalid(f"runtimeParameterValues: {text}", {"runtimeParameterValues": text})
