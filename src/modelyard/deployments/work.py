@@ -28,6 +28,7 @@ from modelyard.environments.work import ensure_image
 from modelyard.events.service import forget_events
 from modelyard.identity import audit
 from modelyard.kernel.settings import Settings
+from modelyard.models import usage
 from modelyard.models.serving import (
     Association,
     Servable,
@@ -37,7 +38,9 @@ from modelyard.models.serving import (
     replica_count,
     service_spec,
 )
+from modelyard.models.usage import UserKind
 from modelyard.monitoring.usage import forget_usage
+from modelyard.operations import service as operations
 from modelyard.operations.work import Handler, OperationFailed, Waiting, Work
 from modelyard.registry.tables import ModelPackage
 from modelyard.storage.blobs import BlobStore
@@ -303,6 +306,11 @@ def erase(work: Work) -> None:
             row = session.get(Deployment, deployment_id)
             if row is None or row.deleted_at is None:
                 continue
+            if operations.open_operations(session, deployment_id):
+                raise Waiting(LOOK_AGAIN_S)  # what the deletion canceled comes to its end first
+            operations.forget(session, [deployment_id])
+            for user_kind in (UserKind.DEPLOYMENT, UserKind.CHALLENGER):
+                usage.forget(session, user_kind, deployment_id)
             forget_usage(session, deployment_id)
             forget_events(session, deployment_id)
             session.execute(delete(DeploymentLog).where(DeploymentLog.deployment_id == deployment_id))
