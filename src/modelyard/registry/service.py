@@ -175,18 +175,18 @@ def _refuse_used(session: Session, request: RequestInfo, model_id: str, package_
     deployments = [one for one, role in uses if role == PackageRole.MODEL.value]
     challenged = [one for one, role in uses if role == PackageRole.CHALLENGER.value]
     if deployments:
-        links = ", ".join(f"{request.api_url}/deployments/{one}/" for one in deployments[:5])
+        links = [f"{request.api_url}/deployments/{one}/" for one in deployments]
         raise Conflict(
             f"Registered model {model_id} has existing deployments ({len(deployments)}) and cannot be deleted; "
-            f"delete them or replace their model first: {links}",
-            extra={"deploymentIds": deployments},
+            f"delete them or replace their model first: {', '.join(links[:5])}",
+            extra={"link": links[0], "links": links, "deploymentIds": deployments},
         )
     if challenged:
-        links = ", ".join(f"{request.api_url}/deployments/{one}/challengers/" for one in challenged[:5])
+        links = [f"{request.api_url}/deployments/{one}/challengers/" for one in challenged]
         raise Conflict(
             f"Registered model {model_id} has a challenger in deployments ({len(challenged)}) and cannot be deleted; "
-            f"withdraw it first: {links}",
-            extra={"deploymentIds": challenged},
+            f"withdraw it first: {', '.join(links[:5])}",
+            extra={"link": links[0], "links": links, "deploymentIds": challenged},
         )
 
 

@@ -744,6 +744,7 @@ def upgrade() -> None:
         sa.Column("created_by_id", sa.String(length=24), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("frozen_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("learning_model_id", sa.String(length=24), nullable=True),
         sa.Column("description", sa.Text(), nullable=True),
         sa.Column("base_environment_id", sa.String(length=24), nullable=True),
         sa.Column("base_environment_version_id", sa.String(length=24), nullable=True),
