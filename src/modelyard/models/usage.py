@@ -87,6 +87,13 @@ def users_of(session: Session, model_id: str, user_kind: UserKind) -> list[str]:
     )
 
 
+def versions_of(session: Session, model_id: str, user_kind: UserKind) -> list[CustomModelVersion]:
+    """The versions of the model that are used now, the newest first."""
+    used = select(ModelUse.version_id).where(ModelUse.model_id == model_id, *_active(user_kind))
+    statement = select(CustomModelVersion).where(CustomModelVersion.id.in_(used))
+    return list(session.scalars(statement.order_by(CustomModelVersion.id.desc())))
+
+
 def is_or_was_used(session: Session, version_id: str) -> bool:
     """Whether anything ever used the version: tested, trained, packaged or deployed it."""
     return session.scalar(select(ModelUse.version_id).where(ModelUse.version_id == version_id).limit(1)) is not None
