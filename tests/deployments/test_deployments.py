@@ -244,7 +244,7 @@ def test_settings_are_complete_and_merged(shelf: Shelf) -> None:
         "autoGenerateId": False,
     }
     assert before["predictionBatching"] == {"enabled": True}
-    shelf.api.patch(path, json={"associationId": {"columnNames": ["id"]}, "humility": {"enabled": True}})
+    shelf.api.patch(path, json={"associationId": {"columnNames": ["id"]}, "targetDrift": {"enabled": True}})
     shelf.api.patch(path, json={"associationId": {"requiredInPredictionRequests": True}})
     after = shelf.api.get(path).json()
     assert after["associationId"] == {
@@ -253,7 +253,7 @@ def test_settings_are_complete_and_merged(shelf: Shelf) -> None:
         "autoGenerateId": False,
     }
     shelf.api.patch(path, json={"associationId": None})
-    assert shelf.api.get(path).json() == before | {"humility": {"enabled": True}}
+    assert shelf.api.get(path).json() == before | {"targetDrift": {"enabled": True}}
     empty = shelf.api.patch(path, json={})
     assert empty.status_code == 202
 
@@ -269,6 +269,10 @@ def test_settings_are_complete_and_merged(shelf: Shelf) -> None:
         ({"predictionsSettings": {"minComputes": 3, "maxComputes": 2}}, ["predictionsSettings"]),
         ({"predictionsSettings": {"minComputes": 9}}, ["predictionsSettings"]),
         ({"predictionsSettings": {"resourceBundleId": "cpu.huge"}}, ["predictionsSettings"]),
+        ({"humility": {"enabled": True}}, ["humility"]),
+        ({"predictionWarning": {"enabled": True}}, ["predictionWarning"]),
+        ({"predictionIntervals": {"enabled": True, "percentiles": [80]}}, ["predictionIntervals"]),
+        ({"batchMonitoring": {"enabled": True}, "humility": {"enabled": True}}, ["batchMonitoring", "humility"]),
     ],
 )
 def test_wrong_settings_are_refused(shelf: Shelf, body: dict[str, Any], wrong: list[str]) -> None:
@@ -296,7 +300,7 @@ def test_only_what_replicas_are_started_with_is_a_change_of_the_model(shelf: She
     for body, status in (
         ({}, "active"),
         (defaults, "active"),
-        ({"humility": {"enabled": True}}, "active"),
+        ({"targetDrift": {"enabled": True}}, "active"),
         ({"associationId": {"columnNames": ["id"]}}, "replacingModel"),
     ):
         assert shelf.api.patch(f"{path}settings/", json=body).status_code == 202

@@ -43,7 +43,7 @@ def test_a_template_is_made_and_read(api: Api) -> None:
     made = a_template(
         api,
         templateMetadata=metadata,
-        defaultResourceBundleId="cpu.medium",
+        defaultResourceBundleId="cpu.micro",
         enabled="false",
         templateSubType="retraining",
     )
@@ -54,7 +54,7 @@ def test_a_template_is_made_and_read(api: Api) -> None:
         "templateSubType": "retraining",
         "enabled": False,
         "defaultEnvironment": environment_of(api),
-        "defaultResourceBundleId": "cpu.medium",
+        "defaultResourceBundleId": "cpu.micro",
         "templateMetadata": metadata,
     }
     assert sorted(item["name"] for item in made["items"]) == sorted(FILES)
@@ -93,7 +93,7 @@ def test_each_part_is_changed_alone(api: Api) -> None:
         ("description", "", ""),
         ("templateSubType", "notification", "notification"),
         ("enabled", "false", False),
-        ("defaultResourceBundleId", "cpu.large", "cpu.large"),
+        ("defaultResourceBundleId", "cpu.nano", "cpu.nano"),
         ("defaultResourceBundleId", "null", None),
         (
             "templateMetadata",

@@ -31,7 +31,7 @@ from modelyard.identity.access_lists import AccessControlResponse, SharingUpdate
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import Permission
 from modelyard.identity.tables import Organization
-from modelyard.kernel.errors import Forbidden, NotFound, invalid
+from modelyard.kernel.errors import Forbidden, Invalid, NotFound, invalid
 from modelyard.kernel.ids import new_id
 from modelyard.kernel.paging import Page, PageQuery
 from modelyard.kernel.problems import Problems
@@ -39,7 +39,7 @@ from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import changes
 from modelyard.models import usage
-from modelyard.models.serving import Servable, check_parameters, load_servable
+from modelyard.models.serving import Servable, check_parameters, load_servable, require_resources
 from modelyard.models.usage import UserKind
 from modelyard.operations import service as operations
 from modelyard.operations.tables import Operation
@@ -86,6 +86,7 @@ def read_deployment(
 def create_deployment(
     session: Session,
     caller: Caller,
+    settings: Settings,
     references: References,
     body: DeploymentFromModelPackage,
     *,
@@ -95,7 +96,7 @@ def create_deployment(
     problems = Problems()
     with problems.collecting():
         package = usable_package(session, caller, body.model_package_id)
-        servable = load_servable(session, package.custom_model_version_id)
+        servable = deployable(session, settings, package)
         values = read_parameters(servable, [], body.runtime_parameter_values, references.seen_by(session, caller))
     with problems.collecting():
         prediction_environment = _prediction_environment(session, caller, body)
@@ -181,6 +182,16 @@ def usable_package(session: Session, caller: Caller, package_id: str) -> ModelPa
     if package.build_state == BuildState.FAILED.value:
         raise invalid(modelPackageId=f"model package {package.name!r} could not be built: {package.build_error}")
     return package
+
+
+def deployable(session: Session, settings: Settings, package: ModelPackage, bundle_id: str | None = None) -> Servable:
+    """What the package is served from; raises ``Invalid`` where it cannot run here, such as for want of a GPU."""
+    servable = load_servable(session, package.custom_model_version_id)
+    try:
+        require_resources(settings, servable, bundle_id)
+    except Invalid as error:
+        raise invalid(modelPackageId="; ".join(error.errors.values())) from error
+    return servable
 
 
 def target_mismatch(session: Session, row: Deployment, package: ModelPackage) -> str | None:

@@ -35,6 +35,7 @@ from modelyard.models.serving import (
     batching_allowed,
     image_of,
     load_servable,
+    packed_note,
     replica_count,
     service_spec,
 )
@@ -64,7 +65,10 @@ def make_image(work: Work) -> dict[str, Any] | None:
         row, package, servable = _wanted(session, work)
         logs.begin(session, work.id, row.id, LogKind.LAUNCH)
         logs.write(session, work.id, f"{package.name}: version {servable.version.label} of {servable.model.name}")
-        spec = image_of(session, work.parts.get(BlobStore), servable)  # type: ignore[type-abstract]
+        blobs = work.parts.get(BlobStore)  # type: ignore[type-abstract]
+        spec = image_of(session, blobs, servable)
+        if note := packed_note(session, blobs, servable):
+            logs.write(session, work.id, note)
 
     def say(text: str) -> None:
         work.say(text)

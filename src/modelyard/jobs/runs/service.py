@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from modelyard.compute.bundles import require_givable
 from modelyard.compute.isolation import require_enforceable
 from modelyard.environments import service as environments
 from modelyard.environments.required_metadata import settled
@@ -111,6 +112,8 @@ def start_run(
     problems = Problems()
     with problems.collecting():
         require_enforceable(settings.sandbox, NETWORKS[job.egress_policy], "egressNetworkPolicy")
+    with problems.collecting():
+        require_givable(settings, job.resource_bundle_id, "resources.resourceBundleId")
     path = _program(blobs, files, job, problems)
     required: dict[str, str] = {}
     with problems.collecting():
