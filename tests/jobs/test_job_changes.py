@@ -1,6 +1,7 @@
 """What a PATCH of a job, a run or a template's job keeps, clears and falls back to."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -113,3 +114,13 @@ def test_a_boolean_without_value_and_default_is_false(shelf: Workshop) -> None:
     assert current(run) == {"LOUD": False, "CITY": None}
     loud = run["runtimeParameters"][0]
     assert not loud.keys() & {"defaultValue", "overrideValue"}
+
+
+def test_a_run_that_needs_a_gpu_is_refused(a_workshop: Callable[..., Workshop]) -> None:
+    bundle = {"id": "gpu.one", "cpu_count": 1, "memory_bytes": 2**28, "gpu_count": 1}
+    shelf = a_workshop(resource_bundles=[bundle])
+    job = shelf.a_job(resources={"egressNetworkPolicy": "none", "resourceBundleId": "gpu.one"})
+    assert job["resources"]["resourceBundleId"] == "gpu.one"
+    refused = shelf.api.post(f"/customJobs/{job['id']}/runs/", json={})
+    assert (refused.status_code, list(refused.json()["errors"])) == (422, ["resources.resourceBundleId"])
+    assert "needs 1 GPU" in refused.json()["message"]
