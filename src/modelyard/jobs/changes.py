@@ -65,14 +65,14 @@ HARMLESS = frozenset({"name", "description", "tags", "subscription", "timeout_se
 
 
 def set_environment(session: Session, caller: Caller, job: CustomJob, body: JobSettings, problems: Problems) -> None:
-    """A version alone is one of the job's environment; an environment alone stands for its newest good build."""
+    """A version alone is one of a job's environment; an environment alone stands for its newest good build."""
     if "environment_id" in body.unread:
         return
     wanted = Chosen(_sent(body.environment_id), _sent(body.environment_version_id))
     current = Chosen(job.environment_id, job.environment_version_id)
     if wanted.environment_id is not None:
         current = Chosen()
-    elif wanted.version_id is not None and current.environment_id is not None:
+    elif isinstance(body, UpdateCustomJob) and wanted.version_id is not None and current.environment_id is not None:
         wanted = Chosen(current.environment_id, wanted.version_id)
     with problems.collecting():
         chosen = choose(session, caller, wanted, current, names=Names())
