@@ -41,6 +41,7 @@ from modelyard.environments.images.store import ImageStore
 from modelyard.environments.installation import install_builtin
 from modelyard.events import routes as event_routes
 from modelyard.garbage import collect
+from modelyard.garbage import handlers as garbage_handlers
 from modelyard.gateway.forwarding import Forwarder, forwarding_route
 from modelyard.identity import routes as identity_routes
 from modelyard.identity.caller import authenticate
@@ -249,6 +250,7 @@ def handlers() -> list[Handler]:
         *registry_work.handlers(),
         *deployment_work.handlers(),
         *challenger_work.handlers(),
+        *garbage_handlers(),
     ]
 
 

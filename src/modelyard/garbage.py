@@ -32,8 +32,10 @@ from modelyard.models.testing.tables import OPEN as OPEN_TEST
 from modelyard.models.testing.tables import CustomModelTest
 from modelyard.monitoring.custom_metrics.tables import CustomMetricReport
 from modelyard.operations.tables import Operation
+from modelyard.operations.work import Handler, Waiting, Work
 from modelyard.storage.blobs import BlobStore
 from modelyard.workspaces.checkout import Checkouts
+from modelyard.workspaces.erasing import ERASE
 from modelyard.workspaces.tables import File
 
 log = structlog.get_logger(__name__)
@@ -56,6 +58,11 @@ BLOB_COLUMNS: tuple[InstrumentedAttribute[str] | InstrumentedAttribute[str | Non
 OPERATION_DAYS = 30
 REPORT_KEY_DAYS = 7
 BATCH = 500
+
+
+ERASE_AGE_S = 3600.0
+"""Blobs and checkouts that were written or asked for later than this may be meant for something that is just being
+made and has no row yet: erasing waits until they are so old."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +120,30 @@ def collect(database: Database, parts: Parts, settings: Settings, *, age_s: floa
     if errors:
         raise errors[0]
     return Collected(**counts)
+
+
+def erase(work: Work) -> None:
+    """Delete the blobs and checkouts of what was erased, but for those that something else refers to or runs on."""
+    settings, blobs = work.parts.get(Settings), work.parts.get(BlobStore)  # type: ignore[type-abstract]
+    executor, checkouts = work.parts.get(Executor), work.parts.get(Checkouts)  # type: ignore[type-abstract]
+    age_s = min(settings.garbage_age_s, ERASE_AGE_S)
+    limit = datetime.now(UTC) - timedelta(seconds=age_s)
+    is_done = True
+    for digest in work.payload["blobs"]:
+        work.checkpoint()
+        with work.database.read() as session:
+            used = is_blob_used(session, digest)
+        if not used and blobs.exists(digest):
+            is_done &= blobs.delete(digest, unused_since=limit)
+    in_use = _folders_in_use(executor)
+    for name in work.payload["checkouts"]:
+        is_done &= name in in_use or checkouts.discard(name, limit.timestamp())
+    if not is_done:
+        raise Waiting(max(1.0, age_s / 10))
+
+
+def handlers() -> list[Handler]:
+    return [Handler(ERASE, (erase,))]
 
 
 def is_blob_used(session: Session, digest: str) -> bool:

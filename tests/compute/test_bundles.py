@@ -6,14 +6,30 @@ from typing import Any
 import pytest
 
 from modelyard.compute.bundles import find_bundle, usable_bundle
+from modelyard.compute.machine import Machine
 from modelyard.kernel.errors import Invalid
 from modelyard.kernel.settings import GIB, Settings
+from modelyard.models.rules import default_memory_bytes
 from tests.conftest import Installation
+from tests.models.builders import a_model, post_version
 
 PATH = "/mlops/compute/bundles/"
 
 
-def test_the_built_in_bundles_are_cpu_bundles_of_growing_size(installation: Installation) -> None:
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
+    """Has everything take this machine for another one."""
+
+    def pretend(cpu_count: int, memory_bytes: int) -> None:
+        monkeypatch.setattr("modelyard.compute.bundles.this_machine", lambda: Machine(cpu_count, memory_bytes))
+
+    return pretend
+
+
+def test_the_built_in_bundles_are_cpu_bundles_of_growing_size(
+    installation: Installation, machine: Callable[[int, int], None]
+) -> None:
+    machine(16, 64 * GIB)
     listed = installation.api.get(PATH).json()
     ids = [one["id"] for one in listed["data"]]
     assert (ids[0], ids[-1]) == ("cpu.nano", "cpu.2xlarge")
@@ -23,7 +39,47 @@ def test_the_built_in_bundles_are_cpu_bundles_of_growing_size(installation: Inst
     assert installation.api.get(f"{PATH}cpu.nano/").json() == listed["data"][0]
 
 
-def test_gpu_bundles_are_offered_where_there_are_gpus(an_installation: Callable[..., Installation]) -> None:
+def test_bundles_above_the_machine_are_not_offered(
+    installation: Installation, machine: Callable[[int, int], None]
+) -> None:
+    api = installation.api
+    model = a_model(api)
+    machine(2, 4 * GIB * 15 // 16)
+    offered = [one["id"] for one in api.get(PATH).json()["data"]]
+    assert offered == ["cpu.nano", "cpu.micro", "cpu.small", "cpu.medium"]
+    assert api.get(f"{PATH}cpu.large/").status_code == 404
+    refused = post_version(api, model["id"], {"custom.py": b""}, resourceBundleId="cpu.large")
+    assert (refused.status_code, list(refused.json()["errors"])) == (422, ["resourceBundleId"])
+    machine(1, 2**20)
+    assert [one["id"] for one in api.get(PATH).json()["data"]] == ["cpu.nano"]
+
+
+def test_a_bundle_with_more_than_a_model_may_have_is_none_for_models(
+    an_installation: Callable[..., Installation],
+) -> None:
+    api = an_installation(max_model_memory_bytes=GIB).api
+    by_id = {one["id"]: one["useCases"] for one in api.get(PATH).json()["data"]}
+    assert "customModel" in by_id["cpu.micro"]
+    assert by_id["cpu.small"] == ["customApplication", "customJob"]
+    assert all(one["id"] != "cpu.small" for one in api.get(f"{PATH}?useCases=customModel").json()["data"])
+    refused = post_version(api, a_model(api)["id"], {"custom.py": b""}, resourceBundleId="cpu.small")
+    assert list(refused.json()["errors"]) == ["resourceBundleId"]
+    assert f"a model may have {GIB}" in refused.json()["message"]
+
+
+def test_models_without_a_bundle_have_the_default_one() -> None:
+    one = {"id": "usual", "cpu_count": 1, "memory_bytes": 3 * GIB, "is_default": True}
+    settings = Settings(resource_bundles=(one,))  # type: ignore[arg-type]
+    assert default_memory_bytes(settings) == 3 * GIB
+    assert default_memory_bytes(Settings(resource_bundles=(one,), max_model_memory_bytes=GIB)) == GIB  # type: ignore[arg-type]
+    assert default_memory_bytes(Settings(resource_bundles=(one,), default_model_memory_bytes=GIB)) == GIB  # type: ignore[arg-type]
+    assert default_memory_bytes(Settings(resource_bundles=(one | {"is_default": False},))) == 2 * GIB  # type: ignore[arg-type]
+
+
+def test_gpu_bundles_are_offered_where_there_are_gpus(
+    an_installation: Callable[..., Installation], machine: Callable[[int, int], None]
+) -> None:
+    machine(16, 64 * GIB)
     api = an_installation(gpu_count=2, gpu_memory_bytes=8 * GIB).api
     gpus = [one for one in api.get(PATH).json()["data"] if one["hasGpu"]]
     assert [(one["id"], one["gpuCount"], one["gpuMemoryBytes"]) for one in gpus] == [

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -216,6 +217,19 @@ def test_groups_are_removed_with_the_workload(workshop: Workshop) -> None:
     for folder in made:
         if (folder / "cpu.shares").exists():
             assert (folder / "cpu.shares").read_text(encoding="ascii").strip() == "512"
+        if (folder / "cpu.cfs_quota_us").exists():
+            assert (folder / "cpu.cfs_quota_us").read_text(encoding="ascii").strip() == "50000"
+        if (folder / "cpu.max").exists():
+            assert (folder / "cpu.max").read_text(encoding="ascii").split() == ["50000", "100000"]
     workshop.executor.stop(workload_id, 0)
     workshop.wait(workload_id)
     assert not any(folder.exists() for folder in made)
+
+
+@pytest.mark.usefixtures("no_groups")
+def test_without_groups_a_workload_is_bound_to_its_processors(workshop: Workshop) -> None:
+    program = "import os\nprint(len(os.sched_getaffinity(0)))"
+    there = len(os.sched_getaffinity(0))
+    for cpu_count, bound in ((1.0, 1), (0.5, 1), (float(there + 1), there), (None, there)):
+        ended, text = workshop.run(program, limits=Limits(cpu_count=cpu_count))
+        assert (ended.exit_code, text.strip()) == (0, str(bound)), cpu_count

@@ -215,6 +215,7 @@ def test_what_challenges_is_kept(shelf: Shelf) -> None:
         refused = shelf.api.delete(kept)
         assert refused.status_code == 409
         assert f"{path}challengers/" in refused.json()["message"]
+        assert shelf.api.get(refused.json()["link"]).json()["totalCount"] == 2, "the champion and it"
     assert shelf.api.get(model).json()["deploymentsCount"] == 0
     assert shelf.api.get(f"/modelPackages/{package['id']}/").json()["activeDeploymentCount"] == 0
     shelf.api.delete(one)

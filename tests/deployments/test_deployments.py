@@ -5,7 +5,10 @@ from typing import Any
 import pytest
 
 from modelyard.deployments.tables import Deployment, DeploymentLog
+from modelyard.models.tables import ModelUse
 from modelyard.monitoring.tables import PredictionUsage
+from modelyard.operations.tables import Operation
+from tests.api_client import Api
 from tests.deployments.shelf import Shelf
 from tests.models.builders import NOBODY, a_model, a_version
 
@@ -75,7 +78,8 @@ def test_label_description_and_importance_are_changed(shelf: Shelf) -> None:
     assert (changed.status_code, changed.content) == (204, b"")
     found = shelf.api.get(path).json()
     assert (found["label"], found["description"], found["importance"]) == ("New", None, "MODERATE")
-    assert shelf.api.patch(path, json={"label": None}).status_code == 204
+    unlabelled = shelf.api.patch(path, json={"label": None})
+    assert (unlabelled.status_code, list(unlabelled.json()["errors"])) == (422, ["label"])
     assert shelf.api.patch(path, json={"label": ""}).status_code == 422
     assert shelf.found("search=new") == ["New"]
     assert shelf.api.patch(path, json={"importance": None}).status_code == 422
@@ -99,15 +103,66 @@ def test_roles_decide_what_may_be_done(shelf: Shelf) -> None:
             bob.delete(path).status_code,
         )
         assert statuses == (reading, changing, deleting), role
+        listed = bob.get("/deployments/").json()
+        assert (listed["totalCount"], [one["id"] for one in listed["data"]]) == (1, [path.split("/")[2]]), role
+        assert shelf.found("orderBy=label", bob) == shelf.found("", bob), role
+        assert bob.get("/customModelDeployments/").json()["totalCount"] == 1, role
+        assert "CAN_MAKE_PREDICTIONS" in listed["data"][0]["permissions"] or role == "OBSERVER"
     assert shelf.found("", bob) == ["x"]
     permissions = {who: set(one.get(path).json()["permissions"]) for who, one in (("admin", api), ("bob", bob))}
-    assert {"CAN_MAKE_PREDICTIONS", "CAN_VIEW", "CAN_REPLACE_MODEL"} <= permissions["bob"] < permissions["admin"]
+    working = {"CAN_MAKE_PREDICTIONS", "CAN_VIEW", "CAN_REPLACE_MODEL", "CAN_ADD_CHALLENGERS"}
+    assert working <= permissions["bob"] < permissions["admin"]
     assert "CAN_DELETE_DEPLOYMENT" in permissions["admin"] - permissions["bob"]
     lines = bob.get(f"{path}accessControl/").json()["data"]
     assert [(line["username"], line["role"]) for line in lines] == [("admin", "OWNER"), ("bob", "USER")]
     stranger = shelf.installation.a_user("eve", organization="other")
     for method, below in (("GET", ""), ("PATCH", ""), ("DELETE", ""), ("GET", "settings/"), ("PATCH", "settings/")):
         assert stranger.request(method, path + below, json={}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("role", "permissions"),
+    [
+        ("OBSERVER", ["CAN_VIEW"]),
+        ("DEMO_OBSERVER", ["CAN_VIEW"]),
+        ("CONSUMER", ["CAN_MAKE_PREDICTIONS"]),
+        ("READ_ONLY", ["CAN_VIEW", "CAN_MAKE_PREDICTIONS"]),
+    ],
+)
+def test_an_observer_looks_and_a_consumer_predicts(shelf: Shelf, role: str, permissions: list[str]) -> None:
+    bob = shelf.installation.a_user("bob")
+    path = f"/deployments/{shelf.put('Mine')}/"
+    share(shelf.api, path, "bob", role)
+    shown = bob.get(path).json()
+    assert shown["permissions"] == bob.get("/deployments/").json()["data"][0]["permissions"] == permissions
+
+
+def test_an_observer_who_is_a_consumer_too_does_both(shelf: Shelf) -> None:
+    bob = shelf.installation.a_user("bob")
+    path = f"/deployments/{shelf.put('Mine')}/"
+    share(shelf.api, path, "bob", "OBSERVER")
+    organization = shelf.api.get("/account/info/").json()["orgId"]
+    line = {"id": organization, "shareRecipientType": "organization", "role": "CONSUMER"}
+    body = {"operation": "updateRoles", "roles": [line]}
+    assert shelf.api.patch(f"{path}sharedRoles/", json=body).status_code == 204
+    assert bob.get(path).json()["permissions"] == ["CAN_VIEW", "CAN_MAKE_PREDICTIONS"]
+    assert bob.get("/deployments/").json()["totalCount"] == 1
+
+
+def test_an_observer_grants_no_right_to_predict(shelf: Shelf) -> None:
+    bob = shelf.installation.a_user("bob")
+    shelf.installation.a_user("cleo")
+    path = f"/deployments/{shelf.put('Mine')}/accessControl/"
+    line = {"username": "bob", "role": "OBSERVER", "canShare": True}
+    assert shelf.api.patch(path, json={"data": [line]}).status_code == 204
+    refused = bob.patch(path, json={"data": [{"username": "cleo", "role": "CONSUMER"}]})
+    assert (refused.status_code, list(refused.json()["errors"])) == (422, ["data[0].role"])
+    assert bob.patch(path, json={"data": [{"username": "cleo", "role": "OBSERVER"}]}).status_code == 204
+
+
+def share(api: Api, path: str, username: str, role: str) -> None:
+    shared = api.patch(f"{path}accessControl/", json={"data": [{"username": username, "role": role}]})
+    assert shared.status_code == 204, shared.text
 
 
 def test_a_deleted_deployment_is_gone_for_all_but_its_administrator(shelf: Shelf) -> None:
@@ -138,6 +193,9 @@ def test_a_deleted_deployment_is_gone_for_all_but_its_administrator(shelf: Shelf
         assert session.get(Deployment, deployment_id) is None
         assert session.query(PredictionUsage).filter_by(deployment_id=deployment_id).count() == 0
         assert session.query(DeploymentLog).filter_by(deployment_id=deployment_id).count() == 0
+        assert session.query(Operation).filter_by(resource_id=deployment_id).count() == 0
+        assert session.query(ModelUse).filter_by(user_id=deployment_id).count() == 0
+    assert "Mine" not in api.get("/status/").text
 
 
 def test_a_deployed_custom_model_cannot_be_deleted(shelf: Shelf) -> None:
@@ -186,7 +244,7 @@ def test_settings_are_complete_and_merged(shelf: Shelf) -> None:
         "autoGenerateId": False,
     }
     assert before["predictionBatching"] == {"enabled": True}
-    shelf.api.patch(path, json={"associationId": {"columnNames": ["id"]}, "humility": {"enabled": True}})
+    shelf.api.patch(path, json={"associationId": {"columnNames": ["id"]}, "targetDrift": {"enabled": True}})
     shelf.api.patch(path, json={"associationId": {"requiredInPredictionRequests": True}})
     after = shelf.api.get(path).json()
     assert after["associationId"] == {
@@ -195,7 +253,7 @@ def test_settings_are_complete_and_merged(shelf: Shelf) -> None:
         "autoGenerateId": False,
     }
     shelf.api.patch(path, json={"associationId": None})
-    assert shelf.api.get(path).json() == before | {"humility": {"enabled": True}}
+    assert shelf.api.get(path).json() == before | {"targetDrift": {"enabled": True}}
     empty = shelf.api.patch(path, json={})
     assert empty.status_code == 202
 
@@ -211,6 +269,10 @@ def test_settings_are_complete_and_merged(shelf: Shelf) -> None:
         ({"predictionsSettings": {"minComputes": 3, "maxComputes": 2}}, ["predictionsSettings"]),
         ({"predictionsSettings": {"minComputes": 9}}, ["predictionsSettings"]),
         ({"predictionsSettings": {"resourceBundleId": "cpu.huge"}}, ["predictionsSettings"]),
+        ({"humility": {"enabled": True}}, ["humility"]),
+        ({"predictionWarning": {"enabled": True}}, ["predictionWarning"]),
+        ({"predictionIntervals": {"enabled": True, "percentiles": [80]}}, ["predictionIntervals"]),
+        ({"batchMonitoring": {"enabled": True}, "humility": {"enabled": True}}, ["batchMonitoring", "humility"]),
     ],
 )
 def test_wrong_settings_are_refused(shelf: Shelf, body: dict[str, Any], wrong: list[str]) -> None:
@@ -238,7 +300,7 @@ def test_only_what_replicas_are_started_with_is_a_change_of_the_model(shelf: She
     for body, status in (
         ({}, "active"),
         (defaults, "active"),
-        ({"humility": {"enabled": True}}, "active"),
+        ({"targetDrift": {"enabled": True}}, "active"),
         ({"associationId": {"columnNames": ["id"]}}, "replacingModel"),
     ):
         assert shelf.api.patch(f"{path}settings/", json=body).status_code == 202

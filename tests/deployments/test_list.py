@@ -49,6 +49,9 @@ def test_models_environments_and_tags_are_filtered(shelf: Shelf) -> None:
     assert shelf.found("tagKeys=stage") == ["Regression"]
     assert shelf.found("tagKeys=stage&tagKeys=team") == ["Binary", "Regression"]
     assert shelf.found("tagValues=risk") == ["Binary"]
+    assert shelf.found("tagKeys=team&tagValues=sales") == ["Regression"]
+    assert shelf.found("tagKeys=stage&tagValues=sales") == [], "no tag has both"
+    assert shelf.found("tagKeys=stage&tagKeys=team&tagValues=sales&tagValues=risk") == ["Binary", "Regression"]
 
 
 def test_traffic_is_filtered_and_ordered_by(shelf: Shelf) -> None:
@@ -83,6 +86,8 @@ def test_traffic_is_filtered_and_ordered_by(shelf: Shelf) -> None:
     yesterday = (datetime.now(UTC) - timedelta(days=1)).isoformat().replace("+00:00", "Z")
     assert shelf.found(f"lastPredictionTimestampEnd={yesterday}") == ["old"]
     assert shelf.found(f"lastPredictionTimestampStart={yesterday}&orderBy=label") == ["busy", "failing", "shaky"]
+    usage = shelf.api.get(f"/deployments/{old}/").json()["predictionUsage"]
+    assert shelf.found(f"lastPredictionTimestampEnd={usage['lastTimestamp']}") == [], "before the end, not at it"
     usage = shelf.api.get(f"/deployments/{busy}/").json()["predictionUsage"]
     assert (sum(usage["dailyRates"]), len(usage["dailyRates"])) == (700, 7)
     assert usage["lastTimestamp"] is not None
@@ -103,6 +108,14 @@ def test_other_orders(shelf: Shelf) -> None:
     assert shelf.found("orderBy=-currentModelDeployedTimestamp") == ["b", "c", "a"]
     assert shelf.found("orderBy=modelHealth") == shelf.found("orderBy=-fairnessHealth") == ["a", "c", "b"]
     assert shelf.api.get("/deployments/?orderBy=colour").status_code == 422
+
+
+def test_labels_are_ordered_whatever_their_case(shelf: Shelf) -> None:
+    package = shelf.a_package()
+    for label in ("beta", "ÄPFEL", "Alpha", "äther", "Beta2"):
+        shelf.put(label, package)
+    assert shelf.found("orderBy=label") == ["Alpha", "beta", "Beta2", "ÄPFEL", "äther"]
+    assert shelf.found("orderBy=-label") == ["äther", "ÄPFEL", "Beta2", "beta", "Alpha"]
 
 
 def test_pages_hold_twenty_and_at_most_a_hundred(shelf: Shelf) -> None:

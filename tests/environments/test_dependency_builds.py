@@ -25,6 +25,7 @@ from modelyard.operations import service as operations
 from modelyard.operations.engine import Engine
 from modelyard.operations.tables import Operation
 from modelyard.operations.work import Handler, Work
+from modelyard.workspaces.erasing import ERASE
 from tests.conftest import Installation
 from tests.environments.contexts import path_of
 from tests.environments.models import a_built_environment, a_model_version, build_path
@@ -99,6 +100,27 @@ def test_a_build_from_start_to_log(installation: Installation) -> None:
     program = "import apple, pear; print(apple.version, pear.version)"
     image = image_of(installation, version)
     assert subprocess.check_output([str(image / "bin" / "python"), "-c", program], text=True) == "1.0 1.0\n"
+
+
+def test_an_image_that_was_built_on_the_way_is_a_success(installation: Installation) -> None:
+    api = installation.api
+    environment = a_built_environment(installation)
+    version = a_model_version(api, environment["id"], "pear==1.0\n")
+    twin = a_model_version(api, environment["id"], "pear==1.0\n")
+    assert api.get(build_path(version)).status_code == 422
+    packaged = api.post("/modelPackages/fromCustomModelVersion/", json={"customModelVersionId": version["id"]})
+    assert packaged.status_code == 201, packaged.text
+    assert api.get(build_path(version)).status_code == 422, "it is not built yet"
+    installation.run_operations()
+    done = api.get(build_path(version)).json()
+    assert (done["buildStatus"], done["customModelVersionId"]) == ("success", version["id"])
+    assert done["buildStart"] < done["buildEnd"]
+    assert "packaged" in api.get(done["buildLogLocation"]).text
+    assert api.get(build_path(twin)).status_code == 422, "nobody needed its image yet"
+    bare = a_model_version(api, environment["id"], None)
+    assert api.post("/modelPackages/fromCustomModelVersion/", json={"customModelVersionId": bare["id"]}).is_success
+    installation.run_operations()
+    assert api.get(build_path(bare)).status_code == 422, "there is nothing to build"
 
 
 def test_a_file_as_powershell_writes_it(installation: Installation, index: PackageIndex) -> None:
@@ -311,7 +333,8 @@ def test_a_deleted_model_takes_its_builds_along(installation: Installation) -> N
     with installation.application.database.read() as session:
         kinds = session.scalars(select(Build.subject_kind)).all()
         assert list(kinds) == [builds.ENVIRONMENT_VERSION]
-        assert session.scalars(select(Operation).where(Operation.finished_at.is_(None))).all() == []
+        left = session.scalars(select(Operation.kind).where(Operation.finished_at.is_(None))).all()
+        assert set(left) == {ERASE}, "which waits until nobody can be uploading the same"
 
 
 def test_images_are_collected_when_nothing_refers_to_them(installation: Installation) -> None:

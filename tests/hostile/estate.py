@@ -117,7 +117,7 @@ def _add_account(estate: Estate, admin: Api) -> None:
         "organizationId": account["orgId"],
         "groupId": _made(group)["id"],
         "tokenId": _made(estate.api.post("/apiTokens/", json={"name": estate.mark}))["id"],
-        "resourceRequestBundleId": "cpu.medium",
+        "resourceRequestBundleId": "cpu.nano",
     }
     estate.ids["/groups/{groupId}/members/{userId}"] = account["uid"]
     answer = admin.post(f"/groups/{estate.ids['groupId']}/members/", json={"userId": account["uid"]})

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from modelyard.garbage import collect
 from modelyard.identity.tables import ApiToken, Grant
 from modelyard.jobs.tables import CustomJob, CustomJobRun, RunLog
 from modelyard.workspaces.tables import File, Tree, Workspace
@@ -442,7 +441,7 @@ def test_a_run_is_made_of_the_job_as_it_was(shelf: Workshop) -> None:
     assert (again["description"], current(again)) == ("changed", current(run))
     values = [parameter("CITY", None), parameter("LOUD", True, "boolean")]
     other = made(shelf.api.patch(path_of(run), json={"runtimeParameterValues": values}))
-    assert current(other) == {"CITY": "Oslo", "COUNT": 7, "LOUD": True}
+    assert current(other) == {"CITY": "Bern", "COUNT": 7, "LOUD": True}, "null is the job's value"
     wrong = shelf.api.patch(path_of(run), json={"runtimeParameterValues": [parameter("COUNT", 99, "numeric")]})
     assert wrong.status_code == 422
     newer = shelf.start(job)
@@ -456,7 +455,7 @@ def test_a_run_is_made_of_the_job_as_it_was(shelf: Workshop) -> None:
 
 
 def test_deleting_puts_away_and_cleaning_up_leaves_nothing(a_workshop: Callable[..., Workshop], tmp_path: Path) -> None:
-    shelf = a_workshop(images_dir=tmp_path / "images")  # others' would be collected, too
+    shelf = a_workshop(images_dir=tmp_path / "images", garbage_age_s=0)
     api, database = shelf.api, shelf.installation.application.database
     tables = (CustomJob, CustomJobRun, RunLog, Workspace, Tree, File, Grant, ApiToken)
 
@@ -464,8 +463,11 @@ def test_deleting_puts_away_and_cleaning_up_leaves_nothing(a_workshop: Callable[
         with database.read() as session:
             return {table.__name__: session.scalar(select(func.count()).select_from(table)) or 0 for table in tables}
 
+    shared = "print('somebody else has this, too')\n"
+    shelf.as_(shelf.installation.a_user("another")).a_job(shared)
     before = counts()
-    job = shelf.a_job({"main.py": "import os\nopen(os.environ['MODELYARD_OUTPUT_DIR'] + '/a', 'w').write('kept')\n"})
+    program = "import os\nopen(os.environ['MODELYARD_OUTPUT_DIR'] + '/a', 'w').write('kept')\n"
+    job = shelf.a_job({"shared.py": shared, "main.py": program})
     path = f"/customJobs/{job['id']}/"
     run = shelf.start(job)
     refused = api.delete(path)
@@ -488,12 +490,17 @@ def test_deleting_puts_away_and_cleaning_up_leaves_nothing(a_workshop: Callable[
     assert api.post(f"/customJobsCleanup/{job['id']}/").status_code == 404
     assert api.get("/deletedCustomJobs/").json()["data"] == []
     assert counts() == {**before, "ApiToken": before["ApiToken"] + 1}, "but the token of the other user"
-    application = shelf.installation.application
-    collect(database, application.parts, application.settings, age_s=0)
+    assert api.get(f"/status/{run['jobStatusId']}/").status_code == 404
+    assert all(run["id"] not in one.text for one in (api.get("/status/"), api.get("/events/")))
+    data_dir = shelf.installation.application.settings.data_dir
+    checkouts = data_dir / "checkouts"
+    assert [path for path in checkouts.iterdir() if (path / "main.py").is_file()]
+    shelf.installation.run_operations()
     with database.read() as session:
         wanted = set(session.scalars(select(File.digest)))
-    stored = {path.name for path in (application.settings.data_dir / "blobs").rglob("*") if path.is_file()}
-    assert stored - {".lock"} == wanted
+    stored = {path.name for path in (data_dir / "blobs").rglob("*") if path.is_file()}
+    assert stored - {".lock"} == wanted, "what another job has, too, stays"
+    assert not [path for path in checkouts.iterdir() if (path / "main.py").is_file()]
     assert shelf.executor.ids() == []
 
 

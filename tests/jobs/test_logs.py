@@ -35,7 +35,7 @@ def test_a_log_is_what_was_written(workshop: Workshop) -> None:
     run = workshop.run(workshop.a_job(ODD))
     answer = workshop.api.get(f"{path_of(run)}logs/")
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
-    assert f"{run['id']}.log" in answer.headers["Content-Disposition"]
+    assert f"custom-job-run-{run['customJobId']}-{run['id']}.log" in answer.headers["Content-Disposition"]
     lines = answer.content.decode().split("\n")
     assert lines[:4] == ["grüß", "bad \ufffd\ufffd bytes", "nul \0 byte", "10%\r50%\r100%"]
     assert lines[4:7] == ["dos\r", "\x1b[31mred\x1b[0m", ""]

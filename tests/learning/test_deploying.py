@@ -74,8 +74,20 @@ def test_a_trained_model_is_deployed(lab: Lab, serving: Workshop) -> None:
         assert [one["prediction"] for one in ask(serving, second["id"])] == ["yes", "no"]
 
         assert lab.model(model)["customModelId"] == told["customModelImage"]["customModelId"]
+        path = f"/projects/{told['projectId']}/models/{told['id']}/"
+        assert lab.api.get(path).json()["id"] == told["id"] == model["id"]
+        for held in (f"/projects/{project['id']}/", path):
+            refused = lab.api.delete(held)
+            assert (refused.status_code, len(refused.json()["deploymentIds"])) == (409, 2)
+            listed = lab.api.get(refused.json()["link"]).json()["data"]
+            assert {one["id"] for one in listed} == {made["id"], second["id"]}
+        for task in lab.api.get("/customTasks/").json()["data"]:
+            refused = lab.api.delete(f"/customTasks/{task['id']}/")
+            assert (refused.status_code, lab.api.get(refused.json()["link"]).json()["id"]) == (409, model["id"])
+        for deployment in (made, second):
+            assert [one["prediction"] for one in ask(serving, deployment["id"])] == ["yes", "no"]
+            assert lab.api.delete(f"/deployments/{deployment['id']}/").status_code == 204
         assert lab.api.delete(f"/projects/{project['id']}/").status_code == 204
-        assert [one["prediction"] for one in ask(serving, made["id"])] == ["yes", "no"]
 
 
 def test_what_cannot_be_deployed(lab: Lab, serving: Workshop) -> None:

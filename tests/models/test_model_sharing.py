@@ -48,6 +48,23 @@ def test_each_role_may_do_what_it_says(installation: Installation) -> None:
         assert ann.delete(base).status_code == (204 if may_delete else 403), role
 
 
+def test_owners_may_always_share_and_a_repeated_role_keeps_the_right(installation: Installation) -> None:
+    owner = installation.api
+    installation.a_user("ann")
+    path = f"/customModels/{a_model(owner)['id']}/accessControl/"
+
+    def can_share(**line: object) -> bool:
+        assert owner.patch(path, json={"data": [{"username": "ann", **line}]}).status_code == 204
+        return {one["username"]: bool(one["canShare"]) for one in owner.get(path).json()["data"]}["ann"]
+
+    assert can_share(role="OWNER") is can_share(role="OWNER", canShare=False) is True
+    assert can_share(role="EDITOR") is False
+    assert can_share(role="EDITOR", canShare=True) is can_share(role="EDITOR") is True
+    assert can_share(role="USER") is False
+    assert can_share(role="USER", canShare=True) is True
+    assert can_share(role="USER", canShare=False) is can_share(role="USER") is False
+
+
 def test_the_last_owner_cannot_leave(installation: Installation) -> None:
     model = a_model(installation.api)
     path = f"/customModels/{model['id']}/accessControl/"

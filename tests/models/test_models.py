@@ -9,6 +9,7 @@ from sqlalchemy import event, func, select
 from modelyard.identity.tables import AuditEvent, Grant
 from modelyard.kernel.ids import new_id
 from modelyard.models import usage
+from modelyard.models.serving import load_servable, service_spec
 from modelyard.models.tables import CustomModel, CustomModelVersion
 from modelyard.models.usage import UserKind
 from modelyard.workspaces.tables import File, Tree, Workspace
@@ -345,6 +346,17 @@ def test_the_limits_come_from_the_settings(an_installation: Callable[..., Instal
     }
     refused = api.post("/customModels/", json=model_fields(maximumMemory=536870912, replicas=4))
     assert set(refused.json()["errors"]) == {"maximumMemory", "replicas"}
+
+
+def test_the_default_is_never_over_the_maximum(an_installation: Callable[..., Installation]) -> None:
+    installation = an_installation(max_model_memory_bytes=268435456, default_model_memory_bytes=2**31)
+    limits = installation.api.get("/customModelLimits/").json()
+    assert (limits["desiredCustomModelContainerSize"], limits["maxCustomModelContainerSize"]) == (2**28, 2**28)
+    version = a_version(installation.api, a_model(installation.api)["id"], {"custom.py": b""})
+    with installation.application.database.read() as session:
+        servable = load_servable(session, version["id"])
+    spec = service_spec(installation.application.settings, servable, "d", parameters=[], acts_for="u")
+    assert spec.memory_bytes == 2**28, "of a model that says nothing"
 
 
 def _list(api: Api, **query: str) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.api_client import Api
-from tests.models.builders import NOBODY, a_model, refused_model
+from tests.models.builders import GIT, NOBODY, a_model, refused_model
 
 LABELS = ["red", "green", "blue"]
 
@@ -56,6 +56,12 @@ CONTRADICTIONS: list[tuple[dict[str, Any], set[str]]] = [
     ({"replicas": 9}, {"replicas"}),
     ({"networkEgressPolicy": "none"}, {"networkEgressPolicy"}),
     ({"gitModelVersion": {"refName": "main"}}, {"gitModelVersion"}),
+    ({"gitModelVersion": GIT | {"mainBranchCommitSha": "z" * 40}}, {"gitModelVersion"}),
+    ({"gitModelVersion": GIT | {"mainBranchCommitSha": "a" * 64}}, {"gitModelVersion"}),
+    (
+        {"gitModelVersion": GIT | {"pullRequestCommitSha": "stringstringstringstringstringstringstri"}},
+        {"gitModelVersion"},
+    ),
     ({"tags": [{"name": "a"}]}, {"tags"}),
 ]
 

@@ -72,6 +72,21 @@ def test_each_file_needs_its_path(installation: Installation, model_id: str, fil
     _nothing_was_left(installation)
 
 
+def test_without_any_path_a_file_has_the_name_of_its_upload(api: Api, model_id: str) -> None:
+    fields = {"isMajorUpdate": "true", "baseEnvironmentId": an_environment_id(api)}
+    files = [("file", (name, b"x")) for name in ("custom.py", "lib/text.py", "/home/ann/model.bin")]
+    made = api.post(f"/customModels/{model_id}/versions/", data=fields, files=files)
+    assert made.status_code == 201, made.text
+    assert paths_of(made.json()) == ["custom.py", "lib/text.py", "model.bin"]
+
+
+def test_paths_without_files_are_refused_in_json_too(api: Api, model_id: str) -> None:
+    body = {"isMajorUpdate": "true", "baseEnvironmentId": an_environment_id(api), "filePath": ["custom.py"]}
+    for path, sent in ((f"/customModels/{model_id}/versions/", body), ("/customJobs/", {"name": "n", "filePath": "a"})):
+        refused = api.post(path, json=sent)
+        assert (refused.status_code, list(refused.json()["errors"])) == (422, ["filePath"]), path
+
+
 def test_a_path_given_twice_or_both_file_and_folder_is_refused(installation: Installation, model_id: str) -> None:
     api = installation.api
     for paths in ((b"a", b"a"), (b"a", b"a/b")):

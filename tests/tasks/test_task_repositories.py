@@ -66,7 +66,14 @@ def test_what_is_wrong_is_told_before_anything_is_pulled(installation: Installat
     answer = ask(api, "POST", task["id"], repositoryId="0" * 24, isMajorUpdate="x", baseEnvironmentId="0" * 24)
     assert answer.status_code == 422
     assert set(answer.json()["errors"]) == {"repositoryId", "isMajorUpdate", "baseEnvironmentId"}
-    assert set(ask(api, "POST", task["id"]).json()["errors"]) == {"repositoryId", "baseEnvironmentId"}
+    for method in ("POST", "PATCH"):
+        assert set(ask(api, method, task["id"]).json()["errors"]) == {"repositoryId", "baseEnvironmentId"}
+    model = f"/customModels/{task['id']}/versions/"
+    for path in (model, f"{model}fromRepository/"):
+        refused = api.patch(path, json={"isMajorUpdate": False})
+        assert "baseEnvironmentId" in refused.json()["errors"], path
+    a_task_version(api, task["id"])
+    assert set(ask(api, "PATCH", task["id"]).json()["errors"]) == {"repositoryId"}, "that of the latest is kept"
 
 
 def test_files_that_cannot_be_a_version_end_the_pull(installation: Installation, server: GitServer) -> None:

@@ -34,7 +34,7 @@ def test_a_task_of_every_target_type(api: Api, target_type: str) -> None:
     made = a_task(api, targetType=target_type, description="What it is.", language="Python", maximumMemory=268435456)
     assert (made["targetType"], made["customModelType"], made["latestVersion"]) == (target_type, "training", None)
     assert (made["description"], made["language"], made["maximumMemory"]) == ("What it is.", "Python", 268435456)
-    assert "calibratePredictions" not in made
+    assert made.get("calibratePredictions") is (True if target_type == "Anomaly" else None)
     assert api.get(f"/customTasks/{made['id']}/").json() == made
     model = api.get(f"/customModels/{made['id']}/").json()
     assert (model["customModelType"], model["targetType"]) == ("training", target_type)
@@ -45,6 +45,8 @@ def test_a_task_of_every_target_type(api: Api, target_type: str) -> None:
 def test_scores_of_anomalies_may_be_calibrated(api: Api) -> None:
     assert a_task(api, targetType="Anomaly", calibratePredictions=True)["calibratePredictions"] is True
     assert a_task(api, targetType="Anomaly", calibratePredictions=False)["calibratePredictions"] is False
+    assert a_task(api, targetType="Anomaly")["calibratePredictions"] is True, "unless it says otherwise"
+    assert "calibratePredictions" not in a_task(api, targetType="Regression")
 
 
 REFUSED: list[tuple[dict[str, Any], set[str]]] = [

@@ -43,7 +43,7 @@ def test_a_template_is_made_and_read(api: Api) -> None:
     made = a_template(
         api,
         templateMetadata=metadata,
-        defaultResourceBundleId="cpu.medium",
+        defaultResourceBundleId="cpu.micro",
         enabled="false",
         templateSubType="retraining",
     )
@@ -54,7 +54,7 @@ def test_a_template_is_made_and_read(api: Api) -> None:
         "templateSubType": "retraining",
         "enabled": False,
         "defaultEnvironment": environment_of(api),
-        "defaultResourceBundleId": "cpu.medium",
+        "defaultResourceBundleId": "cpu.micro",
         "templateMetadata": metadata,
     }
     assert sorted(item["name"] for item in made["items"]) == sorted(FILES)
@@ -93,7 +93,7 @@ def test_each_part_is_changed_alone(api: Api) -> None:
         ("description", "", ""),
         ("templateSubType", "notification", "notification"),
         ("enabled", "false", False),
-        ("defaultResourceBundleId", "cpu.large", "cpu.large"),
+        ("defaultResourceBundleId", "cpu.nano", "cpu.nano"),
         ("defaultResourceBundleId", "null", None),
         (
             "templateMetadata",
@@ -153,9 +153,11 @@ def test_the_list_is_filtered_ordered_and_paged(api: Api) -> None:
     assert own(api, "templateType=customApplication") == ["Gamma"]
     empty = "tag=&templateType=&templateSubType=&publisher=&category=&search="
     assert own(api, empty) == ["Gamma", "alpha", "Beta"]
-    assert own(api, "tag=X") == own(api, "templateType=none") == []
+    assert own(api, "tag=X") == own(api, "publisher=us") == ["Beta"]
+    assert own(api, "category=ALERTS") == ["alpha"]
+    assert own(api, "tag=z") == own(api, "templateType=none") == own(api, "templateType=CUSTOMJOB") == []
     assert own(api, "orderBy=createdAt") == ["Beta", "alpha", "Gamma"]
-    assert own(api, "orderBy=-name") == ["alpha", "Gamma", "Beta"]
+    assert own(api, "orderBy=-name") == ["Gamma", "Beta", "alpha"]
     assert own(api, "orderBy=templateType") == ["Gamma", "Beta", "alpha"]
     assert own(api, "orderBy=-templateSubType") == ["Gamma", "alpha", "Beta"]
     whole = api.get("/customTemplates/?orderBy=name").json()

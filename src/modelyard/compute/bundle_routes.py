@@ -1,7 +1,7 @@
 """``/mlops/compute/bundles/``: the resource bundles to choose from."""
 
 from modelyard.compute.bundle_schemas import BundleListQuery, ResourceRequestBundleResponse
-from modelyard.compute.bundles import Bundle, bundles, find_bundle
+from modelyard.compute.bundles import Bundle, bundles
 from modelyard.identity.caller import Caller
 from modelyard.kernel.errors import NotFound
 from modelyard.kernel.paging import Page, slice_page
@@ -30,7 +30,7 @@ def read_bundle(
     settings: Settings,
 ) -> ResourceRequestBundleResponse:
     """Read one resource bundle."""
-    bundle = find_bundle(settings, resource_request_bundle_id)
+    bundle = next((one for one in bundles(settings) if one.id == resource_request_bundle_id), None)
     if bundle is None:
         raise NotFound(f"There is no resource bundle {resource_request_bundle_id!r}.")
     return _view(bundle)

@@ -1,20 +1,23 @@
 """Resource bundles: named amounts of CPU, memory and GPU that workloads are given (seed 004, ``ResourceBundles``).
 
-The bundles are a setting, so they need no table. The built-in GPU bundles appear only where the installation says
-that it has GPUs: a bundle that nothing can run would be a promise that a deployment breaks.
+The bundles are a setting, so they need no table. Of the built-in ones, those appear that fit into this machine, and
+GPU bundles only where the installation says that it has GPUs: a bundle that nothing can run would be a promise that a
+deployment breaks. A bundle with more memory than a model may have is none for models.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from modelyard.compute.machine import this_machine
 from modelyard.kernel.errors import Invalid
 from modelyard.kernel.settings import GIB, MIB, BundleSetting, Settings
 
-USE_CASES = ("customApplication", "customJob", "customModel")
+MODEL = "customModel"
+USE_CASES = ("customApplication", "customJob", MODEL)
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """``memory_bytes`` is a limit, ``cpu_count`` a share of a busy machine; ``gpu_memory_bytes`` is of all its GPUs."""
+    """``memory_bytes`` and ``cpu_count`` are limits; ``gpu_memory_bytes`` is of all its GPUs."""
 
     id: str
     name: str
@@ -42,15 +45,39 @@ _DEFAULT_ID = "cpu.small"
 
 
 def bundles(settings: Settings) -> list[Bundle]:
-    """The bundles of this installation: those of the setting, or else the built-in ones."""
+    """The bundles to choose from: those of the setting, or else the built-in ones that fit into this machine."""
     if settings.resource_bundles is not None:
-        return [_from_setting(one) for one in settings.resource_bundles]
-    return [*_cpu_bundles(), *_gpu_bundles(settings)]
+        return _all_bundles(settings)
+    machine = this_machine()
+    smallest = _CPU[0][0]
+    return [
+        one
+        for one in _all_bundles(settings)
+        if one.id == f"cpu.{smallest}" or machine.holds(one.cpu_count, one.memory_bytes)
+    ]
 
 
 def find_bundle(settings: Settings, bundle_id: str) -> Bundle | None:
-    """The bundle of this id."""
-    return next((bundle for bundle in bundles(settings) if bundle.id == bundle_id), None)
+    """The bundle of this id, also one that was chosen on a larger machine."""
+    return next((bundle for bundle in _all_bundles(settings) if bundle.id == bundle_id), None)
+
+
+def default_bundle(settings: Settings, use_case: str) -> Bundle | None:
+    """The bundle of what names none."""
+    return next((one for one in bundles(settings) if one.is_default and use_case in one.use_cases), None)
+
+
+def require_givable(settings: Settings, bundle_id: str | None, field: str = "resourceBundleId") -> None:
+    """Raise ``Invalid`` on ``field`` for a bundle that no workload can be given here: one with GPUs."""
+    bundle = find_bundle(settings, bundle_id) if bundle_id else None
+    if bundle is None or not bundle.gpu_count:
+        return
+    without = ", ".join(one.id for one in bundles(settings) if not one.gpu_count)
+    text = (
+        f"resource bundle {bundle.id!r} needs {bundle.gpu_count} GPU{'s' if bundle.gpu_count > 1 else ''}, which only "
+        f"a cluster assigns: workloads on this machine are given none; choose one of {without}"
+    )
+    raise Invalid(f"{field}: {text}", {field: text})
 
 
 def usable_bundle(settings: Settings, bundle_id: str, use_case: str, field: str = "resourceBundleId") -> Bundle:
@@ -60,7 +87,25 @@ def usable_bundle(settings: Settings, bundle_id: str, use_case: str, field: str 
         if bundle.id == bundle_id:
             return bundle
     text = f"there is no resource bundle {bundle_id!r} for {use_case}; there are {', '.join(one.id for one in fitting)}"
+    found = find_bundle(settings, bundle_id)
+    if use_case == MODEL and found is not None and found.memory_bytes > settings.max_model_memory_bytes:
+        text += f" (it has {found.memory_bytes} bytes, a model may have {settings.max_model_memory_bytes})"
     raise Invalid(f"{field}: {text}", {field: text})
+
+
+def _all_bundles(settings: Settings) -> list[Bundle]:
+    if settings.resource_bundles is not None:
+        found = [_from_setting(one) for one in settings.resource_bundles]
+    else:
+        found = [*_cpu_bundles(), *_gpu_bundles(settings)]
+    return [_within(one, settings.max_model_memory_bytes) for one in found]
+
+
+def _within(bundle: Bundle, max_model_bytes: int) -> Bundle:
+    """The bundle, which serves no models if it has more memory than one may have."""
+    if bundle.memory_bytes <= max_model_bytes:
+        return bundle
+    return replace(bundle, use_cases=tuple(one for one in bundle.use_cases if one != MODEL))
 
 
 def _cpu_bundles() -> list[Bundle]:

@@ -122,7 +122,7 @@ def probe() -> Isolation:
         ),
         processes=_controlled("process limit by the kernel", "pids", controllers, "processes are counted"),
         cpu=_controlled(
-            "shares of the CPU", "cpu", controllers, "a workload with less than one CPU is only made nicer"
+            "limit and shares of the CPU by the kernel", "cpu", controllers, "workloads are bound to processors"
         ),
         host_uids=host_uids,
         can_mount=not found["mounts"],

@@ -51,7 +51,7 @@ class Mount:
 class Limits:
     """What a workload may use. None means no limit.
 
-    `cpu_count` is a share of the machine when it is busy, not a ceiling. `file_bytes` limits one file, `disk_bytes`
+    `cpu_count` is a maximum, and the share of the machine when it is busy. `file_bytes` limits one file, `disk_bytes`
     everything the workload stores, `log_bytes` what is kept of its output (the newest).
     """
 

@@ -26,6 +26,7 @@ from modelyard.identity.access_lists import AccessControlResponse, SharingUpdate
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import Permission
 from modelyard.identity.tables import ResourceKind
+from modelyard.kernel.database import ignoring_case
 from modelyard.kernel.errors import Conflict, Forbidden, NotFound, raise_all
 from modelyard.kernel.ids import is_id, new_id
 from modelyard.kernel.paging import Page, PageQuery, page
@@ -39,8 +40,8 @@ from modelyard.workspaces.runtime_parameters import Definition
 
 KIND = ResourceKind.CREDENTIAL
 ORDERS: dict[str, tuple[ColumnElement[Any], ...]] = {
-    "name": (Credential.name.asc(), Credential.id.asc()),
-    "-name": (Credential.name.desc(), Credential.id.desc()),
+    "name": (ignoring_case(Credential.name).asc(), Credential.id.asc()),
+    "-name": (ignoring_case(Credential.name).desc(), Credential.id.desc()),
     "creationDate": (Credential.created_at.asc(), Credential.id.asc()),
     "-creationDate": (Credential.created_at.desc(), Credential.id.desc()),
 }

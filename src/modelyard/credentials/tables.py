@@ -16,7 +16,6 @@ class Credential(Base):
     __table_args__ = (
         UniqueConstraint("created_by_id", "name"),
         Index("ix_credentials_created", "created_at", "id"),
-        Index("ix_credentials_name", "name", "id"),
     )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)

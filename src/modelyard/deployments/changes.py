@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from sqlalchemy.orm import Session
 
-from modelyard.compute.bundles import usable_bundle
+from modelyard.compute.bundles import require_givable, usable_bundle
 from modelyard.compute.services.service import stop_service
 from modelyard.deployments import operations as kinds
 from modelyard.deployments.schemas import (
@@ -16,6 +16,7 @@ from modelyard.deployments.schemas import (
     StatusChange,
 )
 from modelyard.deployments.service import (
+    deployable,
     find_deployment,
     hold_model,
     read_parameters,
@@ -39,7 +40,7 @@ from modelyard.kernel.errors import Conflict, Invalid, invalid
 from modelyard.kernel.paging import Page, PageQuery, slice_page
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.settings import Settings
-from modelyard.models.serving import is_unstructured, load_servable
+from modelyard.models.serving import is_unstructured, load_servable, require_resources
 from modelyard.models.tables import CustomModel
 from modelyard.operations import service as operations
 from modelyard.operations.tables import Operation
@@ -54,19 +55,23 @@ REPLACEABLE = frozenset({DeploymentStatus.ACTIVE.value, DeploymentStatus.ERRORED
 
 
 def validate_model(
-    session: Session, caller: Caller, deployment_id: str, body: ModelValidation
+    session: Session, caller: Caller, settings: Settings, deployment_id: str, body: ModelValidation
 ) -> ModelValidationResponse:
     """Whether a package may take the place of the deployment's model."""
     row = find_deployment(session, caller, deployment_id)
     try:
         package = usable_package(session, caller, body.model_package_id)
-        load_servable(session, package.custom_model_version_id)
+        deployable(session, settings, package, _bundle_of(row))
     except Invalid as error:
         return ModelValidationResponse(status="failing", message=error.message)
     fault = _mismatch(session, row, package)
     if fault is not None:
         return ModelValidationResponse(status="failing", message=fault)
     return ModelValidationResponse(status="passing", message="Model package can take the place of the current one.")
+
+
+def _bundle_of(row: Deployment) -> str | None:
+    return read_settings(row.settings).predictions_settings.resource_bundle_id
 
 
 def _mismatch(session: Session, row: Deployment, package: ModelPackage) -> str | None:
@@ -76,7 +81,12 @@ def _mismatch(session: Session, row: Deployment, package: ModelPackage) -> str |
 
 
 def replace_model(
-    session: Session, caller: Caller, references: References, deployment_id: str, body: ModelReplacement
+    session: Session,
+    caller: Caller,
+    settings: Settings,
+    references: References,
+    deployment_id: str,
+    body: ModelReplacement,
 ) -> Operation:
     """Has another package answer; the one before answers until it is ready, and goes on when it does not start."""
     row = find_deployment(session, caller, deployment_id, Permission.EDIT, lock=True)
@@ -87,7 +97,7 @@ def replace_model(
     fault = _mismatch(session, row, package)
     if fault is not None:
         raise invalid(modelPackageId=fault)
-    servable = load_servable(session, package.custom_model_version_id)
+    servable = deployable(session, settings, package, _bundle_of(row))
     current = msgspec.convert(row.parameter_values, list[Value])
     reference_fault = references.seen_by(session, caller)
     values = read_parameters(servable, current, body.runtime_parameter_values, reference_fault)
@@ -105,7 +115,9 @@ def replace_model(
     return start_operation(session, caller, row, kinds.REPLACE_MODEL, f"Replacing the model of {row.label}", payload)
 
 
-def change_status(session: Session, caller: Caller, deployment_id: str, body: StatusChange) -> Operation:
+def change_status(
+    session: Session, caller: Caller, settings: Settings, deployment_id: str, body: StatusChange
+) -> Operation:
     """Stops a deployment, also one that is being launched, or starts it again. What is so already is no error."""
     row = find_deployment(session, caller, deployment_id, Permission.EDIT, lock=True)
     status = body.status
@@ -115,6 +127,7 @@ def change_status(session: Session, caller: Caller, deployment_id: str, body: St
     _refuse_busy(row)
     restarts = row.status != DeploymentStatus.ACTIVE.value
     if restarts:
+        require_resources(settings, load_servable(session, row.custom_model_version_id), _bundle_of(row))
         row.status = DeploymentStatus.LAUNCHING.value
         row.error = None
     payload = {"package_id": row.package_id, "restarts": restarts}
@@ -187,6 +200,7 @@ def change_settings(
         raise invalid(associationId="an unstructured model is sent no columns: no id can be required or made up")
     if bundle_id is not None:
         usable_bundle(settings, bundle_id, "customModel", "predictionsSettings")
+        require_givable(settings, bundle_id, "predictionsSettings")
     if changes_service(before, after):
         _refuse_busy(row)
     restarts = row.status == DeploymentStatus.ACTIVE.value and changes_service(before, after)

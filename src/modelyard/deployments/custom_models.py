@@ -131,4 +131,4 @@ def read_runtime_log(session: Session, caller: Caller, deployment_id: str, log_i
 
 
 def _download(log: DeploymentLog) -> Download:
-    return Download(log.text, f"deployment-{log.deployment_id}-{log.kind}.log", "text/plain")
+    return Download(log.text, f"deployment-{log.deployment_id}.log", "text/plain")

@@ -10,6 +10,7 @@ from modelyard.identity import sharing
 from modelyard.identity.caller import Caller
 from modelyard.identity.tables import ResourceKind
 from modelyard.kernel.problems import Problems
+from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import changes
 from modelyard.learning.deploying import deployable, version_of
 from modelyard.operations.tables import Operation
@@ -19,7 +20,11 @@ from modelyard.workspaces.references import References
 
 
 def create_deployment(
-    session: Session, caller: Caller, references: References, body: DeploymentCreateFromLearningModel
+    session: Session,
+    caller: Caller,
+    settings: Settings,
+    references: References,
+    body: DeploymentCreateFromLearningModel,
 ) -> tuple[Deployment, Operation]:
     """Registers the model and deploys it. Unless told otherwise, who has a role on its project gets it here, too."""
     given = changes(body)
@@ -46,7 +51,7 @@ def create_deployment(
         importance=given.get("importance"),
     )
     row, operation = service.create_deployment(
-        session, caller, references, wanted, is_active=given.get("status") != "inactive"
+        session, caller, settings, references, wanted, is_active=given.get("status") != "inactive"
     )
     if given.get("grant_initial_deployment_roles_from_project", True):
         sharing.copy_grants(session, ResourceKind.PROJECT, project.id, KIND, row.id, but_of=caller.user_id)

@@ -17,6 +17,7 @@ from modelyard.identity.caller import Caller
 from modelyard.identity.holders import holds_role
 from modelyard.identity.roles import OWNING_ROLES, PERMISSIONS, Permission
 from modelyard.identity.tables import User
+from modelyard.kernel.database import ignoring_case
 from modelyard.kernel.paging import Page, of_items, page
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.settings import Settings
@@ -92,7 +93,7 @@ def _plain_conditions(caller: Caller, query: DeploymentListQuery) -> list[Condit
     if query.champion_model_execution_type is not None:
         found.append(_all_if(query.champion_model_execution_type == "custom_inference_model"))
     if query.champion_model_target_type is not None:
-        found.append(func.lower(Deployment.target_type) == query.champion_model_target_type.lower())
+        found.append(ignoring_case(Deployment.target_type) == ignoring_case(query.champion_model_target_type))
     unmeasured = [wanted for wanted in (query.model_health, query.accuracy_health) if wanted]
     return [*found, *(_all_if(UNMEASURED in wanted) for wanted in unmeasured)]
 
@@ -117,7 +118,7 @@ def _traffic_conditions(query: DeploymentListQuery, now: datetime) -> list[Condi
     if query.last_prediction_timestamp_start is not None:
         found.append(_last_prediction() >= _aware(query.last_prediction_timestamp_start))
     if query.last_prediction_timestamp_end is not None:
-        found.append(_last_prediction() <= _aware(query.last_prediction_timestamp_end))
+        found.append(_last_prediction() < _aware(query.last_prediction_timestamp_end))
     if query.prediction_usage_daily_avg_greater_than is not None:
         found.append(_recent_rows(now) > query.prediction_usage_daily_avg_greater_than * USAGE_DAYS)
     if query.prediction_usage_daily_avg_less_than is not None:
@@ -126,11 +127,10 @@ def _traffic_conditions(query: DeploymentListQuery, now: datetime) -> list[Condi
 
 
 def _tag_conditions(query: DeploymentListQuery) -> list[Condition]:
-    found: list[Condition] = []
-    for column, wanted in ((DeploymentTag.name, query.tag_keys), (DeploymentTag.value, query.tag_values)):
-        if wanted:
-            found.append(exists().where(DeploymentTag.deployment_id == Deployment.id, column.in_(wanted)))
-    return found
+    """One tag has to have one of the keys and one of the values."""
+    columns = ((DeploymentTag.name, query.tag_keys), (DeploymentTag.value, query.tag_values))
+    of_tag = [column.in_(wanted) for column, wanted in columns if wanted]
+    return [exists().where(DeploymentTag.deployment_id == Deployment.id, *of_tag)] if of_tag else []
 
 
 def _all_if(matches: bool) -> Condition:  # what is true of all deployments or of none
@@ -193,7 +193,7 @@ def _service_health_rank(now: datetime) -> ColumnElement[Any]:
 
 
 _ORDERS: dict[str, Callable[[datetime], ColumnElement[Any]]] = {
-    "label": lambda _now: Deployment.label.expression,
+    "label": lambda _now: ignoring_case(Deployment.label),
     "serviceHealth": _service_health_rank,
     "recentPredictions": _recent_rows,
     "lastPredictionTimestamp": lambda _now: _last_prediction(),

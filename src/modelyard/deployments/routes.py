@@ -43,10 +43,15 @@ TAG = "Deployments"
 
 @endpoint("POST", "/deployments/fromModelPackage/", status=202, errors=(403, 422), tag=TAG, location=True)
 def create_deployment(
-    session: Session, caller: Caller, body: DeploymentFromModelPackage, references: References, request: RequestInfo
+    session: Session,
+    caller: Caller,
+    body: DeploymentFromModelPackage,
+    settings: Settings,
+    references: References,
+    request: RequestInfo,
 ) -> DeploymentCreateResponse | Answer:
     """Deploy a model package."""
-    row, operation = service.create_deployment(session, caller, references, body)
+    row, operation = service.create_deployment(session, caller, settings, references, body)
     return operations.accepted(request, operation, DeploymentCreateResponse(id=row.id))
 
 
@@ -55,11 +60,12 @@ def create_from_learning_model(
     session: Session,
     caller: Caller,
     body: DeploymentCreateFromLearningModel,
+    settings: Settings,
     references: References,
     request: RequestInfo,
 ) -> DeploymentCreateResponse | Answer:
     """Deploy a model that was trained in a project."""
-    row, operation = from_learning_model.create_deployment(session, caller, references, body)
+    row, operation = from_learning_model.create_deployment(session, caller, settings, references, body)
     return operations.accepted(request, operation, DeploymentCreateResponse(id=row.id))
 
 
@@ -124,10 +130,10 @@ def update_settings(
 
 @endpoint("POST", "/deployments/{deploymentId}/model/validation/", errors=(403, 404, 422), tag=TAG)
 def validate_model(
-    session: Session, caller: Caller, deployment_id: str, body: ModelValidation
+    session: Session, caller: Caller, deployment_id: str, body: ModelValidation, settings: Settings
 ) -> ModelValidationResponse:
     """Ask whether a model package may take the place of a deployment's model."""
-    return changes.validate_model(session, caller, deployment_id, body)
+    return changes.validate_model(session, caller, settings, deployment_id, body)
 
 
 @endpoint(
@@ -143,11 +149,13 @@ def replace_model(
     caller: Caller,
     deployment_id: str,
     body: ModelReplacement,
+    settings: Settings,
     references: References,
     request: RequestInfo,
 ) -> Answer:
     """Replace a deployment's model. The one before answers until the new one is ready."""
-    return operations.accepted(request, changes.replace_model(session, caller, references, deployment_id, body))
+    operation = changes.replace_model(session, caller, settings, references, deployment_id, body)
+    return operations.accepted(request, operation)
 
 
 @endpoint(
@@ -159,10 +167,10 @@ def replace_model(
     location=True,
 )
 def change_status(
-    session: Session, caller: Caller, deployment_id: str, body: StatusChange, request: RequestInfo
+    session: Session, caller: Caller, deployment_id: str, body: StatusChange, settings: Settings, request: RequestInfo
 ) -> Answer:
     """Stop a deployment, or start it again."""
-    return operations.accepted(request, changes.change_status(session, caller, deployment_id, body))
+    return operations.accepted(request, changes.change_status(session, caller, settings, deployment_id, body))
 
 
 @endpoint("GET", "/deployments/{deploymentId}/runtimeParameters/", errors=(403, 404), tag=TAG)

@@ -31,7 +31,7 @@ from modelyard.identity.access_lists import AccessControlResponse, SharingUpdate
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import Permission
 from modelyard.identity.tables import Organization
-from modelyard.kernel.errors import Forbidden, NotFound, invalid
+from modelyard.kernel.errors import Forbidden, Invalid, NotFound, invalid
 from modelyard.kernel.ids import new_id
 from modelyard.kernel.paging import Page, PageQuery
 from modelyard.kernel.problems import Problems
@@ -39,7 +39,7 @@ from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import changes
 from modelyard.models import usage
-from modelyard.models.serving import Servable, check_parameters, load_servable
+from modelyard.models.serving import Servable, check_parameters, load_servable, require_resources
 from modelyard.models.usage import UserKind
 from modelyard.operations import service as operations
 from modelyard.operations.tables import Operation
@@ -78,14 +78,15 @@ def find_deployment(
 def read_deployment(
     session: Session, caller: Caller, deployment_id: str, gateway_url: str
 ) -> DeploymentRetrieveResponse:
-    """One deployment, for everybody who may at least predict with it."""
-    row = find_deployment(session, caller, deployment_id, Permission.USE)
+    """One deployment, for whoever may look at it or predict with it."""
+    row = find_deployment(session, caller, deployment_id, Permission.SEE)
     return view_deployments(session, caller, gateway_url, [row], datetime.now(UTC))[0]
 
 
 def create_deployment(
     session: Session,
     caller: Caller,
+    settings: Settings,
     references: References,
     body: DeploymentFromModelPackage,
     *,
@@ -95,7 +96,7 @@ def create_deployment(
     problems = Problems()
     with problems.collecting():
         package = usable_package(session, caller, body.model_package_id)
-        servable = load_servable(session, package.custom_model_version_id)
+        servable = deployable(session, settings, package)
         values = read_parameters(servable, [], body.runtime_parameter_values, references.seen_by(session, caller))
     with problems.collecting():
         prediction_environment = _prediction_environment(session, caller, body)
@@ -181,6 +182,16 @@ def usable_package(session: Session, caller: Caller, package_id: str) -> ModelPa
     if package.build_state == BuildState.FAILED.value:
         raise invalid(modelPackageId=f"model package {package.name!r} could not be built: {package.build_error}")
     return package
+
+
+def deployable(session: Session, settings: Settings, package: ModelPackage, bundle_id: str | None = None) -> Servable:
+    """What the package is served from; raises ``Invalid`` where it cannot run here, such as for want of a GPU."""
+    servable = load_servable(session, package.custom_model_version_id)
+    try:
+        require_resources(settings, servable, bundle_id)
+    except Invalid as error:
+        raise invalid(modelPackageId="; ".join(error.errors.values())) from error
+    return servable
 
 
 def target_mismatch(session: Session, row: Deployment, package: ModelPackage) -> str | None:
@@ -306,12 +317,12 @@ def _refuse_taken(session: Session, caller: Caller, user_provided_id: str | None
 
 
 def change_deployment(session: Session, caller: Caller, deployment_id: str, body: DeploymentUpdate) -> None:
-    """Changes label, description or importance. A null label leaves the label as it is."""
+    """Change label, description or importance."""
     row = find_deployment(session, caller, deployment_id, Permission.EDIT, lock=True)
     wanted = changes(body)
-    if body.label == "":
-        raise invalid(label="must not be empty")
-    row.label = wanted.get("label") or row.label
+    if not wanted.get("label", "unsent"):
+        raise invalid(label="must not be empty: a deployment always has a label; leave the field out to keep it")
+    row.label = wanted.get("label", row.label)
     row.description = wanted.get("description", row.description)
     if "importance" in wanted:
         row.importance_rank = IMPORTANCE_RANKS[wanted["importance"]]
@@ -347,7 +358,7 @@ def change_access(
     session: Session, caller: Caller, settings: Settings, deployment_id: str, body: SharingUpdateOrRemoveWithGrant
 ) -> None:
     """Sets or takes away users' roles, all or none."""
-    find_deployment(session, caller, deployment_id, Permission.USE)
+    find_deployment(session, caller, deployment_id, Permission.SEE)
     access_lists.change_access(session, caller, settings, KIND, deployment_id, body)
 
 

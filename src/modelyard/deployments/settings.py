@@ -16,6 +16,15 @@ SERVICE_SECTIONS = ("association_id", "predictions_settings", "prediction_batchi
 """What replicas are started with."""
 
 
+MISSING = {
+    "batch_monitoring": "monitoring by batches",
+    "humility": "rules of humility",
+    "prediction_warning": "warnings about predictions",
+    "prediction_intervals": "intervals of predictions",
+}
+"""Sections of features that are not there yet, so that they cannot be switched on."""
+
+
 class AssociationId(Schema, forbid_unknown_fields=True):
     """The column that every answer repeats. A request may have to have it; else ids may be made up for its rows."""
 
@@ -151,6 +160,9 @@ def merge_settings(stored: dict[str, Any], body: DeploymentSettingsUpdate) -> di
 def _contradictions(settings: DeploymentSettings) -> dict[str, str]:
     computes = settings.predictions_settings
     errors = {}
+    for info in msgspec.structs.fields(DeploymentSettings):
+        if info.name in MISSING and getattr(settings, info.name).enabled:
+            errors[info.encode_name] = f"cannot be switched on: this version of Modelyard has no {MISSING[info.name]}"
     if computes.min_computes and computes.max_computes and computes.min_computes > computes.max_computes:
         errors["predictionsSettings"] = f"minComputes {computes.min_computes} is over {computes.max_computes}"
     association = settings.association_id

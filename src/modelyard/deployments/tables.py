@@ -54,7 +54,7 @@ class Deployment(Base):
     created_by_id: Mapped[str] = mapped_column(Id)
     created_at: Mapped[datetime]
     deleted_at: Mapped[datetime | None]
-    label: Mapped[str] = mapped_column(String(512), index=True)
+    label: Mapped[str] = mapped_column(String(512))
     description: Mapped[str | None] = mapped_column(Text)
     search_text: Mapped[str] = mapped_column(Text)
     """Label and description, case-folded."""

@@ -50,7 +50,12 @@ KIND = ResourceKind.DEPLOYMENT
 PERMISSION_NAMES = {
     Permission.VIEW: ("CAN_VIEW",),
     Permission.USE: ("CAN_MAKE_PREDICTIONS",),
-    Permission.EDIT: ("CAN_EDIT_DEPLOYMENT", "CAN_REPLACE_MODEL", "CAN_CHANGE_STATUS"),
+    Permission.EDIT: (
+        "CAN_EDIT_DEPLOYMENT",
+        "CAN_REPLACE_MODEL",
+        "CAN_CHANGE_STATUS",
+        "CAN_ADD_CHALLENGERS",
+    ),
     Permission.SHARE: ("CAN_SHARE_DEPLOYMENT", "CAN_SHARE_DEPLOYMENT_OWNERSHIP"),
     Permission.DELETE: ("CAN_DELETE_DEPLOYMENT",),
 }
@@ -216,7 +221,7 @@ def _model(row: Deployment, related: _Related) -> DeploymentModelResponse:
     version = related.versions[row.custom_model_version_id]
     is_anomaly = row.target_type == "Anomaly"
     return DeploymentModelResponse(
-        id=row.custom_model_version_id,
+        id=version.learning_model_id or version.id,
         type=model.name,
         target_type=row.target_type,
         build_environment_type=row.build_environment_type,

@@ -28,16 +28,20 @@ from modelyard.environments.work import ensure_image
 from modelyard.events.service import forget_events
 from modelyard.identity import audit
 from modelyard.kernel.settings import Settings
+from modelyard.models import usage
 from modelyard.models.serving import (
     Association,
     Servable,
     batching_allowed,
     image_of,
     load_servable,
+    packed_note,
     replica_count,
     service_spec,
 )
+from modelyard.models.usage import UserKind
 from modelyard.monitoring.usage import forget_usage
+from modelyard.operations import service as operations
 from modelyard.operations.work import Handler, OperationFailed, Waiting, Work
 from modelyard.registry.tables import ModelPackage
 from modelyard.storage.blobs import BlobStore
@@ -61,7 +65,10 @@ def make_image(work: Work) -> dict[str, Any] | None:
         row, package, servable = _wanted(session, work)
         logs.begin(session, work.id, row.id, LogKind.LAUNCH)
         logs.write(session, work.id, f"{package.name}: version {servable.version.label} of {servable.model.name}")
-        spec = image_of(session, work.parts.get(BlobStore), servable)  # type: ignore[type-abstract]
+        blobs = work.parts.get(BlobStore)  # type: ignore[type-abstract]
+        spec = image_of(session, blobs, servable)
+        if note := packed_note(session, blobs, servable):
+            logs.write(session, work.id, note)
 
     def say(text: str) -> None:
         work.say(text)
@@ -303,6 +310,11 @@ def erase(work: Work) -> None:
             row = session.get(Deployment, deployment_id)
             if row is None or row.deleted_at is None:
                 continue
+            if operations.open_operations(session, deployment_id):
+                raise Waiting(LOOK_AGAIN_S)  # what the deletion canceled comes to its end first
+            operations.forget(session, [deployment_id])
+            for user_kind in (UserKind.DEPLOYMENT, UserKind.CHALLENGER):
+                usage.forget(session, user_kind, deployment_id)
             forget_usage(session, deployment_id)
             forget_events(session, deployment_id)
             session.execute(delete(DeploymentLog).where(DeploymentLog.deployment_id == deployment_id))

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from modelyard.identity.caller import Caller
 from modelyard.identity.role_changes import Named, RoleChange, change_roles, require_sharing
-from modelyard.identity.roles import RoleName
+from modelyard.identity.roles import PERMISSIONS, Permission, RoleName
 from modelyard.identity.sharing import user_grants
 from modelyard.identity.tables import ResourceKind, SubjectKind
 from modelyard.kernel.paging import Page, PageQuery, slice_page
@@ -40,7 +40,12 @@ def list_access(
 ) -> Page[AccessControlResponse]:
     """The users that a resource is shared with, oldest grant first. The caller's right to see it is checked before."""
     lines = [
-        AccessControlResponse(can_share=line.can_share, role=line.role, user_id=user.id, username=user.username)
+        AccessControlResponse(
+            can_share=line.can_share or Permission.SHARE in PERMISSIONS[line.role],
+            role=line.role,
+            user_id=user.id,
+            username=user.username,
+        )
         for line, user in user_grants(session, kind, resource_id)
     ]
     return slice_page(lines, query, request)

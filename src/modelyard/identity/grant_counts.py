@@ -14,6 +14,8 @@ from sqlalchemy.orm import Session, aliased
 from modelyard.identity.tables import Grant, GrantCount, ResourceKind
 
 UNSEEN_ROLE = "CONSUMER"
+LISTED_FOR_USERS = frozenset({ResourceKind.DEPLOYMENT.value})
+"""Kinds whose lists hold also what the caller may only use."""
 _ADD = text(
     "INSERT INTO grant_counts (subject_id, resource_kind, visible) VALUES (:subject_id, :resource_kind, :counted) "
     "ON CONFLICT (subject_id, resource_kind) DO UPDATE SET visible = grant_counts.visible + :more"
@@ -27,9 +29,14 @@ class Held(NamedTuple):
     resource_kind: str
 
 
-def is_seen(role: str | None) -> bool:
-    """Whether a role puts its resource into the lists of who holds it."""
-    return role is not None and role != UNSEEN_ROLE
+def is_seen(role: str | None, kind: str) -> bool:
+    """Whether a role puts its resource, which is of this kind, into the lists of who holds it."""
+    return role is not None and (role != UNSEEN_ROLE or kind in LISTED_FOR_USERS)
+
+
+def listed(kind: ResourceKind, grant: type[Grant] = Grant) -> list[ColumnElement[bool]]:
+    """The same as conditions on the grants of one kind."""
+    return [] if kind.value in LISTED_FOR_USERS else [grant.role != UNSEEN_ROLE]
 
 
 def change(session: Session, differences: Mapping[Held, int]) -> None:
@@ -50,7 +57,7 @@ def change(session: Session, differences: Mapping[Held, int]) -> None:
                 .where(
                     Grant.subject_id == held.subject_id,
                     Grant.resource_kind == held.resource_kind,
-                    Grant.role != UNSEEN_ROLE,
+                    *listed(ResourceKind(held.resource_kind)),
                 )
             )
             session.execute(_ADD, {**held._asdict(), "counted": counted, "more": more})
@@ -61,7 +68,7 @@ def remove(session: Session, *conditions: ColumnElement[bool]) -> None:
     gone = session.execute(
         delete(Grant).where(*conditions).returning(Grant.subject_id, Grant.resource_kind, Grant.role)
     ).all()
-    lost = Counter(Held(subject_id, kind) for subject_id, kind, role in gone if is_seen(role))
+    lost = Counter(Held(subject_id, kind) for subject_id, kind, role in gone if is_seen(role, kind))
     change(session, {held: -number for held, number in lost.items()})
 
 
@@ -89,12 +96,12 @@ def count(session: Session, subject_ids: Sequence[str], kind: ResourceKind) -> i
     beside = select(func.count(func.distinct(Grant.resource_id))).where(
         Grant.subject_id.in_(others),
         Grant.resource_kind == kind.value,
-        Grant.role != UNSEEN_ROLE,
+        *listed(kind),
         ~exists().where(
             first.resource_kind == kind.value,
             first.resource_id == Grant.resource_id,
             first.subject_id == most,
-            first.role != UNSEEN_ROLE,
+            *listed(kind, first),
         ),
     )
     return kept[most] + (session.scalar(beside) or 0)

@@ -19,6 +19,7 @@ from modelyard.identity.schemas import (
 )
 from modelyard.identity.sharing import count_grants_to
 from modelyard.identity.tables import Group, GroupMember, User
+from modelyard.kernel.database import ignoring_case
 from modelyard.kernel.errors import Conflict, NotFound, invalid
 from modelyard.kernel.ids import new_id
 from modelyard.kernel.paging import Page, PageQuery, page
@@ -29,7 +30,7 @@ from modelyard.kernel.wire import moment
 
 def list_groups(session: Session, caller: Caller, query: GroupListQuery, request: RequestInfo) -> Page[GroupResponse]:
     require_admin(caller)
-    statement = select(Group).order_by(Group.name, Group.id)
+    statement = select(Group).order_by(ignoring_case(Group.name), Group.id)
     if query.search:
         statement = statement.where(func.lower(Group.name).contains(query.search.lower(), autoescape=True))
     if query.organization_id is not None:
@@ -87,7 +88,7 @@ def list_members(
         select(User)
         .join(GroupMember, GroupMember.user_id == User.id)
         .where(GroupMember.group_id == group.id)
-        .order_by(User.username)
+        .order_by(ignoring_case(User.username), User.id)
     )
     return page(session, statement, query, request, service.views)
 

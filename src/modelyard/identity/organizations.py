@@ -11,6 +11,7 @@ from modelyard.identity.administration import require_admin, require_usable, uni
 from modelyard.identity.caller import Caller
 from modelyard.identity.schemas import OrganizationCreate, OrganizationResponse, OrganizationUpdate
 from modelyard.identity.tables import Organization, User
+from modelyard.kernel.database import ignoring_case
 from modelyard.kernel.errors import NotFound
 from modelyard.kernel.ids import new_id
 from modelyard.kernel.paging import Page, PageQuery, page
@@ -22,7 +23,7 @@ def list_organizations(
     session: Session, caller: Caller, query: PageQuery, request: RequestInfo
 ) -> Page[OrganizationResponse]:
     require_admin(caller)
-    statement = select(Organization).order_by(Organization.name)
+    statement = select(Organization).order_by(ignoring_case(Organization.name), Organization.id)
     return page(session, statement, query, request, lambda found: _views(session, found))
 
 

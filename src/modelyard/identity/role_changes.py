@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from modelyard.identity import audit, grant_counts
 from modelyard.identity.caller import Caller
-from modelyard.identity.roles import OWNING_ROLES, PERMISSIONS, ROLE_NAMES, Permission, rank
+from modelyard.identity.roles import OWNING_ROLES, PERMISSIONS, ROLE_NAMES, Permission, exceeds
 from modelyard.identity.sharing import require, spaced
 from modelyard.identity.tables import Grant, Group, Organization, ResourceKind, SubjectKind, User
 from modelyard.kernel.errors import Conflict, Forbidden, Invalid
@@ -72,7 +72,7 @@ def change_roles(
     if faults or not _is_leaving(caller, wanted):
         own_role = require_sharing(session, caller, kind, resource_id)
     else:
-        own_role = require(session, caller, kind, resource_id, Permission.VIEW)
+        own_role = require(session, caller, kind, resource_id, Permission.SEE)
     found = _find_recipients(session, caller, settings, {change.recipient for change in wanted})
     lines = _lines(session, kind, resource_id, [recipient.id for recipient in found.values()])
     errors = {**(faults or {}), **_faults(wanted, found, lines, own_role)}
@@ -173,14 +173,14 @@ def _faults(
             errors[f"{change.field}.{name.by}"] = f"there is no {name.kind.value} {name.value!r} in your organization"
         elif times[recipient.id] > 1:
             errors[f"{change.field}.{name.by}"] = f"{name.value!r} stands in the list more than once"
-        elif recipient.id in lines and rank(lines[recipient.id].role) > rank(own_role):
+        elif recipient.id in lines and exceeds(lines[recipient.id].role, own_role):
             held = lines[recipient.id].role
             errors[f"{change.field}.{name.by}"] = f"{name.value!r} has the role {held}, above your own role {own_role}"
         if change.role is None or change.role == NO_ROLE:
             continue
         if change.role not in ROLE_NAMES:
             errors[f"{change.field}.role"] = f"{change.role!r} is not one of {', '.join((*ROLE_NAMES, NO_ROLE))}"
-        elif rank(change.role) > rank(own_role):
+        elif exceeds(change.role, own_role):
             errors[f"{change.field}.role"] = f"{change.role} allows more than your own role {own_role}"
     return errors
 
@@ -197,8 +197,8 @@ def _apply(
     for recipient, change in wanted:
         line = lines.get(recipient.id)
         role = None if change.removes else change.role
-        was_seen = line is not None and grant_counts.is_seen(line.role)
-        more[grant_counts.Held(recipient.id, kind.value)] = int(grant_counts.is_seen(role)) - int(was_seen)
+        was_seen = line is not None and grant_counts.is_seen(line.role, kind.value)
+        more[grant_counts.Held(recipient.id, kind.value)] = int(grant_counts.is_seen(role, kind.value)) - int(was_seen)
         if role is None:
             if line is not None:
                 session.delete(line)
@@ -207,10 +207,17 @@ def _apply(
             line = Grant(resource_kind=kind.value, resource_id=resource_id, subject_id=recipient.id)
             session.add(line)
         line.subject_kind = recipient.kind.value
+        line.can_share = _can_share(line, role, change.can_share)
         line.role = role
-        line.can_share = Permission.SHARE in PERMISSIONS[role] if change.can_share is None else change.can_share
         line.created_at = now
     grant_counts.change(session, more)
+
+
+def _can_share(line: Grant, role: str, wanted: bool | None) -> bool:
+    """Whether the recipient may share: always by a role that allows it, else as asked, else as before."""
+    if Permission.SHARE in PERMISSIONS[role]:
+        return True
+    return bool(line.can_share and line.role == role) if wanted is None else wanted
 
 
 def _require_an_owner(session: Session, kind: ResourceKind, resource_id: str) -> None:

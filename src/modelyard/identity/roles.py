@@ -22,6 +22,7 @@ ROLE_NAMES: tuple[str, ...] = get_args(RoleName)
 class Permission(Enum):
     """What one may do to a resource. Named verb first, for any kind of resource."""
 
+    SEE = "see"  # know that it is there
     USE = "use"  # predict, open
     VIEW = "view"  # see everything of it
     EDIT = "edit"  # change it, run it
@@ -29,8 +30,9 @@ class Permission(Enum):
     DELETE = "delete"
 
 
-_LOOK = frozenset({Permission.USE, Permission.VIEW})
-_WORK = _LOOK | {Permission.EDIT}
+_LOOK = frozenset({Permission.SEE, Permission.VIEW})
+_READ = _LOOK | {Permission.USE}
+_WORK = _READ | {Permission.EDIT}
 _OWN = frozenset(Permission)
 
 PERMISSIONS: dict[str, frozenset[Permission]] = {
@@ -40,15 +42,21 @@ PERMISSIONS: dict[str, frozenset[Permission]] = {
     "USER": _WORK,
     "READ_WRITE": _WORK,
     "DATA_SCIENTIST": _WORK,
-    "READ_ONLY": _LOOK,
+    "READ_ONLY": _READ,
     "OBSERVER": _LOOK,
     "DEMO_OBSERVER": _LOOK,
-    "DEMO_READ_ONLY": _LOOK,
-    "CONSUMER": frozenset({Permission.USE}),
+    "DEMO_READ_ONLY": _READ,
+    "CONSUMER": frozenset({Permission.SEE, Permission.USE}),
 }
 OWNING_ROLES = frozenset({"OWNER", "ADMIN"})
 
 
-def rank(role: str) -> int:
-    """How much a role allows; of two grants the higher rank counts, and nobody grants above their own."""
-    return len(PERMISSIONS[role])
+def exceeds(role: str, other: str) -> bool:
+    """Whether a role allows anything that the other one does not: nobody grants above their own."""
+    return not PERMISSIONS[role] <= PERMISSIONS[other]
+
+
+def combined(role: str, other: str) -> str:
+    """The role of who has both: the stronger one, or the one that allows what each of them does."""
+    both = PERMISSIONS[role] | PERMISSIONS[other]
+    return next(one for one in (role, other, *ROLE_NAMES) if PERMISSIONS[one] == both)

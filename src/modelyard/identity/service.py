@@ -21,6 +21,7 @@ from modelyard.identity.schemas import (
     VersionResponse,
 )
 from modelyard.identity.tables import User
+from modelyard.kernel.database import ignoring_case
 from modelyard.kernel.errors import Conflict
 from modelyard.kernel.ids import new_id
 from modelyard.kernel.paging import Page, page
@@ -55,7 +56,7 @@ def read_account(session: Session, caller: Caller) -> AccountInfoResponse:
 
 def list_users(session: Session, caller: Caller, query: UserListQuery, request: RequestInfo) -> Page[UserResponse]:
     require_admin(caller)
-    statement = select(User).order_by(User.username)
+    statement = select(User).order_by(ignoring_case(User.username), User.id)
     if query.search:
         text = query.search.lower()
         columns = (User.username, User.email, User.first_name, User.last_name)

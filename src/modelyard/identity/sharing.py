@@ -9,9 +9,11 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from modelyard.identity import grant_counts
 from modelyard.identity.caller import Caller
-from modelyard.identity.roles import PERMISSIONS, Permission, rank
+from modelyard.identity.roles import PERMISSIONS, Permission, combined
 from modelyard.identity.tables import Grant, ResourceKind, SubjectKind, User
 from modelyard.kernel.errors import Forbidden, NotFound
+
+VIEWING_ROLES = frozenset(role for role, allowed in PERMISSIONS.items() if Permission.VIEW in allowed)
 
 Row = TypeVar("Row")
 
@@ -35,7 +37,7 @@ def scoped(
     granting = _granting_subjects(session, caller, kind)
     if len(granting) == 1 and not by_row:
         return statement.join(Grant, Grant.resource_id == id_column).where(
-            Grant.subject_id == granting[0], Grant.resource_kind == kind.value, Grant.role != "CONSUMER"
+            Grant.subject_id == granting[0], Grant.resource_kind == kind.value, *grant_counts.listed(kind)
         )
     return statement.where(_is_granted(granting, kind, id_column))
 
@@ -54,7 +56,7 @@ def _is_granted(
         Grant.resource_id == id_column,
         Grant.resource_kind == kind.value,
         Grant.subject_id.in_(subjects),
-        Grant.role != "CONSUMER",
+        *grant_counts.listed(kind),
     )
 
 
@@ -63,7 +65,7 @@ def visible_of(session: Session, caller: Caller, kinds: Iterable[ResourceKind]) 
     names = {kind.value: _granting_subjects(session, caller, kind) for kind in kinds}
     subjects = sorted({subject for granting in names.values() for subject in granting})
     found = select(Grant.resource_id).where(
-        Grant.subject_id.in_(subjects), Grant.resource_kind.in_(names), Grant.role != "CONSUMER"
+        Grant.subject_id.in_(subjects), Grant.resource_kind.in_(names), Grant.role.in_(VIEWING_ROLES)
     )
     return found if len(subjects) <= 1 else found.distinct()
 
@@ -89,7 +91,7 @@ def visible_ids(
     tops = [
         select(
             select(Grant.resource_id)
-            .where(Grant.subject_id == subject, Grant.resource_kind == kind.value, Grant.role != "CONSUMER", *kept)
+            .where(Grant.subject_id == subject, Grant.resource_kind == kind.value, *grant_counts.listed(kind), *kept)
             .order_by(order)
             .limit(offset + limit)
             .subquery()
@@ -136,8 +138,7 @@ def roles_of(session: Session, caller: Caller, kind: ResourceKind, resource_ids:
     ).all()
     strongest: dict[str, str] = {}
     for resource_id, role in rows:
-        if resource_id not in strongest or rank(role) > rank(strongest[resource_id]):
-            strongest[resource_id] = role
+        strongest[resource_id] = combined(strongest.get(resource_id, role), role)
     return strongest
 
 
@@ -172,7 +173,7 @@ def grant(
     """Sets the role of one subject on one resource."""
     key = (kind.value, resource_id, subject_id)
     line = session.get(Grant, key, with_for_update=True)
-    was_seen = line is not None and grant_counts.is_seen(line.role)
+    was_seen = line is not None and grant_counts.is_seen(line.role, kind.value)
     if line is None:
         line = Grant(resource_kind=kind.value, resource_id=resource_id, subject_id=subject_id)
         session.add(line)
@@ -180,7 +181,7 @@ def grant(
     line.role = role
     line.can_share = can_share
     line.created_at = datetime.now(UTC)
-    more = int(grant_counts.is_seen(role)) - int(was_seen)
+    more = int(grant_counts.is_seen(role, kind.value)) - int(was_seen)
     grant_counts.change(session, {grant_counts.Held(subject_id, kind.value): more})
 
 

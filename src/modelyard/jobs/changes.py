@@ -44,7 +44,6 @@ KINDS = FieldKinds(
     objects=frozenset({"resources", "subscription", "tags"}),
     left_out_when_empty=frozenset(
         {
-            "description",
             "environmentId",
             "environmentVersionId",
             "filesToDelete",
@@ -66,11 +65,17 @@ HARMLESS = frozenset({"name", "description", "tags", "subscription", "timeout_se
 
 
 def set_environment(session: Session, caller: Caller, job: CustomJob, body: JobSettings, problems: Problems) -> None:
+    """A version alone is one of a job's environment; an environment alone stands for its newest good build."""
     if "environment_id" in body.unread:
         return
     wanted = Chosen(_sent(body.environment_id), _sent(body.environment_version_id))
+    current = Chosen(job.environment_id, job.environment_version_id)
+    if wanted.environment_id is not None:
+        current = Chosen()
+    elif isinstance(body, UpdateCustomJob) and wanted.version_id is not None and current.environment_id is not None:
+        wanted = Chosen(current.environment_id, wanted.version_id)
     with problems.collecting():
-        chosen = choose(session, caller, wanted, Chosen(job.environment_id, job.environment_version_id), names=Names())
+        chosen = choose(session, caller, wanted, current, names=Names())
         job.environment_id, job.environment_version_id = chosen.environment_id, chosen.version_id
 
 
@@ -91,10 +96,11 @@ def set_limits(job: CustomJob, body: JobSettings, settings: Settings, problems: 
     """Resources, time limit, retries and tags."""
     if body.resources is not UNSET:
         job.egress_policy = body.resources.egress_network_policy
-        job.resource_bundle_id = body.resources.resource_bundle_id or None
-        if job.resource_bundle_id is not None:
-            with problems.collecting():
-                usable_bundle(settings, job.resource_bundle_id, "customJob", "resources.resourceBundleId")
+        if body.resources.resource_bundle_id is not UNSET:
+            job.resource_bundle_id = body.resources.resource_bundle_id or None
+            if job.resource_bundle_id is not None:
+                with problems.collecting():
+                    usable_bundle(settings, job.resource_bundle_id, "customJob", "resources.resourceBundleId")
     if body.timeout_seconds is not UNSET:
         job.timeout_s = body.timeout_seconds
         if job.timeout_s is not None and job.timeout_s > settings.job_timeout_s:

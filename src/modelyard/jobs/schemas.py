@@ -23,9 +23,16 @@ Tags = Annotated[list[Annotated[str, Meta(min_length=1, max_length=255)]], Meta(
 FilePaths = Annotated[list[str], Meta(max_length=1000)]
 
 
-class CustomJobResources(Body):
+class CustomJobResources(Schema):
     egress_network_policy: EgressPolicy
-    resource_bundle_id: str | None = None
+    resource_bundle_id: str | None
+
+
+class CustomJobResourcesUpdate(Body):
+    """What is not sent stays as it is; null is the default bundle."""
+
+    egress_network_policy: EgressPolicy
+    resource_bundle_id: str | UnsetType | None = UNSET
 
 
 class Subscription(Body):
@@ -44,7 +51,7 @@ class JobSettings(Body):
     environment_id: str | UnsetType = UNSET
     environment_version_id: str | UnsetType = UNSET
     file_path: str | FilePaths | UnsetType = UNSET
-    resources: CustomJobResources | UnsetType = UNSET
+    resources: CustomJobResourcesUpdate | UnsetType = UNSET
     runtime_parameter_values: str | UnsetType = UNSET
     runtime_parameters: str | UnsetType = UNSET
     required_metadata_values: str | UnsetType = UNSET

@@ -33,7 +33,7 @@ from modelyard.jobs.schemas import (
     JobSettings,
     UpdateCustomJob,
 )
-from modelyard.jobs.tables import CustomJob, CustomJobRun
+from modelyard.jobs.tables import CustomJob, CustomJobRun, RunLog
 from modelyard.jobs.views import view_job, view_jobs
 from modelyard.kernel.errors import Conflict, NotFound, invalid
 from modelyard.kernel.form_input import FormInput
@@ -43,8 +43,9 @@ from modelyard.kernel.problems import Problems
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import UNSET, changes, read_bool
+from modelyard.operations import service as operations
 from modelyard.storage.blobs import Blob, BlobStore
-from modelyard.workspaces import service as workspaces
+from modelyard.workspaces.erasing import erase
 from modelyard.workspaces.references import References
 
 KIND = ResourceKind.CUSTOM_JOB
@@ -192,10 +193,12 @@ def clean_up_job(session: Session, caller: Caller, job_id: str) -> None:
     if job.deleted_at is None:
         raise Conflict(f"Custom job {job.id} is not deleted, so it cannot be erased; delete it first.")
     held = {job.workspace_id}
-    for run in session.execute(
-        select(CustomJobRun.workspace_id, CustomJobRun.artifacts_workspace_id).where(CustomJobRun.job_id == job.id)
-    ):
+    of_job = CustomJobRun.job_id == job.id
+    for run in session.execute(select(CustomJobRun.workspace_id, CustomJobRun.artifacts_workspace_id).where(of_job)):
         held.update(each for each in run if each is not None)
+    logs = session.scalars(select(RunLog.digest).join(CustomJobRun, CustomJobRun.id == RunLog.run_id).where(of_job))
+    digests = list(logs)
+    operations.forget(session, session.scalars(select(CustomJobRun.id).where(of_job)), open_too=True)
     session.execute(delete(CustomJobRun).where(CustomJobRun.job_id == job.id))
     forget_events(session, job.id)
     session.execute(delete(CustomJobSchedule).where(CustomJobSchedule.job_id == job.id))
@@ -203,7 +206,7 @@ def clean_up_job(session: Session, caller: Caller, job_id: str) -> None:
     audit.record(session, caller, "erase", KIND, job.id, {"name": job.name})
     session.delete(job)
     session.flush()
-    workspaces.remove(session, sorted(held))
+    erase(session, sorted(held), digests)
 
 
 def read_item(session: Session, caller: Caller, blobs: BlobStore, job_id: str, item_id: str) -> CustomJobFileResponse:

@@ -17,9 +17,12 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, InvalidRequestError, NoResultFound
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.orm.exc import StaleDataError
 from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import GenericFunction
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -171,6 +174,27 @@ class Database:
             self._turn.release()
 
 
+class ignoring_case(GenericFunction[str]):  # noqa: N801 # named as in SQL
+    """A text in the form in which upper and lower case are the same, for orders and filters by name.
+
+    The database does the folding, so compare two texts only when both went through it.
+    """
+
+    type = String()
+    inherit_cache = True
+
+
+@compiles(ignoring_case)
+def _lower(element: ignoring_case, compiler: SQLCompiler, **options: Any) -> str:
+    return f"lower({compiler.process(element.clauses, **options)})"
+
+
+@compiles(ignoring_case, "sqlite")
+def _casefold(element: ignoring_case, compiler: SQLCompiler, **options: Any) -> str:
+    """SQLite's own ``lower`` knows the letters of ASCII only."""
+    return f"casefold({compiler.process(element.clauses, **options)})"
+
+
 def upsert(session: Session, table: type[Base]) -> PostgresInsert | SqliteInsert:
     """An INSERT into ``table`` that knows ``on_conflict_do_update``, in the words of the session's database."""
     is_postgres = session.get_bind().dialect.name == "postgresql"
@@ -190,6 +214,7 @@ def lost_a_race(error: Exception) -> bool:
 
 def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
     assert isinstance(connection, sqlite3.Connection)  # noqa: S101
+    connection.create_function("casefold", 1, _casefolded, deterministic=True)
     connection.isolation_level = None  # transactions are begun by _begin_sqlite, not by the driver
     for pragma in (
         f"busy_timeout={BUSY_TIMEOUT_S * 1000}",
@@ -201,6 +226,10 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -
         "mmap_size=268435456",
     ):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _casefolded(value: str | None) -> str | None:
+    return None if value is None else value.casefold()
 
 
 def _begin_sqlite(connection: Connection) -> None:

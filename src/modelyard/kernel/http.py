@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from modelyard.kernel.database import Database, lost_a_race
-from modelyard.kernel.errors import ModelyardError, NotFound
+from modelyard.kernel.errors import BadRequest, Invalid, ModelyardError, NotFound
 from modelyard.kernel.form_input import from_form, from_json
 from modelyard.kernel.multipart import Form
 from modelyard.kernel.outages import Outage, OutageLog, outage_of
@@ -210,7 +210,7 @@ class _Runner:
                 raise NotFound("There is nothing at this address.")
         info = _info(request, headers, self.endpoint)
         if "query" in wanted:
-            arguments["query"] = _read_query(wanted["query"], info.query_string)
+            arguments["query"] = self._query(wanted["query"], info.query_string)
         if "body" in wanted:
             arguments["body"] = decode(wanted["body"], content, faults)
         if "form" in wanted:
@@ -220,6 +220,15 @@ class _Runner:
         if "request" in wanted:
             arguments["request"] = info
         return arguments
+
+    def _query(self, type_: type[msgspec.Struct], query_string: str) -> Any:
+        """The query parameters; what is wrong with them is a 400 where the operation documents that status."""
+        try:
+            return _read_query(type_, query_string)
+        except Invalid as error:
+            if BadRequest.status not in self.endpoint.errors:
+                raise
+            raise BadRequest(error.message, error.errors) from error
 
     def _answer(self, result: Any, check: Check) -> Response[Any]:
         if isinstance(result, Download):

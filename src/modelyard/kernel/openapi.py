@@ -183,7 +183,7 @@ def _responses(endpoint: Endpoint, components: _Components) -> Node:
             response["headers"] = headers
         responses[str(status)] = response
     errors = {*endpoint.errors, *({401} if "caller" in endpoint.parameters else ())}
-    if endpoint.parameters.keys() & {"query", "body", "form"}:
+    if endpoint.parameters.keys() & {"body", "form"} or ("query" in endpoint.parameters and 400 not in errors):
         errors.add(422)
     for status in sorted(errors):
         responses[str(status)] = {

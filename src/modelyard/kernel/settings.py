@@ -232,6 +232,10 @@ class Settings(BaseSettings):
     def database(self) -> str:
         return self.database_url or f"sqlite:///{self.data_dir / 'modelyard.db'}"
 
+    def model_memory_bytes(self) -> int:
+        """What a model has that says nothing: never more than one may have."""
+        return min(self.default_model_memory_bytes, self.max_model_memory_bytes)
+
     def sockets_dir(self) -> Path:
         """Where sockets live: the first of these folders whose path is short enough for a socket below it.
 

@@ -51,6 +51,7 @@ def version_of(session: Session, caller: Caller, project: Project, model: Learni
         labels=project.class_labels,
         project_id=project.id,
         project_name=project.name,
+        learning_model_id=model.id,
         memory_bytes=model.memory_bytes,
         parameter_definitions=around.definitions,
         parameter_values=around.values,

@@ -66,9 +66,9 @@ def read_model(
 
 
 @endpoint("DELETE", MODEL, status=204, errors=(403, 404, 409), tag=TAG)
-def delete_model(session: Session, caller: Caller, project_id: str, model_id: str) -> None:
-    """Delete a model whose training has ended; what was deployed stays."""
-    models.delete_model(session, caller, project_id, model_id)
+def delete_model(session: Session, caller: Caller, project_id: str, model_id: str, request: RequestInfo) -> None:
+    """Delete a model whose training has ended and that is not deployed."""
+    models.delete_model(session, caller, request, project_id, model_id)
 
 
 @endpoint("DELETE", MODEL + "training/", status=204, errors=(403, 404, 409), tag=TAG)

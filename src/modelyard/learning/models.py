@@ -31,6 +31,7 @@ from modelyard.learning.schemas import (
 )
 from modelyard.learning.tables import LearningModel, LearningPrediction, ModelStatus, Project, ProjectStatus
 from modelyard.models import usage
+from modelyard.models.holders import refuse_deployed
 from modelyard.models.usage import UserKind
 from modelyard.operations import service as operations
 from modelyard.operations.places import COUNTED
@@ -178,10 +179,10 @@ def cancel_training(session: Session, caller: Caller, project_id: str, model_id:
     audit.record(session, caller, "cancel training", KIND, project_id, {"modelId": model_id})
 
 
-def delete_model(session: Session, caller: Caller, project_id: str, model_id: str) -> None:
-    """Deletes a model with what it predicted. ``Conflict`` while it is trained or predicts.
+def delete_model(session: Session, caller: Caller, request: RequestInfo, project_id: str, model_id: str) -> None:
+    """Deletes a model with what it predicted. ``Conflict`` while it is trained or predicts, or is deployed.
 
-    A custom model that was made of it stays, with its deployments.
+    A custom model that was made of it stays.
     """
     project = find_project(session, caller, project_id, Permission.EDIT, lock=True)
     model = find_model(session, caller, project_id, model_id, lock=True)
@@ -194,6 +195,8 @@ def delete_model(session: Session, caller: Caller, project_id: str, model_id: st
     )
     if open_prediction is not None:
         raise Conflict(f"Model {model_id} is asked for the predictions {open_prediction}; wait for their end.")
+    if model.custom_model_id is not None:
+        refuse_deployed(session, request, [model.custom_model_id], f"Model {model_id}")
     erase_models(session, [model_id])
     project.model_count -= 1
     audit.record(session, caller, "delete model", KIND, project_id, {"modelId": model_id, "name": model.name})

@@ -48,9 +48,9 @@ def update_project(session: Session, caller: Caller, project_id: str, body: Proj
 
 
 @endpoint("DELETE", PROJECT, status=204, errors=(403, 404, 409), tag=TAG)
-def delete_project(session: Session, caller: Caller, project_id: str) -> None:
+def delete_project(session: Session, caller: Caller, project_id: str, request: RequestInfo) -> None:
     """Delete a project with its models; what was deployed stays."""
-    projects.delete_project(session, caller, project_id)
+    projects.delete_project(session, caller, request, project_id)
 
 
 @endpoint("GET", PROJECT + "accessControl/", errors=(404,), tag=TAG)

@@ -31,10 +31,11 @@ from modelyard.learning.schemas import (
 from modelyard.learning.tables import LearningModel, LearningPrediction, Project, ProjectStatus
 from modelyard.learning.targets import HIGHER_IS_BETTER, MIN_ROWS
 from modelyard.models import usage
+from modelyard.models.holders import refuse_deployed
 from modelyard.models.usage import UserKind
 from modelyard.operations import service as operations
 from modelyard.operations.tables import Operation
-from modelyard.workspaces import service as workspaces
+from modelyard.workspaces.erasing import erase
 
 KIND = ResourceKind.PROJECT
 PREPARE = "project.prepare"
@@ -162,10 +163,10 @@ def change_project(session: Session, caller: Caller, project_id: str, body: Proj
     return view(project)
 
 
-def delete_project(session: Session, caller: Caller, project_id: str) -> None:
-    """Deletes a project with its models and predictions. ``Conflict`` while something of it is under way.
+def delete_project(session: Session, caller: Caller, request: RequestInfo, project_id: str) -> None:
+    """Deletes a project with its models and predictions. ``Conflict`` while something of it is under way or deployed.
 
-    Custom models that were made of its models, and their deployments, stay.
+    Custom models that were made of its models stay.
     """
     project = find_project(session, caller, project_id, Permission.DELETE, lock=True)
     of_project = LearningModel.project_id == project_id
@@ -179,8 +180,11 @@ def delete_project(session: Session, caller: Caller, project_id: str) -> None:
     if busy is not None or project.status == ProjectStatus.PREPARING.value:
         what = f"model {busy} is being trained or predicts" if busy else "its data are being made ready"
         raise Conflict(f"Project {project_id} cannot be deleted now: {what}. Cancel that or wait for its end.")
+    made = select(LearningModel.custom_model_id).where(of_project, LearningModel.custom_model_id.is_not(None))
+    refuse_deployed(session, request, [one for one in session.scalars(made) if one], f"Project {project_id}")
     ids = list(session.scalars(select(LearningModel.id).where(of_project)))
     erase_models(session, ids)
+    operations.forget(session, [project_id])
     session.delete(project)
     sharing.forget(session, KIND, project_id)
     audit.record(session, caller, "delete", KIND, project_id, {"name": project.name})
@@ -190,12 +194,16 @@ def delete_project(session: Session, caller: Caller, project_id: str) -> None:
 def erase_models(session: Session, model_ids: list[str]) -> None:
     """Deletes models with what they were made of, what they left and what they predicted."""
     held: list[str] = []
+    logs: list[str | None] = []
     for model in session.scalars(select(LearningModel).where(LearningModel.id.in_(model_ids))):
         held += [one for one in (model.workspace_id, model.trained_workspace_id) if one is not None]
-        usage.remove(session, UserKind.LEARNING_MODEL, model.id)
+        logs.append(model.log_digest)
+        usage.forget(session, UserKind.LEARNING_MODEL, model.id)
+    predicted = select(LearningPrediction.id).where(LearningPrediction.model_id.in_(model_ids))
+    operations.forget(session, [*model_ids, *session.scalars(predicted)])
     session.execute(delete(LearningPrediction).where(LearningPrediction.model_id.in_(model_ids)))
     session.execute(delete(LearningModel).where(LearningModel.id.in_(model_ids)))
-    workspaces.remove(session, held)
+    erase(session, held, logs)
 
 
 def list_access(

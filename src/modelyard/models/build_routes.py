@@ -15,10 +15,18 @@ PATH = "/customModels/{customModelId}/versions/{customModelVersionId}/"
 
 @endpoint("GET", PATH + "dependencyBuild/", errors=(404, 422), tag=TAG)
 def read_dependency_build(
-    session: Session, caller: Caller, custom_model_id: str, custom_model_version_id: str, request: RequestInfo
+    session: Session,
+    caller: Caller,
+    custom_model_id: str,
+    custom_model_version_id: str,
+    blobs: BlobStore,
+    images: ImageStore,
+    request: RequestInfo,
 ) -> DependencyBuildResponse:
     """Read how the build of a version's dependencies is doing."""
-    version, build = dependency_builds.read_build(session, caller, custom_model_id, custom_model_version_id)
+    version, build = dependency_builds.read_build(
+        session, caller, blobs, images, custom_model_id, custom_model_version_id
+    )
     return dependency_builds.view(version, build, request)
 
 
@@ -34,7 +42,9 @@ def start_dependency_build(
 ) -> DependencyBuildResponse:
     """Build what a version's requirements.txt asks for, on top of its environment."""
     dependency_builds.start_build(session, caller, blobs, images, custom_model_id, custom_model_version_id)
-    version, build = dependency_builds.read_build(session, caller, custom_model_id, custom_model_version_id)
+    version, build = dependency_builds.read_build(
+        session, caller, blobs, images, custom_model_id, custom_model_version_id
+    )
     return dependency_builds.view(version, build, request)
 
 
@@ -48,7 +58,15 @@ def cancel_dependency_build(
 
 @endpoint("GET", PATH + "dependencyBuildLog/", errors=(404, 422), tag=TAG, download=True)
 def read_dependency_build_log(
-    session: Session, caller: Caller, custom_model_id: str, custom_model_version_id: str, query: BuildLogQuery
+    session: Session,
+    caller: Caller,
+    custom_model_id: str,
+    custom_model_version_id: str,
+    blobs: BlobStore,
+    images: ImageStore,
+    query: BuildLogQuery,
 ) -> Download:
     """Read the log of a build of dependencies that has ended; of one in progress too, where the query asks for it."""
-    return dependency_builds.read_build_log(session, caller, custom_model_id, custom_model_version_id, query)
+    return dependency_builds.read_build_log(
+        session, caller, blobs, images, custom_model_id, custom_model_version_id, query
+    )

@@ -1,5 +1,7 @@
 """What keeps a custom model from being deleted, and where it is found."""
 
+from collections.abc import Sequence
+
 from sqlalchemy.orm import Session
 
 from modelyard.kernel.errors import Conflict
@@ -18,25 +20,32 @@ def refuse_held(session: Session, request: RequestInfo, model: CustomModel, door
     Seed 000, DELETE customTasks; seed 001, DELETE customModels.
     """
     it = f"{door.title} {model.id}"
-    deployments = usage.users_of(session, model.id, UserKind.DEPLOYMENT)
-    if deployments:
-        link = f"{request.api_url}/customModelDeployments/?customModelIds={model.id}"
-        raise Conflict(
-            f"{it} has existing deployments ({len(deployments)}) and cannot be deleted; delete them first: {link}",
-            extra={"link": link, "deploymentIds": deployments},
-        )
+    refuse_deployed(session, request, [model.id], it)
     _refuse_trained(session, request, model, it)
     challenged = usage.users_of(session, model.id, UserKind.CHALLENGER)
     if challenged:
-        links = ", ".join(f"{request.api_url}/deployments/{one}/challengers/" for one in challenged[:5])
+        links = [f"{request.api_url}/deployments/{one}/challengers/" for one in challenged]
         raise Conflict(
             f"{it} is a challenger in deployments ({len(challenged)}) and cannot be deleted; "
-            f"withdraw it first: {links}",
-            extra={"deploymentIds": challenged},
+            f"withdraw it first: {', '.join(links[:5])}",
+            extra={"link": links[0], "links": links, "deploymentIds": challenged},
         )
     tests = usage.users_of(session, model.id, UserKind.TEST)
     if tests:
         raise Conflict(f"{it} is being tested (test {tests[0]}); cancel the test or wait for its end.")
+
+
+def refuse_deployed(session: Session, request: RequestInfo, model_ids: Sequence[str], it: str) -> None:
+    """Raise ``Conflict``, with the link to the deployments, while any of the custom models is deployed."""
+    by_model = {one: usage.users_of(session, one, UserKind.DEPLOYMENT) for one in model_ids}
+    deployments = [one for found in by_model.values() for one in found]
+    if deployments:
+        ids = "&".join(f"customModelIds={one}" for one, found in by_model.items() if found)
+        link = f"{request.api_url}/customModelDeployments/?{ids}"
+        raise Conflict(
+            f"{it} has existing deployments ({len(deployments)}) and cannot be deleted; delete them first: {link}",
+            extra={"link": link, "deploymentIds": deployments},
+        )
 
 
 def _refuse_trained(session: Session, request: RequestInfo, model: CustomModel, it: str) -> None:

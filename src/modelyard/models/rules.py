@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from modelyard.compute.bundles import MODEL, default_bundle
 from modelyard.kernel.errors import Invalid
 from modelyard.kernel.settings import Settings
 from modelyard.models.tables import CustomModelVersion
@@ -131,6 +132,14 @@ def resource_errors(values: Mapping[str, Any], settings: Settings) -> dict[str, 
             if memory is not None:
                 errors[field] = "cannot be combined with resourceBundleId, which sets the memory"
     return errors
+
+
+def default_memory_bytes(settings: Settings) -> int:
+    """The memory of a model that says nothing: what the setting says, else the default bundle's."""
+    bundle = default_bundle(settings, MODEL)
+    if bundle is None or "default_model_memory_bytes" in settings.model_fields_set:
+        return settings.model_memory_bytes()
+    return min(bundle.memory_bytes, settings.max_model_memory_bytes)
 
 
 def reference_errors(version: CustomModelVersion, field: str, reference_fault: ReferenceFault) -> dict[str, str]:

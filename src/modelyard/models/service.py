@@ -26,7 +26,14 @@ from modelyard.models import usage
 from modelyard.models.deletion import purge
 from modelyard.models.doors import MODELS, Door
 from modelyard.models.holders import refuse_held
-from modelyard.models.rules import Target, resource_errors, target_errors, target_type_of, with_defaults
+from modelyard.models.rules import (
+    Target,
+    default_memory_bytes,
+    resource_errors,
+    target_errors,
+    target_type_of,
+    with_defaults,
+)
 from modelyard.models.schemas import (
     CustomModelCreate,
     CustomModelResourceLimits,
@@ -54,6 +61,11 @@ LOCKED_WHEN_DEPLOYED = {
     "class_labels": "classLabels",
 }
 COLUMNS = {"desired_memory": "desired_memory_bytes", "maximum_memory": "maximum_memory_bytes"}
+INHERITED = COLUMNS | {name: name for name in ("replicas", "requires_ha", "network_egress_policy")}
+"""Fields of a model that hold for the versions that have none of their own."""
+WIRE_NAMES = {
+    info.name: info.encode_name for info in msgspec.structs.fields(CustomModelUpdate) if info.name in INHERITED
+}
 ID_IS_TAKEN = "Cannot create a custom model with a user provided ID {!r}: one with that ID exists already"
 FLAGS = ("is_unstructured_model_kind", "is_proxy_model", "is_training_data_for_versions_permanently_enabled")
 
@@ -99,7 +111,7 @@ def add_model(session: Session, caller: Caller, settings: Settings, body: Custom
         supports_regression=bool(given.get("supports_regression", target_type == "Regression")),
         user_provided_id=given.get("user_provided_id"),
         playground_id=given.get("playground_id"),
-        calibrate_predictions=given.get("calibrate_predictions"),
+        calibrate_predictions=given.get("calibrate_predictions", _is_calibrated(custom_model_type, target_type)),
         description="",
         language="",
     )
@@ -158,6 +170,7 @@ def change_model(
     raise_all(errors)
     with_defaults(target)
     _refuse_locked(session, model, target)
+    _refuse_frozen(session, model, given)
     _apply(model, given, target)
     model.updated_at = datetime.now(UTC)
     audit.record(session, caller, "update", KIND, model.id, {"fields": sorted(given)})
@@ -203,7 +216,7 @@ def change_access(
 
 def read_limits(settings: Settings) -> CustomModelResourceLimits:
     return CustomModelResourceLimits(
-        desired_custom_model_container_size=settings.default_model_memory_bytes,
+        desired_custom_model_container_size=default_memory_bytes(settings),
         max_custom_model_container_size=settings.max_model_memory_bytes,
         max_custom_model_replicas_per_deployment=settings.max_model_replicas,
         max_custom_model_testing_parallel_users=settings.max_testing_parallel_users,
@@ -278,6 +291,11 @@ def freeze(session: Session, version: CustomModelVersion) -> None:
         session.flush()
 
 
+def _is_calibrated(custom_model_type: str, target_type: str) -> bool | None:
+    """Whether predictions are calibrated where nothing is said of it: those of tasks that detect anomalies."""
+    return True if custom_model_type == "training" and target_type == "Anomaly" else None
+
+
 def _is_taken(session: Session, caller: Caller, user_provided_id: str | None) -> bool:
     return user_provided_id is not None and bool(
         session.scalar(
@@ -308,6 +326,23 @@ def _refuse_locked(session: Session, model: CustomModel, target: Target) -> None
     deployments = usage.users_of(session, model.id, UserKind.DEPLOYMENT) if changed else []
     if deployments:
         raise Conflict(f"Model {model.id} is deployed, so its target is fixed: {', '.join(changed)}.", changed)
+
+
+def _refuse_frozen(session: Session, model: CustomModel, given: dict[str, Any]) -> None:
+    """Raises ``Conflict`` for resources that a deployed version takes from the model, since it has none of its own."""
+    changed = [
+        field for field, column in INHERITED.items() if field in given and given[field] != getattr(model, column)
+    ]
+    for version in usage.versions_of(session, model.id, UserKind.DEPLOYMENT) if changed else []:
+        inherited = {
+            WIRE_NAMES[field]: f"version {version.label}, which is deployed, has it from the model: make a new version"
+            for field in changed
+            if getattr(version, INHERITED[field]) is None
+            and not (field in COLUMNS and version.resource_bundle_id is not None)
+        }
+        if inherited:
+            text = f"Model {model.id} is deployed, so what its version runs with is fixed: {', '.join(inherited)}."
+            raise Conflict(text, inherited)
 
 
 def _apply(model: CustomModel, given: dict[str, Any], target: Target) -> None:

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-from msgspec import UNSET
 from sqlalchemy.orm import Session
 
-from modelyard.compute.bundles import find_bundle
+from modelyard.compute.bundles import MODEL, default_bundle, find_bundle, require_givable
 from modelyard.compute.isolation import require_enforceable
 from modelyard.compute.services.service import ServiceSpec
 from modelyard.compute.workload import Network
@@ -20,17 +19,24 @@ from modelyard.environments.images.spec import ImageSpec
 from modelyard.environments.tables import EnvironmentVersion
 from modelyard.identity.roles import Permission
 from modelyard.kernel.database import Database
-from modelyard.kernel.errors import Invalid
+from modelyard.kernel.errors import Invalid, invalid
+from modelyard.kernel.problems import Problems
 from modelyard.kernel.settings import Settings
 from modelyard.models import service as models
+from modelyard.models.rules import default_memory_bytes
 from modelyard.models.tables import CustomModel, CustomModelVersion
 from modelyard.storage.blobs import BlobStore
 from modelyard.workspaces import service as workspaces
 from modelyard.workspaces.checkout import Checkouts
-from modelyard.workspaces.parameter_variables import credential_ids, parameter_variables
+from modelyard.workspaces.packed import packed_code
+from modelyard.workspaces.parameter_variables import credential_ids, missing_names, parameter_variables
 from modelyard.workspaces.runtime_parameters import Definition, RuntimeParameterUnified, Value, merge, views
 from modelyard.workspaces.tables import Workspace
 
+NEEDS_MACHINES = (
+    "high availability needs replicas on several machines, and this installation runs them on one: "
+    "set requiresHa to false, or run Modelyard on a cluster"
+)
 NETWORKS = {"NONE": Network.NONE, "PUBLIC": Network.PUBLIC, "DR_API_ACCESS": Network.DR_API_ACCESS}
 
 
@@ -94,6 +100,11 @@ def image_of(session: Session, blobs: BlobStore, servable: Servable) -> ImageSpe
     return image_spec(session, blobs, servable.environment, servable.workspace)
 
 
+def packed_note(session: Session, blobs: BlobStore, servable: Servable) -> str | None:
+    """What to tell of a version whose code is packed in an archive, where it is not found."""
+    return packed_code(blobs, workspaces.files_in(session, servable.workspace))
+
+
 def batching_allowed(session: Session, version_id: str) -> bool:
     """Whether rows of different requests may be scored together: a side-effects test showed them independent."""
     return bool(session.get_one(CustomModelVersion, version_id).side_effects_passed)
@@ -102,6 +113,26 @@ def batching_allowed(session: Session, version_id: str) -> bool:
 def replica_count(servable: Servable) -> int:
     """How many replicas the version, or else its model, wants."""
     return servable.version.replicas or servable.model.replicas or 1
+
+
+def require_resources(settings: Settings, servable: Servable, bundle_id: str | None = None) -> None:
+    """Raise ``Invalid`` for what the version, or else its model, needs and this installation cannot give.
+
+    ``bundle_id`` takes the place of the version's.
+    """
+    problems = Problems()
+    with problems.collecting():
+        require_givable(settings, bundle_id or servable.version.resource_bundle_id)
+    with problems.collecting():
+        require_machines(servable)
+    problems.raise_all()
+
+
+def require_machines(servable: Servable, requires_ha: bool | None = None) -> None:
+    """Raise ``Invalid`` where replicas on several machines are wanted: by ``requires_ha``, the version or the model."""
+    said = (requires_ha, servable.version.requires_ha, servable.model.requires_ha)
+    if next((one for one in said if one is not None), False):
+        raise invalid(requiresHa=NEEDS_MACHINES)
 
 
 def service_spec(
@@ -118,23 +149,28 @@ def service_spec(
     memory_bytes: int | None = None,
     bundle_id: str | None = None,
     network_policy: str | None = None,
+    requires_ha: bool | None = None,
 ) -> ServiceSpec:
     """One replica of the version.
 
     ``acts_for`` is the user (an id) whose credentials the parameters name; they are opened when it is started.
-    ``memory_bytes``, ``bundle_id`` and ``network_policy`` take the place of what the version and its model say. Without
-    any of them a model may reach nothing. Raises ``Invalid`` for parameters that must be set and are not, and for a
-    policy that nothing would enforce.
+    ``memory_bytes``, ``bundle_id``, ``network_policy`` and ``requires_ha`` take the place of what the version and its
+    model say. Without any policy a model may reach nothing. Raises ``Invalid`` for parameters that must be set and are
+    not, for a policy that nothing would enforce and for what this installation cannot give.
     """
     version, model = servable.version, servable.model
     named = {} if association is None else {"MODELYARD_ASSOCIATION_ID": association.column}
-    bundle = find_bundle(settings, bundle_id or version.resource_bundle_id or "")
+    named_bundle = bundle_id or (None if memory_bytes else version.resource_bundle_id)
+    require_givable(settings, named_bundle)
+    require_machines(servable, requires_ha)
+    bundle = find_bundle(settings, named_bundle or "")
     chosen = network_policy or version.network_egress_policy or model.network_egress_policy
     policy = chosen or "NONE"
     if chosen:
         require_enforceable(settings.sandbox, NETWORKS[chosen], "networkEgressPolicy")
     memory = memory_bytes or (bundle.memory_bytes if bundle_id and bundle else None) or version.maximum_memory_bytes
     memory = memory or (bundle.memory_bytes if bundle else None) or model.maximum_memory_bytes
+    bundle = bundle or default_bundle(settings, MODEL)
     return ServiceSpec(
         command=_command(settings, servable, threshold, association, batches=batches),
         image_digest=image_digest,
@@ -143,7 +179,7 @@ def service_spec(
         literals=_names(model) | named | parameter_variables(parameters) | (version.required_metadata or {}),
         credentials=credential_ids(parameters),
         acts_for=acts_for,
-        memory_bytes=memory or settings.default_model_memory_bytes,
+        memory_bytes=min(memory or default_memory_bytes(settings), settings.max_model_memory_bytes),
         cpu_count=float(bundle.cpu_count) if bundle else None,
         network=NETWORKS[policy].value,
         api_address=_api_address(settings) if policy == "DR_API_ACCESS" else None,
@@ -158,7 +194,7 @@ def service_spec(
 
 def check_parameters(parameters: Iterable[RuntimeParameterUnified]) -> None:
     """Raises ``Invalid`` with every parameter that must be set before a deployment and is not."""
-    missing = [one.field_name for one in parameters if not one.allow_empty and one.current_value in {UNSET, ""}]
+    missing = missing_names(parameters)
     if missing:
         text = f"these runtime parameters must have a value before the model is deployed: {', '.join(missing)}"
         raise Invalid(f"runtimeParameterValues: {text}", {"runtimeParameterValues": text})

@@ -66,6 +66,10 @@ class CustomModel(Base):
     requires_ha: Mapped[bool | None]
     network_egress_policy: Mapped[str | None] = mapped_column(String(32))
 
+    @property
+    def is_task(self) -> bool:
+        return self.custom_model_type == "training"
+
 
 class CustomModelVersion(Base):
     """One workspace of a model's code, with what it runs on.
@@ -88,6 +92,8 @@ class CustomModelVersion(Base):
     created_by_id: Mapped[str] = mapped_column(Id)
     created_at: Mapped[datetime]
     frozen_at: Mapped[datetime | None]
+    learning_model_id: Mapped[str | None] = mapped_column(Id)
+    """The model of a project that it was made of (``models.trained``)."""
     description: Mapped[str | None] = mapped_column(Text)
     base_environment_id: Mapped[str | None] = mapped_column(Id, index=True)
     base_environment_version_id: Mapped[str | None] = mapped_column(Id, index=True)

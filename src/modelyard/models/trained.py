@@ -30,6 +30,7 @@ class Trained:
     labels: list[str]
     project_id: str
     project_name: str
+    learning_model_id: str
     memory_bytes: int
     parameter_definitions: list[dict[str, Any]]
     parameter_values: list[dict[str, Any]]
@@ -95,6 +96,7 @@ def add_trained_model(
         version_minor=0,
         created_by_id=caller.user_id,
         created_at=now,
+        learning_model_id=trained.learning_model_id,
         base_environment_id=environment.environment_id,
         base_environment_version_id=environment.id,
         dependencies=[],

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from modelyard.models.deletion import purge
@@ -69,6 +69,12 @@ def remove(session: Session, user_kind: UserKind, user_id: str, version_id: str 
         purge(session, model)
 
 
+def forget(session: Session, user_kind: UserKind, user_id: str) -> None:
+    """The same for a user that is erased: not even history is left."""
+    remove(session, user_kind, user_id)
+    session.execute(delete(ModelUse).where(ModelUse.user_kind == user_kind.value, ModelUse.user_id == user_id))
+
+
 def users_of(session: Session, model_id: str, user_kind: UserKind) -> list[str]:
     """The ids of those who now use any version of the model, oldest first."""
     return list(
@@ -79,6 +85,18 @@ def users_of(session: Session, model_id: str, user_kind: UserKind) -> list[str]:
             .order_by(func.min(ModelUse.created_at), ModelUse.user_id)
         )
     )
+
+
+def versions_of(session: Session, model_id: str, user_kind: UserKind) -> list[CustomModelVersion]:
+    """The versions of the model that are used now, the newest first."""
+    used = select(ModelUse.version_id).where(ModelUse.model_id == model_id, *_active(user_kind))
+    statement = select(CustomModelVersion).where(CustomModelVersion.id.in_(used))
+    return list(session.scalars(statement.order_by(CustomModelVersion.id.desc())))
+
+
+def is_or_was_used(session: Session, version_id: str) -> bool:
+    """Whether anything ever used the version: tested, trained, packaged or deployed it."""
+    return session.scalar(select(ModelUse.version_id).where(ModelUse.version_id == version_id).limit(1)) is not None
 
 
 def users_with_parents(

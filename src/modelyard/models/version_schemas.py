@@ -12,7 +12,15 @@ from modelyard.workspaces.items import WorkspaceItemResponse
 from modelyard.workspaces.runtime_parameters import RuntimeParameterUnified
 
 VersionNetworkPolicy = Literal["NONE", "PUBLIC"]
-CommitSha = Annotated[str, Meta(min_length=40, max_length=40)]
+CommitSha = Annotated[
+    str,
+    Meta(
+        min_length=40,
+        max_length=40,
+        pattern="^[0-9a-fA-F]{40}$",
+        description="the SHA-1 of a commit: 40 hexadecimal digits",
+    ),
+]
 MemoryBytes = Annotated[int, Meta(ge=134217728, le=15032385536)]
 Replicas = Annotated[int, Meta(gt=0, le=8)]
 

@@ -47,7 +47,10 @@ def set_environment(
     body: CustomModelVersionCreate,
     latest: CustomModelVersion | None,
     problems: Problems,
+    *,
+    is_task: bool,
 ) -> None:
+    """A version from scratch has to name an environment or have one to inherit; one of a task has to in any case."""
     if "base_environment_id" in body.unread:
         return
     with problems.collecting():
@@ -56,7 +59,7 @@ def set_environment(
             caller,
             Chosen(body.base_environment_id or None, body.base_environment_version_id or None),
             Chosen(latest.base_environment_id, latest.base_environment_version_id) if latest else Chosen(),
-            is_required=not isinstance(body, CustomModelVersionCreateFromLatest),
+            is_required=is_task or not isinstance(body, CustomModelVersionCreateFromLatest),
         )
         version.base_environment_id = chosen.environment_id
         version.base_environment_version_id = chosen.version_id

@@ -138,7 +138,7 @@ def check_version(
     problems = Problems()
     latest = _latest(session, model)
     version = CustomModelVersion()
-    set_environment(session, caller, version, body, latest, problems)
+    set_environment(session, caller, version, body, latest, problems, is_task=model.is_task)
     base = latest if isinstance(body, CustomModelVersionCreateFromLatest) else None
     set_required_metadata(session, version, body, base, problems)
     return problems.errors
@@ -245,7 +245,7 @@ def _make(
     with problems.collecting():
         is_major_update = read_bool(body.is_major_update, "isMajorUpdate")
         version.version_major, version.version_minor = next_number(latest, is_major_update=is_major_update)
-    set_environment(session, caller, version, body, latest, problems)
+    set_environment(session, caller, version, body, latest, problems, is_task=model.is_task)
     set_resources(version, body, base, settings, problems)
     for field, value in (("trainingData", body.training_data), ("holdoutData", body.holdout_data)):
         if value is not UNSET and value is not None:

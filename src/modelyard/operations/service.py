@@ -1,9 +1,10 @@
 """Starting operations, cancelling them, and telling how they are."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from modelyard.identity import audit
@@ -16,6 +17,8 @@ from modelyard.kernel.wakeup import notify
 from modelyard.kernel.wire import moment
 from modelyard.operations.schemas import StatusListQuery, StatusResponse
 from modelyard.operations.tables import FINAL, Operation, OperationStatus
+
+BATCH = 500
 
 
 def start(
@@ -122,6 +125,17 @@ def open_operations(session: Session, resource_id: str, kind: str | None = None)
     if kind is not None:
         statement = statement.where(Operation.kind == kind)
     return list(session.scalars(statement.order_by(Operation.id)))
+
+
+def forget(session: Session, resource_ids: Iterable[str], *, open_too: bool = False) -> None:
+    """Delete what is kept of the operations of resources that are erased: the finished ones, or all of them.
+
+    A controller that works on one finds that it is no longer its own and leaves no trace.
+    """
+    ids = list(resource_ids)
+    for start in range(0, len(ids), BATCH):
+        statement = delete(Operation).where(Operation.resource_id.in_(ids[start : start + BATCH]))
+        session.execute(statement if open_too else statement.where(Operation.finished_at.is_not(None)))
 
 
 def read_status(session: Session, caller: Caller, operation_id: str) -> Operation:

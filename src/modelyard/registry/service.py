@@ -12,6 +12,7 @@ from modelyard.identity.caller import Caller
 from modelyard.identity.holders import withdraw
 from modelyard.identity.roles import Permission
 from modelyard.identity.tables import Organization, ResourceKind, SubjectKind
+from modelyard.kernel.database import ignoring_case
 from modelyard.kernel.errors import Conflict, invalid
 from modelyard.kernel.ids import new_id
 from modelyard.kernel.paging import Page, PageQuery, page
@@ -31,8 +32,8 @@ from modelyard.registry.views import view_registered_models
 
 KIND = ResourceKind.REGISTERED_MODEL
 ORDERS: dict[str, ColumnElement[Any]] = {
-    "name": RegisteredModel.name.asc(),
-    "-name": RegisteredModel.name.desc(),
+    "name": ignoring_case(RegisteredModel.name).asc(),
+    "-name": ignoring_case(RegisteredModel.name).desc(),
     "createdAt": RegisteredModel.created_at.asc(),
     "-createdAt": RegisteredModel.created_at.desc(),
     "modifiedAt": RegisteredModel.updated_at.asc(),
@@ -174,18 +175,18 @@ def _refuse_used(session: Session, request: RequestInfo, model_id: str, package_
     deployments = [one for one, role in uses if role == PackageRole.MODEL.value]
     challenged = [one for one, role in uses if role == PackageRole.CHALLENGER.value]
     if deployments:
-        links = ", ".join(f"{request.api_url}/deployments/{one}/" for one in deployments[:5])
+        links = [f"{request.api_url}/deployments/{one}/" for one in deployments]
         raise Conflict(
             f"Registered model {model_id} has existing deployments ({len(deployments)}) and cannot be deleted; "
-            f"delete them or replace their model first: {links}",
-            extra={"deploymentIds": deployments},
+            f"delete them or replace their model first: {', '.join(links[:5])}",
+            extra={"link": links[0], "links": links, "deploymentIds": deployments},
         )
     if challenged:
-        links = ", ".join(f"{request.api_url}/deployments/{one}/challengers/" for one in challenged[:5])
+        links = [f"{request.api_url}/deployments/{one}/challengers/" for one in challenged]
         raise Conflict(
             f"Registered model {model_id} has a challenger in deployments ({len(challenged)}) and cannot be deleted; "
-            f"withdraw it first: {links}",
-            extra={"deploymentIds": challenged},
+            f"withdraw it first: {', '.join(links[:5])}",
+            extra={"link": links[0], "links": links, "deploymentIds": challenged},
         )
 
 

@@ -11,6 +11,7 @@ from modelyard.identity import audit, sharing
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import Permission
 from modelyard.identity.tables import ResourceKind
+from modelyard.kernel.database import ignoring_case
 from modelyard.kernel.errors import Forbidden, NotFound, raise_all
 from modelyard.kernel.ids import is_id, new_id
 from modelyard.kernel.paging import Page, page
@@ -31,8 +32,8 @@ from modelyard.workspaces.references import no_such
 KIND = ResourceKind.REPOSITORY
 MAX_REF_CHARACTERS = 255  # as workspaces store it
 ORDERS: dict[str, tuple[ColumnElement[Any], ...]] = {
-    "name": (RemoteRepository.name.asc(), RemoteRepository.id.asc()),
-    "-name": (RemoteRepository.name.desc(), RemoteRepository.id.desc()),
+    "name": (ignoring_case(RemoteRepository.name).asc(), RemoteRepository.id.asc()),
+    "-name": (ignoring_case(RemoteRepository.name).desc(), RemoteRepository.id.desc()),
     "created": (RemoteRepository.created_at.asc(), RemoteRepository.id.asc()),
     "-created": (RemoteRepository.created_at.desc(), RemoteRepository.id.desc()),
 }

@@ -13,10 +13,7 @@ class RemoteRepository(Base):
     """A place to pull files from. ``location`` is as the user wrote it; ``repositories.locations`` reads it."""
 
     __tablename__ = "remote_repositories"
-    __table_args__ = (
-        Index("ix_remote_repositories_created", "created_at", "id"),
-        Index("ix_remote_repositories_name", "name", "id"),
-    )
+    __table_args__ = (Index("ix_remote_repositories_created", "created_at", "id"),)
 
     id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)
     created_by_id: Mapped[str] = mapped_column(Id)

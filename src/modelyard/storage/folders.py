@@ -45,9 +45,13 @@ def _open_to_all(folder: Path) -> None:
 
 def drop_unused(root: Path, in_use: set[Path], older_than: float) -> int:
     """Removes folders that are not ``in_use`` and that nobody asked for since (seconds since the epoch)."""
-    removed = 0
-    for folder in root.iterdir() if root.is_dir() else ():
-        if folder not in in_use and folder.stat().st_mtime < older_than:
-            shutil.rmtree(folder, ignore_errors=True)
-            removed += 1
-    return removed
+    folders = list(root.iterdir()) if root.is_dir() else []
+    return sum(discard(folder, older_than) for folder in folders if folder not in in_use and folder.exists())
+
+
+def discard(folder: Path, older_than: float) -> bool:
+    """Remove a folder unless it was asked for since ``older_than``; one that is not there counts as removed."""
+    if folder.is_dir() and folder.stat().st_mtime >= older_than:
+        return False
+    shutil.rmtree(folder, ignore_errors=True)
+    return True

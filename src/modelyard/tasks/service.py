@@ -163,13 +163,19 @@ def start_build(
 ) -> CustomTaskVersionDependencyBuildMetadataResponse:
     """Has the dependencies of a version built; at once a success where an equal image is there."""
     dependency_builds.start_build(session, caller, blobs, images, task_id, version_id, TASKS)
-    return read_build(session, caller, task_id, version_id, request)
+    return read_build(session, caller, blobs, images, task_id, version_id, request)
 
 
 def read_build(
-    session: Session, caller: Caller, task_id: str, version_id: str, request: RequestInfo
+    session: Session,
+    caller: Caller,
+    blobs: BlobStore,
+    images: ImageStore,
+    task_id: str,
+    version_id: str,
+    request: RequestInfo,
 ) -> CustomTaskVersionDependencyBuildMetadataResponse:
-    version, build = dependency_builds.read_build(session, caller, task_id, version_id, TASKS)
+    version, build = dependency_builds.read_build(session, caller, blobs, images, task_id, version_id, TASKS)
     return CustomTaskVersionDependencyBuildMetadataResponse(
         custom_task_id=task_id,
         custom_task_version_id=version_id,

@@ -139,10 +139,16 @@ def download_task_version(
 
 @endpoint("GET", VERSION + "dependencyBuild/", errors=(404, 422), tag=TAG)
 def read_task_dependency_build(
-    session: Session, caller: Caller, custom_task_id: str, custom_task_version_id: str, request: RequestInfo
+    session: Session,
+    caller: Caller,
+    custom_task_id: str,
+    custom_task_version_id: str,
+    blobs: BlobStore,
+    images: ImageStore,
+    request: RequestInfo,
 ) -> CustomTaskVersionDependencyBuildMetadataResponse:
     """Read how the build of a version's dependencies is doing."""
-    return service.read_build(session, caller, custom_task_id, custom_task_version_id, request)
+    return service.read_build(session, caller, blobs, images, custom_task_id, custom_task_version_id, request)
 
 
 @endpoint("POST", VERSION + "dependencyBuild/", status=202, errors=(403, 404, 422), tag=TAG)
@@ -169,7 +175,15 @@ def cancel_task_dependency_build(
 
 @endpoint("GET", VERSION + "dependencyBuildLog/", errors=(404, 422), tag=TAG, download=True)
 def read_task_dependency_build_log(
-    session: Session, caller: Caller, custom_task_id: str, custom_task_version_id: str, query: BuildLogQuery
+    session: Session,
+    caller: Caller,
+    custom_task_id: str,
+    custom_task_version_id: str,
+    blobs: BlobStore,
+    images: ImageStore,
+    query: BuildLogQuery,
 ) -> Download:
     """Read the log of a build of dependencies that has ended; of one in progress too, where the query asks for it."""
-    return dependency_builds.read_build_log(session, caller, custom_task_id, custom_task_version_id, query, TASKS)
+    return dependency_builds.read_build_log(
+        session, caller, blobs, images, custom_task_id, custom_task_version_id, query, TASKS
+    )

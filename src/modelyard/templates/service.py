@@ -4,14 +4,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import func, or_, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy.orm import Session
 
 from modelyard.environments.tables import EnvironmentVersion
 from modelyard.identity import audit, sharing
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import Permission
 from modelyard.identity.tables import ResourceKind, SubjectKind
+from modelyard.kernel.database import ignoring_case
 from modelyard.kernel.errors import Forbidden, NotFound
 from modelyard.kernel.form_input import FormInput
 from modelyard.kernel.ids import is_id, new_id
@@ -36,7 +37,7 @@ from modelyard.workspaces.texts import read_text
 KIND = ResourceKind.CUSTOM_TEMPLATE
 LOOKING = frozenset({Permission.USE, Permission.VIEW})
 ORDERS = {
-    "name": (CustomTemplate.name,),
+    "name": (ignoring_case(CustomTemplate.name),),
     "createdAt": (CustomTemplate.created_at,),
     "templateType": (CustomTemplate.template_type, CustomTemplate.template_sub_type),
     "templateSubType": (CustomTemplate.template_sub_type,),
@@ -59,9 +60,11 @@ def list_templates(
 
     A filter that is empty filters nothing.
     """
-    filters = [column == wanted for column, wanted in _wanted(query) if wanted]
+    filters = [column == wanted for column, wanted in _wanted(query) if wanted is not None]
     if query.tag:
-        tagged = select(CustomTemplateTag.template_id).where(CustomTemplateTag.tag == query.tag)
+        tagged = select(CustomTemplateTag.template_id).where(
+            ignoring_case(CustomTemplateTag.tag) == ignoring_case(query.tag)
+        )
         filters.append(CustomTemplate.id.in_(tagged))
     if query.search:
         filters.append(CustomTemplate.search_text.contains(query.search.casefold(), autoescape=True))
@@ -74,12 +77,12 @@ def list_templates(
     return page(session, statement, query, request, lambda rows: view_templates(session, rows), total=total)
 
 
-def _wanted(query: CustomTemplateListQuery) -> list[tuple[InstrumentedAttribute[Any], str | None]]:
+def _wanted(query: CustomTemplateListQuery) -> list[tuple[ColumnElement[Any], Any]]:
     return [
-        (CustomTemplate.template_type, query.template_type),
-        (CustomTemplate.template_sub_type, query.template_sub_type),
-        (CustomTemplate.publisher, query.publisher),
-        (CustomTemplate.category, query.category),
+        (CustomTemplate.template_type.expression, query.template_type or None),
+        (CustomTemplate.template_sub_type.expression, query.template_sub_type or None),
+        (ignoring_case(CustomTemplate.publisher), ignoring_case(query.publisher) if query.publisher else None),
+        (ignoring_case(CustomTemplate.category), ignoring_case(query.category) if query.category else None),
     ]
 
 

@@ -18,7 +18,6 @@ class CustomTemplate(Base):
 
     __tablename__ = "custom_templates"
     __table_args__ = (
-        Index("ix_custom_templates_name", "name", "id"),
         Index("ix_custom_templates_created", "created_at", "id"),
         Index("ix_custom_templates_type", "template_type", "template_sub_type", "id"),
         Index("ix_custom_templates_sub_type", "template_sub_type", "id"),
@@ -43,8 +42,8 @@ class CustomTemplate(Base):
     environment_id: Mapped[str] = mapped_column(Id)
     environment_version_id: Mapped[str] = mapped_column(Id)
     resource_bundle_id: Mapped[str | None] = mapped_column(String(64))
-    publisher: Mapped[str | None] = mapped_column(String(255), index=True)
-    category: Mapped[str | None] = mapped_column(String(255), index=True)
+    publisher: Mapped[str | None] = mapped_column(String(255))
+    category: Mapped[str | None] = mapped_column(String(255))
     details: Mapped[dict[str, object]] = mapped_column(Json)
     """The wire form of ``templateMetadata``; its publisher, category and tags are columns too, for the filters."""
     workspace_id: Mapped[str] = mapped_column(Id, ForeignKey("workspaces.id"), index=True)
@@ -52,7 +51,6 @@ class CustomTemplate(Base):
 
 class CustomTemplateTag(Base):
     __tablename__ = "custom_template_tags"
-    __table_args__ = (Index("ix_custom_template_tags_tag", "tag", "template_id"),)
 
     template_id: Mapped[str] = mapped_column(
         Id, ForeignKey("custom_templates.id", ondelete="CASCADE"), primary_key=True

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from modelyard.storage.blobs import BlobStore
-from modelyard.storage.folders import drop_unused, made_once
+from modelyard.storage.folders import discard, drop_unused, made_once
 from modelyard.workspaces.service import StoredFile, tree_digest
 
 EXECUTABLE_SUFFIXES = (".sh",)
@@ -30,6 +30,10 @@ class Checkouts:
     def collect(self, live: set[str], older_than: float) -> int:
         """Removes folders that are not ``live`` and untouched since ``older_than`` (seconds since the epoch)."""
         return drop_unused(self._root, {self._root / name for name in live}, older_than)
+
+    def discard(self, name: str, older_than: float) -> bool:
+        """Remove one folder by its digest; False where it was asked for since ``older_than``, so that it stays."""
+        return discard(self._root / name, older_than)
 
     def _write(self, staging: Path, file: StoredFile) -> None:
         target = staging / file.path

@@ -55,3 +55,8 @@ def credential_ids(parameters: Iterable[RuntimeParameterUnified]) -> dict[str, s
         for one in parameters
         if one.type == "credential" and one.current_value is not UNSET
     }
+
+
+def missing_names(parameters: Iterable[RuntimeParameterUnified]) -> list[str]:
+    """The parameters that must have a value (their ``allowEmpty`` is false) and have none."""
+    return [one.field_name for one in parameters if not one.allow_empty and one.current_value in {UNSET, ""}]

@@ -298,17 +298,21 @@ def check_values(
     reference_fault: ReferenceFault,
     inherited: Sequence[Value] = (),
     beneath: Sequence[Value] = (),
+    *,
+    null_keeps: bool = False,
 ) -> None:
     """Refuses values that do not fit their type or definition, all of them in one ``Invalid``.
 
     A parameter without a definition is one of the client's own. ``inherited`` are the values that hold where the
     client sent none, ``beneath`` those (of a deployed version) that hold where a null has cleared even that. They are
     checked too, as are the ids among the defaults, since what they name is handed to code that the client chose:
-    ``reference_fault`` (``References.seen_by``) says whether the client may use it.
+    ``reference_fault`` (``References.seen_by``) says whether the client may use it. With ``null_keeps`` a null clears
+    nothing: the inherited value holds.
     """
     known = {definition.field_name: definition for definition in definitions}
     sent = {value.field_name for value in values}
-    kept = [value for value in inherited if value.field_name not in sent]
+    taken = {value.field_name for value in values if value.value is not None or not null_keeps}
+    kept = [value for value in inherited if value.field_name not in taken]
     problems = [
         f"{value.field_name}: {fault}"
         for value in values
@@ -373,13 +377,14 @@ def views(definitions: Sequence[Definition], values: Sequence[Value]) -> list[Ru
 
 def _view(definition: Definition, override: Value | None) -> RuntimeParameterUnified:
     default = UNSET if definition.default_value is None else definition.default_value
+    fallback = False if default is UNSET and definition.type == "boolean" else default
     set_value = UNSET if override is None or override.value is None else override.value
     return RuntimeParameterUnified(
         field_name=definition.field_name,
         type=definition.type,
         default_value=default,
         override_value=set_value,
-        current_value=default if set_value is UNSET else set_value,
+        current_value=fallback if set_value is UNSET else set_value,
         min_value=definition.min_value,
         max_value=definition.max_value,
         credential_type=definition.credential_type,

@@ -14,7 +14,13 @@ from modelyard.workspaces.service import NewFile
 
 
 def uploaded_files(form: FormInput[Blob]) -> list[NewFile]:
-    """The ``file`` parts, each at its ``filePath``; raises ``Invalid`` for paths that are refused."""
+    """The ``file`` parts, each at its ``filePath``; raises ``Invalid`` for paths that are refused.
+
+    Where no ``filePath`` is sent at all, the name of the upload is the path. A JSON body has no files.
+    """
+    paths = form.values.get("filePath") if form.is_json else None
+    if paths:
+        raise invalid(filePath="a JSON body has no files; send them as multipart/form-data, one filePath for each file")
     return [NewFile(path, blob.digest, blob.size_bytes) for path, blob in pair_files(form.form)]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from modelyard.compute.executor import Executor
+from tests.environments.contexts import zipped
 from tests.models.testing.conftest import CSV, Bench
 from tests.waiting import wait_until
 
@@ -51,6 +52,7 @@ def test_a_good_model_passes_all_seven(bench: Bench) -> None:
     assert statuses(test) == dict.fromkeys(ALL, "succeeded"), str(test["testingStatus"])
     assert test["overallStatus"] == "succeeded"
     assert test["completedAt"] is not None
+    assert test["customModelImageId"] == version["id"]
     assert "120" in test["testingStatus"]["errorCheck"]["message"]
     log = bench.api.get(f"/customModelTests/{test['id']}/log/")
     assert "the model was loaded" in log.text
@@ -218,13 +220,57 @@ def test_slow_and_unstable_models_are_found(bench: Bench) -> None:
     assert "too many for me" in test["testingStatus"]["stabilityCheck"]["message"]
 
 
-def test_an_unstructured_model_is_only_started(bench: Bench) -> None:
+def test_code_in_an_archive_is_not_found_and_the_log_says_so(bench: Bench) -> None:
+    version = bench.a_version()
+    only = zipped({"churn/custom.py": b"def score(data, model):\n    return data\n"})
+    path = f"/customModels/{version['customModelId']}/versions/"
+    fields = {"isMajorUpdate": "false", "baseEnvironmentId": bench.environment_id, "filePath": "model.zip"}
+    made = bench.api.post(path, data=fields, files={"file": ("model.zip", only)})
+    assert made.status_code == 201, made.text
+    packed = made.json()
+    assert [item["filePath"] for item in packed["items"]] == ["model.zip"]
+    refused = bench.api.post(f"{path}{packed['id']}/dependencyBuild/")
+    assert (refused.status_code, "churn/custom.py in it is not used" in refused.json()["message"]) == (422, True)
+    test = bench.run(packed)
+    assert test["overallStatus"] == "failed"
+    log = bench.api.get(f"/customModelTests/{test['id']}/log/").text
+    assert "model.zip is an archive and stays one file: the churn/custom.py in it is not used" in log
+
+
+def test_without_a_dataset_an_unstructured_model_is_only_started(bench: Bench) -> None:
     source = "def score_unstructured(model, data, **kw):\n    return 'x'\ndef load_model(d):\n    return 1"
     version = bench.a_version(source, targetType="Unstructured", targetName=None)
     test = bench.run(version, datasetId=None, configuration=ALL)
     assert test["overallStatus"] == "succeeded"
     assert statuses(test) == {**dict.fromkeys(ALL, "skipped"), "longRunningService": "succeeded"}
     assert test["datasetId"] is None
+    assert "no dataset" in test["testingStatus"]["errorCheck"]["message"]
+    assert "unstructured" in test["testingStatus"]["sideEffects"]["message"]
+
+
+def test_the_error_check_of_an_unstructured_model_sends_the_datasets_bytes(bench: Bench) -> None:
+    source = """
+        def load_model(d):
+            return 1
+
+        def score_unstructured(model, data, **kw):
+            print(len(data), "were sent", flush=True)
+            if b"colour" not in (data if isinstance(data, bytes) else data.encode()):
+                raise ValueError("no header")
+            return data
+    """
+    version = bench.a_version(source, targetType="Unstructured", targetName=None)
+    test = bench.run(version, configuration=ALL)
+    assert statuses(test)["errorCheck"] == "succeeded", test["testingStatus"]
+    assert f"{len(CSV)} bytes" in test["testingStatus"]["errorCheck"]["message"]
+    assert f"{len(CSV)} were sent" in bench.api.get(f"/customModelTests/{test['id']}/log/").text
+    assert test["customModelImageId"] == version["id"]
+    refusing = bench.a_version(source.replace("colour", "nothing"), targetType="Unstructured", targetName=None)
+    failed = bench.run(refusing, configuration=ALL)
+    assert (failed["overallStatus"], failed["customModelImageId"]) == ("failed", None)
+    assert "no header" in failed["testingStatus"]["errorCheck"]["message"]
+    quick = bench.run(version, configuration={"errorCheck": "skip"})
+    assert quick["testingStatus"]["errorCheck"]["message"] == "Skipped, as the configuration of the test says."
 
 
 def test_a_cancel_is_at_once_and_leaves_nothing_running(bench: Bench) -> None:

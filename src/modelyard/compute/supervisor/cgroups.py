@@ -12,6 +12,7 @@ from .system import read_text
 
 CONTROLLERS = ("memory", "pids", "cpu")
 _SHARES_PER_CPU = 1024
+_PERIOD_US = 100_000
 
 
 class Groups:
@@ -20,6 +21,8 @@ class Groups:
     def __init__(self, folders: dict[str, str], version: dict[str, int]) -> None:
         self.folders = folders
         self._version = version
+        self.has_quota = False
+        """Whether the kernel keeps the workload from using more processors than it may."""
 
     def limit(self, memory_bytes: int | None, processes: int, cpu_count: float | None) -> list[str]:
         """Set the limits; returns the controllers whose limit is in force."""
@@ -34,6 +37,7 @@ class Groups:
             first = self._version.get("cpu") == 1
             if self._write("cpu", "cpu.shares" if first else "cpu.weight", str(shares if first else weight)):
                 done.append("cpu")
+            self.has_quota = self._limit_cpu(cpu_count)
         return done
 
     def join(self) -> None:
@@ -85,6 +89,13 @@ class Groups:
         self._write("memory", "memory.swap.max", "0")
         self._write("memory", "memory.oom.group", "1")
         return self._write("memory", "memory.max", str(memory_bytes))
+
+    def _limit_cpu(self, cpu_count: float) -> bool:
+        quota_us = max(1000, round(cpu_count * _PERIOD_US))
+        if self._version.get("cpu") == 1:
+            self._write("cpu", "cpu.cfs_period_us", str(_PERIOD_US))
+            return self._write("cpu", "cpu.cfs_quota_us", str(quota_us))
+        return self._write("cpu", "cpu.max", f"{quota_us} {_PERIOD_US}")
 
     def _write(self, controller: str, name: str, value: str) -> bool:
         folder = self.folders.get(controller)

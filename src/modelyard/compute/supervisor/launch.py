@@ -7,6 +7,7 @@ the child turns into the command.
 """
 
 import contextlib
+import math
 import os
 import resource
 import signal
@@ -145,8 +146,20 @@ def _limit(plan: "Plan", groups: Groups) -> None:
         lowest = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(which, (lowest, lowest))
     cpu_count = limits["cpu_count"]
-    if cpu_count is not None and cpu_count < 1 and "cpu" not in groups.folders:
+    if cpu_count is None:
+        return
+    if cpu_count < 1 and "cpu" not in groups.folders:
         os.nice(_NICE_OF_SMALL)
+    if not groups.has_quota:
+        _bind(math.ceil(cpu_count))
+
+
+def _bind(count: int) -> None:
+    """Bind this process to so many processors, another part of them for each workload."""
+    allowed = sorted(os.sched_getaffinity(0))
+    if count < len(allowed):
+        first = os.getpid() % len(allowed)
+        os.sched_setaffinity(0, (allowed + allowed)[first : first + count])
 
 
 def _execute(plan: "Plan") -> None:

@@ -211,7 +211,7 @@ def _view(row: PredictionEnvironment, allowed: frozenset[Permission]) -> Predict
         is_deleted=False,
         created_at=moment(row.created_at),
         created_by=row.created_by_id,
-        permissions=[f"CAN_{one.name}" for one in Permission if one in allowed],
+        permissions=[f"CAN_{one.name}" for one in Permission if one in allowed - {Permission.SEE}],
     )
 
 

@@ -34,7 +34,7 @@ def read_log(
     times = read_bool(query.timestamps, "timestamps")
     reader = LogReader(partial(_look, database, caller, job_id, run_id), blobs, executor, times=times)
     follow = read_bool(query.follow, "follow")
-    return serve_log(reader, f"custom-job-run-{run_id}.log", tail=query.tail, follow=follow, times=times)
+    return serve_log(reader, f"custom-job-run-{job_id}-{run_id}.log", tail=query.tail, follow=follow, times=times)
 
 
 def sources_of(session: Session, run: CustomJobRun) -> Sources:

@@ -22,7 +22,7 @@ PhaseName = Literal["waiting", "preparing", "executing", "finished"]
 
 
 class RuntimeParameterValue(Body):
-    """``value`` null takes a value away, so that the one before it counts again. Numbers and booleans may be text."""
+    """``value`` null falls back to the job's value. Numbers and booleans may be text."""
 
     field_name: str
     type: ParameterType

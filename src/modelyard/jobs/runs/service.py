@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from modelyard.compute.bundles import require_givable
 from modelyard.compute.isolation import require_enforceable
 from modelyard.environments import service as environments
 from modelyard.environments.required_metadata import settled
@@ -34,8 +35,17 @@ from modelyard.kernel.wire import UNSET, changes
 from modelyard.operations import service as operations
 from modelyard.storage.blobs import BlobStore
 from modelyard.workspaces import service as workspaces
+from modelyard.workspaces.parameter_variables import missing_names
 from modelyard.workspaces.references import References
-from modelyard.workspaces.runtime_parameters import Definition, ReferenceFault, Value, check_values, merge
+from modelyard.workspaces.runtime_parameters import (
+    Definition,
+    ReferenceFault,
+    Value,
+    check_values,
+    merge,
+    views,
+    without_empty,
+)
 from modelyard.workspaces.service import StoredFile
 from modelyard.workspaces.tables import Workspace
 
@@ -102,6 +112,8 @@ def start_run(
     problems = Problems()
     with problems.collecting():
         require_enforceable(settings.sandbox, NETWORKS[job.egress_policy], "egressNetworkPolicy")
+    with problems.collecting():
+        require_givable(settings, job.resource_bundle_id, "resources.resourceBundleId")
     path = _program(blobs, files, job, problems)
     required: dict[str, str] = {}
     with problems.collecting():
@@ -171,9 +183,9 @@ def update_run(
             raise invalid(
                 runtimeParameterValues=f"run {run_id} has begun already; cancel it and start another with new values"
             )
-        run.parameter_values = stored(
-            _checked(references.seen_by(session, caller), definitions_of(run), values_of(run), body.values())
-        )
+        wanted = body.values()
+        base = merge(values_of(run), _values_of_job(session.get_one(CustomJob, job_id), run, wanted))
+        run.parameter_values = stored(_checked(references.seen_by(session, caller), definitions_of(run), base, wanted))
     audit.record(session, caller, "update", AUDIT_KIND, run.id, {"fields": sorted(changes(body))})
     session.flush()
     return view_run(session, run)
@@ -255,10 +267,17 @@ def _check_environment(session: Session, job: CustomJob) -> None:
         raise invalid(environmentVersionId=text) from error
 
 
+def _values_of_job(job: CustomJob, run: CustomJobRun, wanted: Sequence[Value]) -> list[Value]:
+    """What the run falls back to for each null: the job's value, or None where the job has none of this type."""
+    types = {definition.field_name: definition.type for definition in definitions_of(run)}
+    of_job = {value.field_name: value for value in values_of(job) if types.get(value.field_name) == value.type}
+    return [of_job.get(value.field_name, value) for value in wanted if value.value is None]
+
+
 def _checked(
     reference_fault: ReferenceFault, definitions: Sequence[Definition], base: Sequence[Value], wanted: Sequence[Value]
 ) -> list[Value]:
-    """``wanted`` over ``base``; refuses what is undefined, does not fit, or is missing and must not be."""
+    """``wanted`` over ``base``, a null keeping what is there; refuses the undefined, the unfitting and the missing."""
     field = "runtimeParameterValues"
     problems = Problems()
     with problems.collecting():
@@ -266,15 +285,9 @@ def _checked(
     known = {definition.field_name for definition in definitions}
     inherited = [value for value in base if value.field_name in known]
     with problems.collecting():
-        check_values(definitions, wanted, field, reference_fault, inherited=inherited)
-    merged = merge(inherited, wanted)
-    have = {value.field_name for value in merged if value.value not in {None, ""}}
-    missing = [
-        definition.field_name
-        for definition in definitions
-        if not definition.allow_empty and definition.default_value in {None, ""} and definition.field_name not in have
-    ]
-    if missing:
+        check_values(definitions, wanted, field, reference_fault, inherited=inherited, null_keeps=True)
+    merged = merge(inherited, without_empty(wanted))
+    if missing := missing_names(views(definitions, merged)):
         problems.add(field, f"{', '.join(missing)} must be set: there is no default, and allowEmpty is false")
     problems.raise_all()
     return merged

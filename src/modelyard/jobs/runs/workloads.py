@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from modelyard.compute.bundles import Bundle, bundles, find_bundle
+from modelyard.compute.bundles import Bundle, default_bundle, find_bundle
 from modelyard.compute.workload import Kind, Limits, Network, OpenedVariables, Workload, with_opened
 from modelyard.jobs.runs.programs import EVENT_FILE, OUTPUT_FOLDER, command
 from modelyard.jobs.tables import CustomJobRun
@@ -77,7 +77,4 @@ def _limits(settings: Settings, run: CustomJobRun) -> Limits:
 
 def _bundle(settings: Settings, bundle_id: str | None) -> Bundle | None:
     """The run's bundle, or else the default one for jobs."""
-    if bundle_id is not None:
-        return find_bundle(settings, bundle_id)
-    fitting = (each for each in bundles(settings) if each.is_default and "customJob" in each.use_cases)
-    return next(fitting, None)
+    return find_bundle(settings, bundle_id) if bundle_id is not None else default_bundle(settings, "customJob")

@@ -161,4 +161,6 @@ def _check_overrides(
     with problems.collecting():
         check_defined(definitions, values, "parameterOverrides")
     with problems.collecting():
-        check_values(definitions, values, "parameterOverrides", reference_fault, inherited=values_of(job))
+        check_values(
+            definitions, values, "parameterOverrides", reference_fault, inherited=values_of(job), null_keeps=True
+        )

@@ -12,6 +12,7 @@ import polars as pl
 from modelyard.compute.unix_http import HttpAnswer, UnixConnection
 
 PATH = "/v1/predictions"
+UNSTRUCTURED_PATH = "/v1/predictionsUnstructured"
 
 
 class ModelFailedError(Exception):
@@ -50,7 +51,11 @@ class Conversation:
             for row in data
         ]
 
-    def _ask(self, body: bytes, content_type: str, accept: str) -> HttpAnswer:
+    def send_bytes(self, content: bytes, content_type: str) -> int:
+        """Send bytes to an unstructured model; how many it answered. Raises ``ModelFailedError``."""
+        return len(self._ask(content, content_type, "*/*", UNSTRUCTURED_PATH).body)
+
+    def _ask(self, body: bytes, content_type: str, accept: str, path: str = PATH) -> HttpAnswer:
         headers = {
             "Content-Type": content_type,
             "Accept": accept,
@@ -59,7 +64,7 @@ class Conversation:
         for is_last in (False, True):
             connection, is_new = self._connection()
             try:
-                answer = connection.ask("POST", PATH, body, headers)
+                answer = connection.ask("POST", path, body, headers)
                 break
             except (OSError, HTTPException) as error:
                 connection.close()

@@ -26,7 +26,9 @@ from modelyard.kernel.wire import UNSET, UnsetType, changes, moment
 from modelyard.models import service as models
 from modelyard.models import usage
 from modelyard.models.rules import reference_errors
+from modelyard.models.serving import is_unstructured
 from modelyard.models.tables import CustomModel, CustomModelVersion
+from modelyard.models.testing.resources import RESOURCES, resource_errors, resources_of, shown
 from modelyard.models.testing.schemas import (
     CustomModelTesting,
     CustomModelTests,
@@ -47,15 +49,11 @@ from modelyard.workspaces.references import References
 
 STATUS_TYPE = "Testing"
 OPERATION_KIND = "customModelTest"
-RESOURCES = (
-    "desired_memory",
-    "maximum_memory",
-    "network_egress_policy",
-    "replicas",
-    "requires_ha",
-    "resource_bundle_id",
-)
-START_ONLY_TYPES = frozenset({"Unstructured"})
+UNSTRUCTURED_CHECKS = frozenset({Check.LONG_RUNNING_SERVICE, Check.ERROR_CHECK})
+"""What can be asked of a model that takes bytes: the other checks send rows."""
+NOT_ASKED_FOR = "Skipped, as the configuration of the test says."
+NEEDS_ROWS = "Skipped: the check sends rows, and the model is unstructured."
+NEEDS_DATASET = "Skipped: there is no dataset whose bytes could be sent."
 
 
 def start_test(
@@ -72,11 +70,15 @@ def start_test(
     session.refresh(model, with_for_update=True)  # of two started at once, one sees the other
     if _open_test(session, model.id) is not None:
         raise Invalid(f"A test of custom model {model.id} is in progress; cancel it or wait until it has ended.")
-    levels = _levels(body, is_start_only=is_start_only(model))
+    if model.is_task:
+        text = f"custom model {model.id} is a task (its type is training), which has nothing to ask for predictions"
+        raise Invalid(f"customModelId: {text}; test models of the type inference", {"customModelId": text})
+    levels, skipped = _levels(body, is_unstructured=is_unstructured(model))
     parameters = CustomModelTestsParameters() if isinstance(body.parameters, UnsetType) else body.parameters
     errors = _parameter_errors(settings, levels, parameters)
-    errors |= _resource_errors(settings, body)
-    errors |= _dataset_errors(body, needs_dataset=not is_start_only(model))
+    resources = resources_of(model, version, body)
+    errors |= resource_errors(settings, resources)
+    errors |= _dataset_errors(body, needs_dataset=not is_unstructured(model))
     environment_version, environment_errors = _environment(session, caller, version, body)
     errors |= environment_errors
     errors |= reference_errors(version, "customModelVersionId", references.seen_by(session, caller))
@@ -97,9 +99,9 @@ def start_test(
         dataset_version_id=dataset.id if dataset else None,
         configuration={check.value: level for check, level in levels.items()},
         parameters=_filled(parameters, levels),
-        resources={name: value for name in RESOURCES if (value := getattr(body, name)) is not UNSET},
+        resources=resources,
         overall_status=TestStatus.QUEUED.value,
-        statuses=_first_statuses(levels),
+        statuses=_first_statuses(levels, skipped),
         created_by_id=caller.user_id,
         created_at=now,
     )
@@ -118,11 +120,6 @@ def start_test(
     usage.add(session, version.id, usage.UserKind.TEST, test.id)
     audit.record(session, caller, "test", ResourceKind.CUSTOM_MODEL, model.id, {"version": version.id, "test": test.id})
     return test, operation
-
-
-def is_start_only(model: CustomModel) -> bool:
-    """Whether only the start of the model can be tested, because its input is not a table."""
-    return model.target_type in START_ONLY_TYPES or model.is_unstructured_model_kind
 
 
 def list_tests(
@@ -258,7 +255,7 @@ def view_tests(session: Session, tests: Sequence[CustomModelTest]) -> list[Custo
             created_by=users.get(test.created_by_id, ""),
             completed_at=moment(test.completed_at) if test.completed_at else None,
             custom_model=ShortName(id=test.model_id, name=names.get(test.model_id, "")),
-            custom_model_image_id=None,
+            custom_model_image_id=test.version_id if test.overall_status == TestStatus.SUCCEEDED.value else None,
             custom_model_version=ShortLabel(id=test.version_id, label=versions.get(test.version_id, "")),
             image_type="customModelVersion",
             dataset_id=test.dataset_id,
@@ -271,7 +268,7 @@ def view_tests(session: Session, tests: Sequence[CustomModelTest]) -> list[Custo
             ),
             overall_status=test.overall_status,  # type: ignore[arg-type]
             testing_status=msgspec.convert(test.statuses, CustomModelTesting),
-            **test.resources,
+            **shown(test.resources),
         )
         for test in tests
     ]
@@ -291,18 +288,26 @@ def _open_test(session: Session, model_id: str) -> str | None:
     )
 
 
-def _levels(body: CustomModelTests, *, is_start_only: bool) -> dict[Check, str]:
+def _levels(body: CustomModelTests, *, is_unstructured: bool) -> tuple[dict[Check, str], dict[Check, str]]:
+    """The level of each check, and why those are skipped that are."""
     config = CustomModelTestsConfig() if isinstance(body.configuration, UnsetType) else body.configuration
     wanted = msgspec.to_builtins(config)
-    if is_start_only:
-        return {check: wanted[check.value] if check is Check.LONG_RUNNING_SERVICE else "skip" for check in Check}
-    return {check: wanted[check.value] for check in Check}
+    levels = {check: wanted[check.value] for check in Check}
+    skipped = {check: NOT_ASKED_FOR for check, level in levels.items() if level == "skip"}
+    if is_unstructured:
+        skipped |= dict.fromkeys(levels.keys() - UNSTRUCTURED_CHECKS - skipped.keys(), NEEDS_ROWS)
+        if body.dataset_id is UNSET and "dataset_id" not in body.unread:
+            skipped.setdefault(Check.ERROR_CHECK, NEEDS_DATASET)
+    return levels | dict.fromkeys(skipped, "skip"), skipped
 
 
-def _first_statuses(levels: dict[Check, str]) -> dict[str, dict[str, str]]:
+def _first_statuses(levels: dict[Check, str], skipped: dict[Check, str]) -> dict[str, dict[str, str]]:
     return {
-        check.value: {"status": (TestStatus.SKIPPED if level == "skip" else TestStatus.NOT_TESTED).value, "message": ""}
-        for check, level in levels.items()
+        check.value: {
+            "status": (TestStatus.SKIPPED if check in skipped else TestStatus.NOT_TESTED).value,
+            "message": skipped.get(check, ""),
+        }
+        for check in levels
     }
 
 
@@ -336,18 +341,6 @@ def _parameter_errors(
     if not isinstance(stability, UnsetType) and stability.min_payload_size > stability.max_payload_size:
         errors[f"{prefix}{Check.STABILITY.value}.minPayloadSize"] = (
             f"{stability.min_payload_size} is more than maxPayloadSize {stability.max_payload_size}"
-        )
-    return errors
-
-
-def _resource_errors(settings: Settings, body: CustomModelTests) -> dict[str, str]:
-    errors = {}
-    if body.resource_bundle_id and (body.maximum_memory or body.desired_memory):
-        field = "maximumMemory" if body.maximum_memory else "desiredMemory"
-        errors[field] = "cannot be set together with resourceBundleId"
-    if body.maximum_memory and body.maximum_memory > settings.max_model_memory_bytes:
-        errors["maximumMemory"] = (
-            f"at most {settings.max_model_memory_bytes} bytes are allowed, not {body.maximum_memory}"
         )
     return errors
 

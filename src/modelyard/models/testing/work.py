@@ -1,5 +1,6 @@
 """Running a test: builds the image, starts the model in the sandbox, asks it what each check asks."""
 
+import mimetypes
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -26,7 +27,7 @@ from modelyard.kernel.ids import new_id
 from modelyard.kernel.settings import Settings
 from modelyard.models import serving, usage
 from modelyard.models.serving import Servable
-from modelyard.models.tables import CustomModelVersion
+from modelyard.models.tables import CustomModel, CustomModelVersion
 from modelyard.models.testing import checks
 from modelyard.models.testing.checks import Bench, Verdict
 from modelyard.models.testing.conversation import Conversation, ModelFailedError
@@ -55,6 +56,7 @@ def handlers() -> list[Handler]:
 def launch(work: Work) -> dict[str, Any] | None:
     """The first check: the image can be built and the model comes up."""
     _note(work, Check.LONG_RUNNING_SERVICE, TestStatus.IN_PROGRESS, "Building the environment.")
+    _tell_packed(work)
     try:
         spec = _spec(work)
         _note(work, Check.LONG_RUNNING_SERVICE, TestStatus.IN_PROGRESS, "Starting the model.")
@@ -79,17 +81,42 @@ def _check_step(check: Check) -> Step:
         if work.state.get("ended") or test.configuration.get(check.value, "skip") == "skip":
             return None
         _note(work, check, TestStatus.IN_PROGRESS, "")
-        with tempfile.TemporaryDirectory() as folder:
-            bench = _bench(work, check, Path(folder))
-            try:
-                verdict = CHECKS[check](bench)
-            except ModelFailedError as error:
-                verdict = Verdict(False, _with_end_of_workload(work, str(error)))
+        try:
+            verdict = _bytes_check(work, test) if _takes_bytes(work, test) else _rows_check(work, check)
+        except ModelFailedError as error:
+            verdict = Verdict(False, _with_end_of_workload(work, str(error)))
         _end_check(work, check, verdict)
         return None
 
     step.__name__ = check.value
     return step
+
+
+def _rows_check(work: Work, check: Check) -> Verdict:
+    with tempfile.TemporaryDirectory() as folder:
+        return CHECKS[check](_bench(work, check, Path(folder)))
+
+
+def _takes_bytes(work: Work, test: CustomModelTest) -> bool:
+    with work.database.read() as session:
+        return serving.is_unstructured(session.get_one(CustomModel, test.model_id))
+
+
+def _bytes_check(work: Work, test: CustomModelTest) -> Verdict:
+    """The error check of a model that takes bytes: it answers to the dataset's file as it was uploaded."""
+    settings, blobs = work.parts.get(Settings), work.parts.get(BlobStore)  # type: ignore[type-abstract]
+    with work.database.read() as session:
+        dataset = session.get_one(DatasetVersion, test.dataset_version_id)
+    digest = dataset.digest or dataset.table_digest
+    if digest is None or dataset.size_bytes > settings.max_prediction_bytes:
+        return Verdict(
+            False,
+            f"The dataset has {dataset.size_bytes} bytes; a request may have {settings.max_prediction_bytes}.",
+        )
+    content = blobs.read(digest)
+    model = Conversation(_bring_up(work, _spec(work)), settings.prediction_timeout_s)
+    answered = model.send_bytes(content, mimetypes.guess_type(dataset.file_name)[0] or "application/octet-stream")
+    return Verdict(True, f"The model answered the {len(content)} bytes of the dataset with {answered} bytes.")
 
 
 def conclude(work: Work) -> dict[str, Any] | None:
@@ -128,7 +155,17 @@ def _spec(work: Work) -> ServiceSpec:
         memory_bytes=resources.get("maximum_memory"),
         bundle_id=resources.get("resource_bundle_id"),
         network_policy=resources.get("network_egress_policy"),
+        requires_ha=bool(resources.get("requires_ha")),
     )
+
+
+def _tell_packed(work: Work) -> None:
+    blobs = work.parts.get(BlobStore)  # type: ignore[type-abstract]
+    with work.database.read() as session:
+        servable = _servable(session, session.get_one(CustomModelTest, work.payload["test_id"]))
+        note = serving.packed_note(session, blobs, servable)
+    if note is not None:
+        _say(work, note)
 
 
 def _servable(session: Session, test: CustomModelTest) -> Servable:

@@ -14,6 +14,7 @@ from modelyard.identity import audit, sharing
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import Permission
 from modelyard.identity.tables import User
+from modelyard.kernel.database import ignoring_case
 from modelyard.kernel.errors import Forbidden, NotFound
 from modelyard.kernel.ids import new_id
 from modelyard.kernel.paging import Page, page
@@ -35,8 +36,8 @@ from modelyard.workspaces.references import no_such
 from modelyard.workspaces.runtime_parameters import Definition
 
 ORDERS: dict[str, UnaryExpression[str] | ColumnElement[str]] = {
-    "name": CustomMetric.name.asc(),
-    "-name": CustomMetric.name.desc(),
+    "name": ignoring_case(CustomMetric.name).asc(),
+    "-name": ignoring_case(CustomMetric.name).desc(),
     "createdAt": CustomMetric.id.asc(),
     "-createdAt": CustomMetric.id.desc(),
 }

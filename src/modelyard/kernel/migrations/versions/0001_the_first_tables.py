@@ -68,7 +68,6 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("credentials", schema=None) as batch_op:
         batch_op.create_index("ix_credentials_created", ["created_at", "id"], unique=False)
-        batch_op.create_index("ix_credentials_name", ["name", "id"], unique=False)
 
     op.create_table(
         "custom_models",
@@ -389,7 +388,6 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("remote_repositories", schema=None) as batch_op:
         batch_op.create_index("ix_remote_repositories_created", ["created_at", "id"], unique=False)
-        batch_op.create_index("ix_remote_repositories_name", ["name", "id"], unique=False)
 
     op.create_table(
         "services",
@@ -487,7 +485,6 @@ def upgrade() -> None:
         batch_op.create_index("ix_deployments_deleted", ["organization_id", "deleted_at"], unique=False)
         batch_op.create_index(batch_op.f("ix_deployments_environment_id"), ["environment_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_deployments_importance_rank"), ["importance_rank"], unique=False)
-        batch_op.create_index(batch_op.f("ix_deployments_label"), ["label"], unique=False)
         batch_op.create_index(batch_op.f("ix_deployments_package_id"), ["package_id"], unique=False)
         batch_op.create_index(
             batch_op.f("ix_deployments_prediction_environment_id"), ["prediction_environment_id"], unique=False
@@ -758,6 +755,7 @@ def upgrade() -> None:
         sa.Column("created_by_id", sa.String(length=24), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("frozen_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("learning_model_id", sa.String(length=24), nullable=True),
         sa.Column("description", sa.Text(), nullable=True),
         sa.Column("base_environment_id", sa.String(length=24), nullable=True),
         sa.Column("base_environment_version_id", sa.String(length=24), nullable=True),
@@ -829,11 +827,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_custom_templates")),
     )
     with op.batch_alter_table("custom_templates", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_custom_templates_category"), ["category"], unique=False)
         batch_op.create_index("ix_custom_templates_created", ["created_at", "id"], unique=False)
         batch_op.create_index(batch_op.f("ix_custom_templates_is_shipped"), ["is_shipped"], unique=False)
-        batch_op.create_index("ix_custom_templates_name", ["name", "id"], unique=False)
-        batch_op.create_index(batch_op.f("ix_custom_templates_publisher"), ["publisher"], unique=False)
         batch_op.create_index("ix_custom_templates_sub_type", ["template_sub_type", "id"], unique=False)
         batch_op.create_index("ix_custom_templates_type", ["template_type", "template_sub_type", "id"], unique=False)
         batch_op.create_index(batch_op.f("ix_custom_templates_workspace_id"), ["workspace_id"], unique=False)
@@ -1179,9 +1174,6 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("template_id", "tag", name=op.f("pk_custom_template_tags")),
     )
-    with op.batch_alter_table("custom_template_tags", schema=None) as batch_op:
-        batch_op.create_index("ix_custom_template_tags_tag", ["tag", "template_id"], unique=False)
-
     op.create_table(
         "learning_predictions",
         sa.Column("id", sa.String(length=24), nullable=False),
@@ -1276,9 +1268,6 @@ def downgrade() -> None:
         batch_op.drop_index("ix_learning_predictions_newest")
 
     op.drop_table("learning_predictions")
-    with op.batch_alter_table("custom_template_tags", schema=None) as batch_op:
-        batch_op.drop_index("ix_custom_template_tags_tag")
-
     op.drop_table("custom_template_tags")
     with op.batch_alter_table("custom_model_tests", schema=None) as batch_op:
         batch_op.drop_index("ix_custom_model_tests_version")
@@ -1355,11 +1344,8 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_custom_templates_workspace_id"))
         batch_op.drop_index("ix_custom_templates_type")
         batch_op.drop_index("ix_custom_templates_sub_type")
-        batch_op.drop_index(batch_op.f("ix_custom_templates_publisher"))
-        batch_op.drop_index("ix_custom_templates_name")
         batch_op.drop_index(batch_op.f("ix_custom_templates_is_shipped"))
         batch_op.drop_index("ix_custom_templates_created")
-        batch_op.drop_index(batch_op.f("ix_custom_templates_category"))
 
     op.drop_table("custom_templates")
     with op.batch_alter_table("custom_model_versions", schema=None) as batch_op:
@@ -1425,7 +1411,6 @@ def downgrade() -> None:
     with op.batch_alter_table("deployments", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_deployments_prediction_environment_id"))
         batch_op.drop_index(batch_op.f("ix_deployments_package_id"))
-        batch_op.drop_index(batch_op.f("ix_deployments_label"))
         batch_op.drop_index(batch_op.f("ix_deployments_importance_rank"))
         batch_op.drop_index(batch_op.f("ix_deployments_environment_id"))
         batch_op.drop_index("ix_deployments_deleted")
@@ -1444,7 +1429,6 @@ def downgrade() -> None:
 
     op.drop_table("services")
     with op.batch_alter_table("remote_repositories", schema=None) as batch_op:
-        batch_op.drop_index("ix_remote_repositories_name")
         batch_op.drop_index("ix_remote_repositories_created")
 
     op.drop_table("remote_repositories")
@@ -1504,7 +1488,6 @@ def downgrade() -> None:
 
     op.drop_table("custom_models")
     with op.batch_alter_table("credentials", schema=None) as batch_op:
-        batch_op.drop_index("ix_credentials_name")
         batch_op.drop_index("ix_credentials_created")
 
     op.drop_table("credentials")
