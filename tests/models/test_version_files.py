@@ -162,7 +162,7 @@ def test_a_broken_requirements_file_names_its_lines(installation: Installation, 
 
 
 def test_requirements_that_are_no_text_are_refused(api: Api, model_id: str) -> None:
-    for content in (b"\xff\xfe", b"a" * (1024 * 1024 + 1)):
+    for content in (b"\xff\xfe\x00", b"n\xe4me", b"a" * (1024 * 1024 + 1)):
         refused = post_version(api, model_id, {"requirements.txt": content})
         assert refused.status_code == 422
         assert "requirements.txt" in refused.json()["message"]
