@@ -28,7 +28,7 @@ from modelyard.kernel.problems import refusing
 from modelyard.kernel.request_bodies import BodyMemory, read_body, read_filters
 from modelyard.kernel.routing import Answer, Download, Endpoint, RequestInfo
 from modelyard.kernel.streams import Check, Streams
-from modelyard.kernel.wire import NOT_JSON, convert, decode
+from modelyard.kernel.wire import NOT_JSON, convert, decode, takes_list
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class Services:
             await in_thread(runner.authenticate, dict(request.headers))
             length = request.headers.get("content-length", "")
             form = await self.read_form(request.stream(), content_type, int(length) if length.isdigit() else None)
-            return await in_thread(runner.run, request, from_form(form))
+            return await in_thread(runner.run, request, from_form(form, endpoint.form_type))
         is_open = "caller" not in endpoint.parameters
         check = None if is_open else functools.partial(in_thread, runner.authenticate, dict(request.headers))
         keeps = bool(endpoint.parameters.keys() & {"body", "form"})
@@ -245,13 +245,7 @@ def _info(request: Request[Any, Any, Any], headers: dict[str, str], endpoint: En
 
 @functools.cache
 def _query_fields(type_: type[msgspec.Struct]) -> dict[str, bool]:
-    return {info.encode_name: _takes_list(info.type) for info in msgspec.structs.fields(type_)}
-
-
-def _takes_list(hint: Any) -> bool:
-    if typing.get_origin(hint) is typing.Annotated:
-        return _takes_list(typing.get_args(hint)[0])
-    return typing.get_origin(hint) is list or any(typing.get_origin(part) is list for part in typing.get_args(hint))
+    return {info.encode_name: takes_list(info.type) for info in msgspec.structs.fields(type_)}
 
 
 def _read_query(type_: type[msgspec.Struct], query_string: str) -> Any:
