@@ -152,3 +152,19 @@ def test_queries_of_nonsense(api: Api, query: str) -> None:
 
 def _fields(endpoint: Endpoint) -> tuple[Any, ...]:
     return fields(endpoint.parameters["query"])
+
+
+def test_every_path_names_all_its_methods(api: Api) -> None:
+    """In the answer to OPTIONS, and in the one to a method that it does not take."""
+    methods: dict[str, set[str]] = {}
+    for endpoint in endpoints():
+        methods.setdefault(with_ids(endpoint, NOBODY), {"OPTIONS"}).add(endpoint.method)
+    wrong = []
+    for path, expected in methods.items():
+        other = next(method for method in ("PUT", "DELETE", "POST") if method not in expected)
+        for method, status in (("OPTIONS", 204), (other, 405)):
+            answer = api.request(method, path)
+            named = set(re.split(r", *", answer.headers.get("Allow", "")))
+            if answer.status_code != status or named != expected:
+                wrong.append((method, path, answer.status_code, named, expected))
+    assert not wrong

@@ -98,6 +98,10 @@ def create_router(endpoints: Iterable[Endpoint], handlers: Iterable[Any] = ()) -
 
     They find their ``Services`` in the scope of each request (see ``Edge``): building routes takes long.
     """
+    listed = list(endpoints)
+    methods: dict[str, list[str]] = {}
+    for endpoint in listed:
+        methods.setdefault(_route_path(endpoint), []).append(endpoint.method)
 
     def route(endpoint: Endpoint) -> HTTPRouteHandler:
         async def handle(request: Request[Any, Any, Any]) -> Response[Any]:
@@ -105,9 +109,8 @@ def create_router(endpoints: Iterable[Endpoint], handlers: Iterable[Any] = ()) -
             return await services.answer(endpoint, request)
 
         handle.__name__ = endpoint.handler.__name__
-        path = re.sub(r"\{(\w+)\}", lambda match: "{" + endpoint.path_names[match[1]] + ":str}", endpoint.path)
         return HTTPRouteHandler(
-            API_PREFIX + path,
+            _route_path(endpoint),
             http_method=[HttpMethod(endpoint.method)],
             status_code=200,
             include_in_schema=False,
@@ -115,12 +118,33 @@ def create_router(endpoints: Iterable[Endpoint], handlers: Iterable[Any] = ()) -
         )(handle)
 
     return Litestar(
-        route_handlers=[*(route(endpoint) for endpoint in endpoints), *handlers],
+        route_handlers=[
+            *(_options_route(path, found) for path, found in methods.items()),
+            *(route(endpoint) for endpoint in listed),
+            *handlers,
+        ],
         openapi_config=None,
         middleware=[filters_from_body],
         exception_handlers={Exception: _answer_error},
         request_max_body_size=None,
         debug=False,
+    )
+
+
+def _route_path(endpoint: Endpoint) -> str:
+    """The path as Litestar writes it."""
+    return API_PREFIX + re.sub(r"\{(\w+)\}", lambda match: "{" + endpoint.path_names[match[1]] + ":str}", endpoint.path)
+
+
+def _options_route(path: str, methods: Iterable[str]) -> HTTPRouteHandler:
+    """Answer OPTIONS with every method of a path. Litestar's own answer knows the first operation only."""
+    allowed = ", ".join(sorted({*methods, "OPTIONS"}))
+
+    async def answer_options() -> Response[None]:
+        return Response(None, status_code=204, headers={"Allow": allowed})
+
+    return HTTPRouteHandler(path, http_method=[HttpMethod.OPTIONS], status_code=204, include_in_schema=False)(
+        answer_options
     )
 
 

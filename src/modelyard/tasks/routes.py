@@ -92,6 +92,7 @@ def change_task_access(
     errors=(404,),
     tag=TAG,
     download=True,
+    media_types=("application/zip",),
     response_headers=("Content-Disposition",),
 )
 def download_latest_task(session: Session, caller: Caller, custom_task_id: str, blobs: BlobStore) -> Download:
