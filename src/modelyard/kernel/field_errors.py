@@ -93,7 +93,7 @@ def _missing(path: str) -> Iterator[str]:
 
 def _parts(hint: Any, value: Any, path: str) -> Iterator[tuple[Any, Any, str]]:
     """The type, value and place of each part of an object or list; ``UNSET`` where a required one is missing."""
-    for one in _members(hint):
+    for one in members(hint):
         if isinstance(value, Mapping) and isinstance(one, type) and issubclass(one, msgspec.Struct):
             for info in fields(one):
                 if info.required or info.encode_name in value:
@@ -103,21 +103,21 @@ def _parts(hint: Any, value: Any, path: str) -> Iterator[tuple[Any, Any, str]]:
                 yield typing.get_args(one)[0], each, f"{path}[{index}]"
 
 
-def _members(hint: Any) -> Iterator[Any]:
+def members(hint: Any) -> Iterator[Any]:
     """The types that a hint allows."""
     origin = typing.get_origin(hint)
     if origin is Annotated:
-        yield from _members(typing.get_args(hint)[0])
+        yield from members(typing.get_args(hint)[0])
     elif origin in {typing.Union, UnionType}:
         for one in typing.get_args(hint):
-            yield from _members(one)
+            yield from members(one)
     else:
         yield hint
 
 
 def takes_list(hint: Any) -> bool:
     """Whether a value of the type may be a list."""
-    return any(typing.get_origin(one) is list for one in _members(hint))
+    return any(typing.get_origin(one) is list for one in members(hint))
 
 
 def _allowed(hint: Any, fault: str) -> str:

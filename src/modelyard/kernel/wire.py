@@ -11,7 +11,7 @@ from msgspec.structs import fields
 
 from modelyard.kernel.clock import to_wire
 from modelyard.kernel.errors import BadRequest, Invalid, TooLarge, Unread, raise_all
-from modelyard.kernel.field_errors import SECRET, converted, field_errors, lower_first, takes_list
+from modelyard.kernel.field_errors import SECRET, converted, field_errors, lower_first, members, takes_list
 from modelyard.kernel.numbers import may_exceed, number_error
 from modelyard.kernel.texts import UNSTORABLE, all_storable
 
@@ -22,6 +22,7 @@ __all__ = [
     "Body",
     "BoolText",
     "Moment",
+    "PartialBody",
     "Query",
     "Schema",
     "UnsetType",
@@ -98,6 +99,10 @@ class Body(msgspec.Struct, rename="camel", kw_only=True, dict=True):
             if name in self.__struct_fields__:
                 raise Unread(name)
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+
+class PartialBody(Body, kw_only=True):
+    """A part of a body that is read field by field: one that is wrong does not keep the rules from the others."""
 
 
 class Query(msgspec.Struct, rename="camel", kw_only=True):
@@ -230,8 +235,14 @@ def _partial(type_: type[S], values: Mapping[str, Any], faults: Mapping[str, str
     given: dict[str, Any] = {}
     unread = []
     for info in fields(type_):
-        if info.encode_name not in faults and info.encode_name in values:
-            given[info.name] = msgspec.convert(values[info.encode_name], type=info.type, strict=strict)
+        value = values.get(info.encode_name, UNSET)
+        if info.encode_name not in faults and value is not UNSET:
+            given[info.name] = msgspec.convert(value, type=info.type, strict=strict)
+        elif isinstance(value, Mapping) and (inner := _partial_type(info.type)):
+            wrong: dict[str, str] = {}
+            for part in fields(inner):
+                wrong |= field_errors(part, value, strict=strict)
+            given[info.name] = _partial(inner, value, wrong, strict=strict)
         elif info.required:
             given[info.name] = UNSET
             unread.append(info.name)
@@ -240,6 +251,11 @@ def _partial(type_: type[S], values: Mapping[str, Any], faults: Mapping[str, str
         delattr(made, name)
     made.__dict__["_faults"] = faults
     return made
+
+
+def _partial_type(hint: Any) -> type[PartialBody] | None:
+    found = (one for one in members(hint) if isinstance(one, type) and issubclass(one, PartialBody))
+    return next(found, None)
 
 
 def text_errors(values: Any) -> dict[str, str]:

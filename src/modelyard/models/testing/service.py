@@ -17,9 +17,10 @@ from modelyard.identity import audit
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import Permission
 from modelyard.identity.tables import ResourceKind, User
-from modelyard.kernel.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound
+from modelyard.kernel.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound, Unread
 from modelyard.kernel.ids import new_id
 from modelyard.kernel.paging import Page, page
+from modelyard.kernel.problems import Problems
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import UNSET, UnsetType, changes, moment
@@ -27,17 +28,15 @@ from modelyard.models import service as models
 from modelyard.models import usage
 from modelyard.models.rules import reference_errors
 from modelyard.models.tables import CustomModel, CustomModelVersion
+from modelyard.models.testing.parameters import filled, levels_of, parameter_errors
 from modelyard.models.testing.schemas import (
     CustomModelTesting,
     CustomModelTests,
-    CustomModelTestsConfig,
     CustomModelTestsListQuery,
     CustomModelTestsParameters,
     CustomModelTestsResponse,
-    PerformanceParameters,
     ShortLabel,
     ShortName,
-    StabilityParameters,
 )
 from modelyard.models.testing.tables import OPEN, Check, CustomModelTest, TestLogLine, TestStatus
 from modelyard.operations import service as operations
@@ -72,20 +71,26 @@ def start_test(
     session.refresh(model, with_for_update=True)  # of two started at once, one sees the other
     if _open_test(session, model.id) is not None:
         raise Invalid(f"A test of custom model {model.id} is in progress; cancel it or wait until it has ended.")
-    levels = _levels(body, is_start_only=is_start_only(model))
+    levels = levels_of(body, is_start_only=is_start_only(model))
     parameters = CustomModelTestsParameters() if isinstance(body.parameters, UnsetType) else body.parameters
-    errors = _parameter_errors(settings, levels, parameters)
-    errors |= _resource_errors(settings, body)
-    errors |= _dataset_errors(body, needs_dataset=not is_start_only(model))
+    problems = Problems()
+    if body.parameters is not UNSET or "parameters" not in body.unread:
+        problems.update(parameter_errors(settings, levels, parameters))
+    problems.update(_resource_errors(settings, body))
+    problems.update(_dataset_errors(body, needs_dataset=not is_start_only(model)))
     environment_version, environment_errors = _environment(session, caller, version, body)
-    errors |= environment_errors
-    errors |= reference_errors(version, "customModelVersionId", references.seen_by(session, caller))
-    if errors or environment_version is None:
-        raise Invalid("; ".join(f"{field}: {text}" for field, text in errors.items()), errors)
-    dataset = _dataset(session, caller, body.dataset_id, body.dataset_version_id)
+    problems.update(environment_errors)
+    problems.update(reference_errors(version, "customModelVersionId", references.seen_by(session, caller)))
+    dataset = None
+    with problems.collecting():
+        dataset = _dataset(session, caller, body.dataset_id, body.dataset_version_id)
     verification = parameters.prediction_verification_check
     if levels[Check.PREDICTION_VERIFICATION] != "skip" and not isinstance(verification, UnsetType):
-        _check_verification(session, caller, verification.dataset_id, verification.predictions_column)
+        with problems.collecting():
+            _check_verification(session, caller, verification.dataset_id, verification.predictions_column)
+    problems.raise_all()
+    if environment_version is None:
+        raise Unread("environmentId")
     now = datetime.now(UTC)
     test = CustomModelTest(
         id=new_id(),
@@ -96,7 +101,7 @@ def start_test(
         dataset_id=dataset.dataset_id if dataset else None,
         dataset_version_id=dataset.id if dataset else None,
         configuration={check.value: level for check, level in levels.items()},
-        parameters=_filled(parameters, levels),
+        parameters=filled(parameters, levels),
         resources={name: value for name in RESOURCES if (value := getattr(body, name)) is not UNSET},
         overall_status=TestStatus.QUEUED.value,
         statuses=_first_statuses(levels),
@@ -291,53 +296,11 @@ def _open_test(session: Session, model_id: str) -> str | None:
     )
 
 
-def _levels(body: CustomModelTests, *, is_start_only: bool) -> dict[Check, str]:
-    config = CustomModelTestsConfig() if isinstance(body.configuration, UnsetType) else body.configuration
-    wanted = msgspec.to_builtins(config)
-    if is_start_only:
-        return {check: wanted[check.value] if check is Check.LONG_RUNNING_SERVICE else "skip" for check in Check}
-    return {check: wanted[check.value] for check in Check}
-
-
 def _first_statuses(levels: dict[Check, str]) -> dict[str, dict[str, str]]:
     return {
         check.value: {"status": (TestStatus.SKIPPED if level == "skip" else TestStatus.NOT_TESTED).value, "message": ""}
         for check, level in levels.items()
     }
-
-
-def _filled(parameters: CustomModelTestsParameters, levels: dict[Check, str]) -> dict[str, dict[str, Any]]:
-    """The parameters of the checks that run, with their defaults."""
-    given = msgspec.to_builtins(parameters)
-    given.setdefault(Check.PERFORMANCE.value, msgspec.to_builtins(PerformanceParameters()))
-    given.setdefault(Check.STABILITY.value, msgspec.to_builtins(StabilityParameters()))
-    return {name: values for name, values in given.items() if levels[Check(name)] != "skip"}
-
-
-def _parameter_errors(
-    settings: Settings, levels: dict[Check, str], parameters: CustomModelTestsParameters
-) -> dict[str, str]:
-    errors = {}
-    prefix = "parameters."
-    if levels[Check.PREDICTION_VERIFICATION] != "skip" and parameters.prediction_verification_check is UNSET:
-        errors[prefix + Check.PREDICTION_VERIFICATION.value] = (
-            "datasetId and predictionsColumn are required to verify predictions"
-        )
-    for check, given in (
-        (Check.PERFORMANCE, parameters.performance_check),
-        (Check.STABILITY, parameters.stability_check),
-    ):
-        users = 1 if isinstance(given, UnsetType) else given.num_parallel_users
-        if users > settings.max_testing_parallel_users:
-            errors[f"{prefix}{check.value}.numParallelUsers"] = (
-                f"at most {settings.max_testing_parallel_users} parallel users are allowed, not {users}"
-            )
-    stability = parameters.stability_check
-    if not isinstance(stability, UnsetType) and stability.min_payload_size > stability.max_payload_size:
-        errors[f"{prefix}{Check.STABILITY.value}.minPayloadSize"] = (
-            f"{stability.min_payload_size} is more than maxPayloadSize {stability.max_payload_size}"
-        )
-    return errors
 
 
 def _resource_errors(settings: Settings, body: CustomModelTests) -> dict[str, str]:
