@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from types import NoneType
 from typing import Any, get_args
 
 import msgspec
@@ -153,3 +154,47 @@ def test_times_at_the_ends_of_the_calendar(inventory: Inventory) -> None:
     assert not wrong
     answer = inventory.api.post("/apiTokens/", json={"name": "x", "expiresAt": "9999-12-31T23:59:59-14:00"})
     assert set(answer.json()["errors"]) == {"expiresAt"}, answer.text
+
+
+def forms_with_fields() -> Iterator[tuple[Endpoint, str, Any]]:
+    for endpoint in endpoints():
+        if endpoint.form_type is not None:
+            for info in fields(endpoint.form_type):
+                yield endpoint, info.encode_name, info.type
+
+
+def test_every_field_of_a_form_is_read(inventory: Inventory) -> None:
+    """What is neither a number nor one of the words nor JSON is refused where one of these is documented."""
+    wrong, checked = [], 0
+    for endpoint, name, hint in forms_with_fields():
+        if str in types_in(hint):
+            continue
+        checked += 1
+        answer = inventory.api.request(endpoint.method, inventory.path(endpoint), files=[(name, (None, b"?!"))])
+        if answer.status_code != 422 or name not in answer.json()["errors"]:
+            wrong.append((endpoint.name, name, answer.status_code, answer.text[:200]))
+    assert checked > 30
+    assert not wrong
+
+
+def test_null_is_refused_in_forms_where_it_is_not_documented(inventory: Inventory) -> None:
+    """As JSON, which some of the forms may be sent as."""
+    wrong, checked = [], 0
+    for endpoint, name, hint in forms_with_fields():
+        if not endpoint.json_form or NoneType in types_in(hint):
+            continue
+        checked += 1
+        answer = inventory.api.request(endpoint.method, inventory.path(endpoint), json={name: None})
+        if answer.status_code != 422 or name not in answer.json()["errors"]:
+            wrong.append((endpoint.name, name, answer.status_code, answer.text[:200]))
+    assert checked > 30
+    assert not wrong
+
+
+def test_the_lines_of_a_log_have_to_be_a_number(inventory: Inventory) -> None:
+    path = f"/customModelTests/{inventory.ids['customModelTestId']}/tail/"
+    assert inventory.api.get(f"{path}?lines=1").status_code == 200
+    for query in ("", "?lines=", "?lines=0", "?lines=1001", "?lines=x", f"?lines={'9' * 5000}", "?lines=%D9%A1"):
+        answer = inventory.api.get(path + query)
+        assert answer.status_code == 400, query
+        assert answer.json()["message"].startswith("lines ")

@@ -23,7 +23,7 @@ class FieldKinds:
 
     ``nullable`` ones may be null; ``json_text`` are documented as text that holds JSON, and taken as lists or objects
     as well; ``objects`` and ``booleans`` (documented as the texts true and false) the other way round;
-    ``left_out_when_empty`` counts as not sent when it is empty or null.
+    ``left_out_when_empty`` counts as not sent when it is empty.
     """
 
     nullable: frozenset[str] = frozenset()
@@ -48,7 +48,7 @@ class FieldKinds:
         return convert(type_, values, strict=form.is_json, faults=form.faults)
 
     def _prepared(self, name: str, value: Any, *, is_json: bool) -> Any:
-        if name in self.left_out_when_empty and (value == "" or value is None):
+        if name in self.left_out_when_empty and value == "":
             return UNSET
         if name in self.nullable and not is_json and value in {"", "null"}:
             return None

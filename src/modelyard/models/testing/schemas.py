@@ -93,11 +93,11 @@ class CustomModelTestsListQuery(Query):
 
 
 class TailQuery(Query):
-    """``lines`` is read as text, because a bad number is a 400 here."""
+    """``lines`` is read as text, because a number that is wrong or missing is a 400 here."""
 
     lines: Annotated[
         str, Meta(extra_json_schema={"x-documented-type": "integer", "minimum": 1, "maximum": 1000, "default": 100})
-    ] = "100"
+    ] = ""
 
 
 class TestingStatus(Schema):

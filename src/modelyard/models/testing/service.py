@@ -1,5 +1,6 @@
 """Starting, reading and cancelling tests."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -200,8 +201,10 @@ def read_log(session: Session, caller: Caller, blobs: BlobStore, executor: Execu
 def read_tail(session: Session, caller: Caller, blobs: BlobStore, executor: Executor, test_id: str, lines: str) -> str:
     """The last ``lines`` lines (1 to 1000, as text)."""
     test = find_test(session, caller, test_id, Permission.VIEW)
-    if not lines.isascii() or not lines.isdigit() or not 1 <= int(lines) <= 1000:
-        raise BadRequest(f"lines must be a number from 1 to 1000, not {lines!r}")
+    if not lines:
+        raise BadRequest("lines is required: how many of the log's last lines are wanted, from 1 to 1000")
+    if not re.fullmatch("[0-9]{1,4}", lines) or not 1 <= int(lines) <= 1000:
+        raise BadRequest(f"lines must be a number from 1 to 1000, not {lines[:80]!r}")
     return "\n".join(log_text(session, blobs, executor, test).splitlines()[-int(lines) :])
 
 
