@@ -5,6 +5,7 @@ The same requests each time; ``--fuzz-examples`` and ``--fuzz-seed`` ask for oth
 
 import functools
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -31,7 +32,8 @@ def inventory(installation: Installation) -> Inventory:
     """One resource of each kind; the run of the job has ended, or a log that is followed would never end."""
     found = fill(installation)
     with installation.application.database.write() as session:
-        session.get_one(CustomJobRun, found.ids["customJobRunId"]).status = "canceled"
+        run = session.get_one(CustomJobRun, found.ids["customJobRunId"])
+        run.status, run.ended_at = "canceled", datetime.now(UTC)
     return found
 
 

@@ -146,13 +146,13 @@ def read_version(
     return service.view(service.find(session, caller, dataset_id), version, request)
 
 
-@endpoint("GET", "/datasets/{datasetId}/file/", tag=TAG, errors=(404,), download=True)
+@endpoint("GET", "/datasets/{datasetId}/file/", tag=TAG, errors=(404, 409), download=True)
 def download_dataset(session: Session, caller: Caller, dataset_id: str, blobs: BlobStore) -> Download:
     """Download the latest version's file as it was uploaded."""
     return service.download(session, caller, blobs, dataset_id)
 
 
-@endpoint("GET", "/datasets/{datasetId}/versions/{versionId}/file/", tag=TAG, errors=(404,), download=True)
+@endpoint("GET", "/datasets/{datasetId}/versions/{versionId}/file/", tag=TAG, errors=(404, 409), download=True)
 def download_version(session: Session, caller: Caller, dataset_id: str, version_id: str, blobs: BlobStore) -> Download:
     """Download a version's file as it was uploaded."""
     return service.download(session, caller, blobs, dataset_id, version_id)

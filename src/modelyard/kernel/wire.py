@@ -12,7 +12,7 @@ from msgspec.structs import fields
 from modelyard.kernel.clock import to_wire
 from modelyard.kernel.errors import BadRequest, Invalid, TooLarge, Unread, raise_all
 from modelyard.kernel.field_errors import SECRET, converted, field_errors, lower_first, members, takes_list
-from modelyard.kernel.numbers import may_exceed, number_error
+from modelyard.kernel.numbers import may_exceed
 from modelyard.kernel.texts import UNSTORABLE, all_storable
 
 __all__ = [
@@ -181,10 +181,7 @@ def decode_json(text: str | bytes, type_: type[T]) -> T:
         raise msgspec.ValidationError(TOO_MANY_VALUES)
     if not _is_storable_json(content) and not all_storable(msgspec.json.decode(content)):
         raise msgspec.ValidationError(UNSTORABLE)
-    decoded = msgspec.json.decode(content, type=type_)
-    if may_exceed(content) and (error := number_error(decoded)):
-        raise msgspec.ValidationError(error)
-    return decoded
+    return msgspec.json.decode(content, type=type_)
 
 
 def has_too_many_values(content: bytes) -> bool:
