@@ -1,4 +1,4 @@
-"""A client for tests that checks every response against the contract, where the contract is at hand."""
+"""A client for tests that checks every response against the document, and against the contract where it is at hand."""
 
 import importlib.util
 from collections.abc import Callable
@@ -10,6 +10,7 @@ import httpx
 from litestar.testing import TestClient
 
 from modelyard.kernel.edge import Edge
+from tests.described import answer_errors
 
 CONTRACT_DIR = Path(__file__).parents[2] / "shared" / "contract"
 IN_PROCESS_HOST = "modelyard.test"
@@ -73,6 +74,8 @@ class Api:
         full = path if path.startswith(self.prefix) else self.prefix + path
         response: httpx.Response = self.client.request(method, full, headers=headers, follow_redirects=False, **options)
         check_response(method, full, response.status_code, response.content)
+        undocumented = answer_errors(method, full, response)
+        assert not undocumented, f"{method} {full}: {undocumented}\n{response.text[:500]}"
         check_headers(response)
         return response
 

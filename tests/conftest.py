@@ -34,6 +34,8 @@ ADMIN_TOKEN = "my_admin-token-of-the-tests-with-43-letters"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--database", choices=("sqlite", "postgresql"), default="sqlite", help="what installations use")
+    parser.addoption("--fuzz-examples", default="2", help="requests for each operation that fit it, and that do not")
+    parser.addoption("--fuzz-seed", default="1", help="which requests these are")
 
 
 LONG = ("docs", "database", "learning", "crash", "journeys", "processes", "hostile", "jobs", "cli", "cases", "compute")

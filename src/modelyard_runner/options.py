@@ -9,6 +9,7 @@ from pathlib import Path
 
 from modelyard_runner.association import AssociationId
 from modelyard_runner.target import Target, TargetType
+from modelyard_runner.wire.rows import MAX_COLUMNS
 
 MIB = 2**20
 
@@ -21,6 +22,7 @@ class ModelOptions:
     batches: bool
     max_batch_rows: int
     max_body_bytes: int
+    max_columns: int = MAX_COLUMNS
     association: AssociationId | None = None
 
 
@@ -157,6 +159,7 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--generate-association-id", action="store_true", help="give rows without an id one")
     _add(parser, "--max-batch-rows", type=int, default=256)
     _add(parser, "--max-body-bytes", type=int, default=50 * MIB)
+    _add(parser, "--max-columns", type=int, default=MAX_COLUMNS)
 
 
 def _model_options(chosen: argparse.Namespace) -> ModelOptions:
@@ -167,10 +170,15 @@ def _model_options(chosen: argparse.Namespace) -> ModelOptions:
     else:
         kind = TargetType.parse(chosen.target_type)
     target = Target(kind, chosen.target_name, _labels(kind, chosen), float(chosen.threshold))
-    if chosen.max_batch_rows < 1 or chosen.max_body_bytes < 1:
-        raise ValueError("--max-batch-rows and --max-body-bytes have to be at least 1")
+    if min(chosen.max_batch_rows, chosen.max_body_bytes, chosen.max_columns) < 1:
+        raise ValueError("--max-batch-rows, --max-body-bytes and --max-columns have to be at least 1")
     return ModelOptions(
-        target, chosen.batch == "on", chosen.max_batch_rows, chosen.max_body_bytes, _association(chosen)
+        target,
+        chosen.batch == "on",
+        chosen.max_batch_rows,
+        chosen.max_body_bytes,
+        chosen.max_columns,
+        _association(chosen),
     )
 
 

@@ -152,3 +152,43 @@ def test_queries_of_nonsense(api: Api, query: str) -> None:
 
 def _fields(endpoint: Endpoint) -> tuple[Any, ...]:
     return fields(endpoint.parameters["query"])
+
+
+def test_every_path_names_all_its_methods(api: Api) -> None:
+    """In the answer to OPTIONS, and in the one to a method that it does not take."""
+    methods: dict[str, set[str]] = {}
+    for endpoint in endpoints():
+        methods.setdefault(with_ids(endpoint, NOBODY), {"OPTIONS"}).add(endpoint.method)
+    wrong = []
+    for path, expected in methods.items():
+        other = next(method for method in ("PUT", "DELETE", "POST") if method not in expected)
+        for method, status in (("OPTIONS", 204), (other, 405)):
+            answer = api.request(method, path)
+            named = set(re.split(r", *", answer.headers.get("Allow", "")))
+            if answer.status_code != status or named != expected:
+                wrong.append((method, path, answer.status_code, named, expected))
+    assert not wrong
+
+
+def test_the_document_names_what_is_sent() -> None:
+    """Files, texts and streams of events; errors of bodies; the status that a setting asks for."""
+    described = document(endpoints())["paths"]
+
+    def kinds(path: str) -> set[str]:
+        return set(described["/api/v2" + path]["get"]["responses"]["200"]["content"])
+
+    assert kinds("/customModels/{customModelId}/download/") == {"application/zip"}
+    assert kinds("/customModelTests/{customModelTestId}/log/") == {"text/plain"}
+    assert kinds("/customJobs/{customJobId}/runs/{customJobRunId}/logs/") == {"text/plain", "text/event-stream"}
+    for item in described.values():
+        for operation in item.values():
+            assert "requestBody" not in operation or {"400", "413", "422"} <= operation["responses"].keys()
+    assert "404" in described["/api/v2/customModelTests/"]["get"]["responses"]
+    assert {"200", "201"} <= described["/api/v2/customModels/{customModelId}/"]["patch"]["responses"].keys()
+
+
+def test_every_model_has_a_threshold(api: Api) -> None:
+    """Also one that needs none: a client looks for it."""
+    made = api.post("/customModels/", json=a_model()).json()
+    assert made["predictionThreshold"] == 0.5
+    assert api.get(f"/customModels/{made['id']}/").json()["predictionThreshold"] == 0.5

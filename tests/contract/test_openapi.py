@@ -5,10 +5,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from msgspec.structs import fields
 
 from modelyard.app import endpoints
-from modelyard.kernel.openapi import REF, document
+from modelyard.kernel.openapi import REF, _collect, document
 from tests.api_client import CONTRACT_DIR, Api, load_contract_module
 
 NOT_BUILT_YET = (
@@ -104,6 +106,26 @@ def test_every_reference_leads_to_a_schema_and_every_schema_is_used(described: d
     text = json.dumps(described)
     referred = set(re.findall(rf'"{re.escape(REF)}([^"]+)"', text))
     assert referred == set(described["components"]["schemas"])
+
+
+def test_what_a_request_must_have_is_what_the_document_requires() -> None:
+    """A type that answers use, too, has fields that are always there: a request may then not leave them out."""
+    wrong, checked = [], 0
+    for endpoint in endpoints():
+        described = document([endpoint])["components"]["schemas"]
+        known: dict[Any, None] = {}
+        for type_ in (endpoint.parameters.get("body"), endpoint.form_type):
+            if type_ is not None:
+                _collect(msgspec.inspect.type_info(type_), known)
+        for part in known:
+            schema = described.get(part.__name__)
+            if schema is not None:
+                checked += 1
+                required = {info.encode_name for info in fields(part) if info.required}
+                if required != set(schema.get("required", ())):
+                    wrong.append((endpoint.name, part.__name__, required, schema.get("required")))
+    assert checked > 80
+    assert not wrong
 
 
 def test_operations_have_names_of_their_own(described: dict[str, Any]) -> None:

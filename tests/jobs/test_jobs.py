@@ -175,8 +175,8 @@ def test_numbers_keep_their_value_and_none_is_too_large_to_be_refused(shelf: Wor
         ):
             assert answer.status_code == 422, (wrong, answer.text)
             told = answer.json()["errors"]["runtimeParameterValues"]
-            assert "N: the value must be a finite number" in told, told
-            assert len(told) < 200, told
+            assert "N: the value must be a finite number" in told or "the range of 64 bits" in told, told
+            assert len(told) < 250, told
 
 
 PARAMETERS = "runtimeParameterValues"

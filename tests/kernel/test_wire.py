@@ -54,6 +54,23 @@ def test_what_is_not_json_is_a_bad_request(content: bytes) -> None:
         decode(Fruit, content)
 
 
+def test_numbers_that_no_column_holds_are_invalid() -> None:
+    with pytest.raises(Invalid) as raised:
+        decode(Fruit, b'{"name": "fig", "weightGrams": 9223372036854775808}')
+    assert raised.value.errors["weightGrams"].startswith("must be an integer from -9223372036854775808 to 92233720368")
+    for content in (b'{"other": %s}' % (b"9" * 5000), b'{"other": 1e999}'):
+        with pytest.raises(Invalid, match="number that is too large"):
+            decode(Fruit, content)
+    for text in ("NaN", "inf", "-Infinity", "1e999"):
+        with pytest.raises(Invalid) as raised:
+            convert(Scale, {"load": text}, strict=False)
+        assert set(raised.value.errors) == {"load"}
+
+
+class Scale(Body):
+    load: float
+
+
 def test_what_is_no_object_is_invalid() -> None:
     with pytest.raises(Invalid, match="object"):
         decode(Fruit, b"[1]")
@@ -263,6 +280,9 @@ def test_json_that_clients_wrote_is_read_by_one_function() -> None:
 
 def test_json_in_a_text_is_checked_like_any_other() -> None:
     assert decode_json('["a\\\\u0000"]', list[str]) == ["a\\u0000"]
+    assert decode_json("[1e30, 9223372036854775807]", list[Any]) == [1e30, 2**63 - 1]
+    with pytest.raises(NOT_JSON):
+        decode_json("[1e999]", list[Any])
     for text in ('["\\u0000"]', '[{"\\u0000": 1}]', '["\\ud800"]', "[" * 100_000, '["\ud800"]'):
         with pytest.raises((*NOT_JSON, UnicodeEncodeError)):
             decode_json(text, list[Any])

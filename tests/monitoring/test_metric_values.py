@@ -235,7 +235,7 @@ def test_without_times_the_last_seven_days_are_told(metrics: Metrics) -> None:
     ("query", "wrong"),
     [
         ("start=2026-03-02T00:00:00Z&end=2026-03-01T00:00:00Z", ["start"]),
-        ("start=1900-03-02T00:00:00Z&end=9999-12-31T23:30:00Z&bucketSize=1h", ["bucketSize", "end", "start"]),
+        ("start=1900-03-02T00:00:00Z&end=8999-12-31T23:30:00Z&bucketSize=1h", ["bucketSize", "end", "start"]),
         ("start=2015-03-02T00:00:00Z&end=2026-03-01T00:00:00Z", ["start"]),
         ("start=2022-03-02T00:00:00Z&end=2026-03-01T00:00:00Z&bucketSize=PT1H", ["bucketSize"]),
         ("bucketSize=P", ["bucketSize"]),

@@ -39,9 +39,7 @@ def create_dataset(
 
     CSV (UTF-8), JSON lines or Parquet, plain, gzipped or alone in a zip, as the multipart part ``file``.
     """
-    wanted = form.read(UploadForm).categories
-    categories = [] if wanted is UNSET else wanted if isinstance(wanted, list) else [str(wanted)]
-    version, operation = service.create(session, caller, settings, form.form, categories)
+    version, operation = service.create(session, caller, settings, form.form, _categories(form))
     return _accepted(request, version, operation)
 
 
@@ -66,9 +64,15 @@ def create_dataset_from_url(
 def create_version(
     session: Session, caller: Caller, dataset_id: str, form: FormInput[Any], settings: Settings, request: RequestInfo
 ) -> UploadResponse | Answer:
-    """Upload a new version of a dataset."""
-    version, operation = service.add_version(session, caller, settings, dataset_id, form.form)
+    """Upload a new version of a dataset. Categories that are sent with it replace those of the dataset."""
+    version, operation = service.add_version(session, caller, settings, dataset_id, form.form, _categories(form))
     return _accepted(request, version, operation)
+
+
+def _categories(form: FormInput[Any]) -> list[str]:
+    """Those that were sent, be it one or several."""
+    wanted = form.read(UploadForm).categories
+    return [] if wanted is UNSET else [*wanted] if isinstance(wanted, list) else [str(wanted)]
 
 
 def _accepted(request: RequestInfo, version: DatasetVersion, operation: Operation) -> Answer:
@@ -142,13 +146,13 @@ def read_version(
     return service.view(service.find(session, caller, dataset_id), version, request)
 
 
-@endpoint("GET", "/datasets/{datasetId}/file/", tag=TAG, errors=(404,), download=True)
+@endpoint("GET", "/datasets/{datasetId}/file/", tag=TAG, errors=(404, 409), download=True)
 def download_dataset(session: Session, caller: Caller, dataset_id: str, blobs: BlobStore) -> Download:
     """Download the latest version's file as it was uploaded."""
     return service.download(session, caller, blobs, dataset_id)
 
 
-@endpoint("GET", "/datasets/{datasetId}/versions/{versionId}/file/", tag=TAG, errors=(404,), download=True)
+@endpoint("GET", "/datasets/{datasetId}/versions/{versionId}/file/", tag=TAG, errors=(404, 409), download=True)
 def download_version(session: Session, caller: Caller, dataset_id: str, version_id: str, blobs: BlobStore) -> Download:
     """Download a version's file as it was uploaded."""
     return service.download(session, caller, blobs, dataset_id, version_id)

@@ -95,13 +95,14 @@ def _create(session: Session, caller: Caller, categories: Sequence[str], version
 
 
 def add_version(
-    session: Session, caller: Caller, settings: Settings, dataset_id: str, form: Form[Blob]
+    session: Session, caller: Caller, settings: Settings, dataset_id: str, form: Form[Blob], categories: Sequence[str]
 ) -> tuple[DatasetVersion, Operation]:
     """A new version of a dataset; it becomes the latest once it was read as a table."""
     require(session, caller, KIND, dataset_id, Permission.EDIT)
     file_name, blob = _one_file(form, settings)
     dataset = session.get_one(Dataset, dataset_id, with_for_update=True)
     dataset.version_count += 1
+    dataset.categories = list(categories) or dataset.categories
     version = _version(caller, file_name, blob)
     version.dataset_id, version.number = dataset_id, dataset.version_count
     session.add(version)

@@ -24,7 +24,14 @@ def list_deployments(
     return custom_models.list_deployments(session, caller, query, request)
 
 
-@endpoint("GET", "/customModelDeployments/{deploymentId}/logs/", errors=(404,), tag=TAG, download=True)
+@endpoint(
+    "GET",
+    "/customModelDeployments/{deploymentId}/logs/",
+    errors=(404,),
+    tag=TAG,
+    download=True,
+    media_types=("text/plain",),
+)
 def read_launch_log(session: Session, caller: Caller, deployment_id: str) -> Download:
     """Download the log of a deployment's last launch."""
     return custom_models.read_launch_log(session, caller, deployment_id)
@@ -39,7 +46,14 @@ def request_logs(
     return operations.accepted(request, operation, CustomModelAsyncOperationResponse(status_id=operation.id))
 
 
-@endpoint("GET", "/customModelDeployments/{deploymentId}/logs/{logId}/", errors=(404,), tag=TAG, download=True)
+@endpoint(
+    "GET",
+    "/customModelDeployments/{deploymentId}/logs/{logId}/",
+    errors=(404,),
+    tag=TAG,
+    download=True,
+    media_types=("text/plain",),
+)
 def read_runtime_log(session: Session, caller: Caller, deployment_id: str, log_id: str) -> Download:
     """Download what a deployment's replicas wrote until it was asked for."""
     return custom_models.read_runtime_log(session, caller, deployment_id, log_id)

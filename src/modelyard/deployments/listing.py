@@ -18,6 +18,7 @@ from modelyard.identity.holders import holds_role
 from modelyard.identity.roles import OWNING_ROLES, PERMISSIONS, Permission
 from modelyard.identity.tables import User
 from modelyard.kernel.database import ignoring_case
+from modelyard.kernel.numbers import MAX_INTEGER, MIN_INTEGER
 from modelyard.kernel.paging import Page, of_items, page
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.settings import Settings
@@ -120,10 +121,15 @@ def _traffic_conditions(query: DeploymentListQuery, now: datetime) -> list[Condi
     if query.last_prediction_timestamp_end is not None:
         found.append(_last_prediction() < _aware(query.last_prediction_timestamp_end))
     if query.prediction_usage_daily_avg_greater_than is not None:
-        found.append(_recent_rows(now) > query.prediction_usage_daily_avg_greater_than * USAGE_DAYS)
+        found.append(_recent_rows(now) > _rows_of_days(query.prediction_usage_daily_avg_greater_than))
     if query.prediction_usage_daily_avg_less_than is not None:
-        found.append(_recent_rows(now) < query.prediction_usage_daily_avg_less_than * USAGE_DAYS)
+        found.append(_recent_rows(now) < _rows_of_days(query.prediction_usage_daily_avg_less_than))
     return found
+
+
+def _rows_of_days(daily: int) -> int:
+    """Rows of ``USAGE_DAYS`` days, within what a column of a database holds."""
+    return max(MIN_INTEGER, min(daily * USAGE_DAYS, MAX_INTEGER))
 
 
 def _tag_conditions(query: DeploymentListQuery) -> list[Condition]:

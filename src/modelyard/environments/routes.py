@@ -131,6 +131,7 @@ def read_build_log(session: Session, caller: Caller, environment_id: str, versio
     tag=TAG,
     errors=(404, 409, 422),
     download=True,
+    media_types=("application/zip",),
 )
 def download_version(
     session: Session, caller: Caller, environment_id: str, version_id: str, blobs: BlobStore

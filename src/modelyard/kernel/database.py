@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import JSON, DateTime, Dialect, MetaData, String, TypeDecorator, create_engine, event, text
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, MetaData, String, TypeDecorator, create_engine, event, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
@@ -76,7 +76,8 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {datetime: UtcDateTime}  # noqa: RUF012 # SQLAlchemy's own protocol
+    # 64 bits as on the wire: PostgreSQL refuses to compare a column of 32 bits with a larger number
+    type_annotation_map = {datetime: UtcDateTime, int: BigInteger}  # noqa: RUF012 # SQLAlchemy's own protocol
 
 
 class ReadSession(Session):

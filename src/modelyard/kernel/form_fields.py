@@ -23,7 +23,7 @@ class FieldKinds:
 
     ``nullable`` ones may be null; ``json_text`` are documented as text that holds JSON, and taken as lists or objects
     as well; ``objects`` and ``booleans`` (documented as the texts true and false) the other way round;
-    ``left_out_when_empty`` counts as not sent when it is an empty text.
+    ``left_out_when_empty`` counts as not sent when it is empty.
     """
 
     nullable: frozenset[str] = frozenset()

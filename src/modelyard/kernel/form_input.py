@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import msgspec
+from msgspec.structs import fields
 
-from modelyard.kernel.errors import BadRequest, Invalid, TooLarge
+from modelyard.kernel.errors import Invalid, TooLarge
 from modelyard.kernel.multipart import Form
-from modelyard.kernel.wire import NOT_JSON, TOO_MANY_VALUES, convert, has_too_many_values, text_errors
+from modelyard.kernel.wire import TOO_MANY_VALUES, convert, decode_body, has_too_many_values, takes_list, text_errors
 
 S = TypeVar("S", bound=msgspec.Struct)
 Stored = TypeVar("Stored")
@@ -33,20 +34,27 @@ class FormInput(Generic[Stored]):
         return convert(type_, self.values, strict=self.is_json, faults=self.faults)
 
 
-def from_form(form: Form[Stored]) -> FormInput[Stored]:
+def from_form(form: Form[Stored], type_: type[msgspec.Struct] | None = None) -> FormInput[Stored]:
+    """A multipart form. Of the fields of ``type_``, those that take one value must not be sent repeatedly."""
     collected: dict[str, list[str]] = defaultdict(list)
     for item in form.fields:
         collected[item.name].append(item.value)
-    return _storable({name: found if len(found) > 1 else found[0] for name, found in collected.items()}, form)
+    single = {info.encode_name for info in fields(type_) if not takes_list(info.type)} if type_ else set()
+    repeated = {
+        name: f"is sent {len(found)} times; send it once"
+        for name, found in collected.items()
+        if len(found) > 1 and name in single
+    }
+    values = {name: found if len(found) > 1 else found[0] for name, found in collected.items() if name not in repeated}
+    prepared = _storable(values, form)
+    prepared.faults.update(repeated)
+    return prepared
 
 
 def from_json(content: bytes) -> FormInput[Any]:
     if has_too_many_values(content):
         raise TooLarge(TOO_MANY_VALUES)
-    try:
-        values = msgspec.json.decode(content) if content.strip() else {}
-    except NOT_JSON as error:
-        raise BadRequest(f"the body is neither multipart/form-data nor valid JSON: {error}") from error
+    values = decode_body(content)
     if not isinstance(values, dict):
         raise Invalid(f"the body must be a JSON object, not {type(values).__name__}")
     return _storable(values, Form(), is_json=True)

@@ -29,7 +29,7 @@ from modelyard.kernel.problems import refusing
 from modelyard.kernel.request_bodies import BodyMemory, read_body, read_filters
 from modelyard.kernel.routing import Answer, Download, Endpoint, RequestInfo
 from modelyard.kernel.streams import Check, Streams
-from modelyard.kernel.wire import NOT_JSON, convert, decode
+from modelyard.kernel.wire import NOT_JSON, convert, decode, takes_list
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class Services:
             await in_thread(runner.authenticate, dict(request.headers))
             length = request.headers.get("content-length", "")
             form = await self.read_form(request.stream(), content_type, int(length) if length.isdigit() else None)
-            return await in_thread(runner.run, request, from_form(form))
+            return await in_thread(runner.run, request, from_form(form, endpoint.form_type))
         is_open = "caller" not in endpoint.parameters
         check = None if is_open else functools.partial(in_thread, runner.authenticate, dict(request.headers))
         keeps = bool(endpoint.parameters.keys() & {"body", "form"})
@@ -97,6 +97,10 @@ def create_router(endpoints: Iterable[Endpoint], handlers: Iterable[Any] = ()) -
 
     They find their ``Services`` in the scope of each request (see ``Edge``): building routes takes long.
     """
+    listed = list(endpoints)
+    methods: dict[str, list[str]] = {}
+    for endpoint in listed:
+        methods.setdefault(_route_path(endpoint), []).append(endpoint.method)
 
     def route(endpoint: Endpoint) -> HTTPRouteHandler:
         async def handle(request: Request[Any, Any, Any]) -> Response[Any]:
@@ -104,9 +108,8 @@ def create_router(endpoints: Iterable[Endpoint], handlers: Iterable[Any] = ()) -
             return await services.answer(endpoint, request)
 
         handle.__name__ = endpoint.handler.__name__
-        path = re.sub(r"\{(\w+)\}", lambda match: "{" + endpoint.path_names[match[1]] + ":str}", endpoint.path)
         return HTTPRouteHandler(
-            API_PREFIX + path,
+            _route_path(endpoint),
             http_method=[HttpMethod(endpoint.method)],
             status_code=200,
             include_in_schema=False,
@@ -114,12 +117,33 @@ def create_router(endpoints: Iterable[Endpoint], handlers: Iterable[Any] = ()) -
         )(handle)
 
     return Litestar(
-        route_handlers=[*(route(endpoint) for endpoint in endpoints), *handlers],
+        route_handlers=[
+            *(_options_route(path, found) for path, found in methods.items()),
+            *(route(endpoint) for endpoint in listed),
+            *handlers,
+        ],
         openapi_config=None,
         middleware=[filters_from_body],
         exception_handlers={Exception: _answer_error},
         request_max_body_size=None,
         debug=False,
+    )
+
+
+def _route_path(endpoint: Endpoint) -> str:
+    """The path as Litestar writes it."""
+    return API_PREFIX + re.sub(r"\{(\w+)\}", lambda match: "{" + endpoint.path_names[match[1]] + ":str}", endpoint.path)
+
+
+def _options_route(path: str, methods: Iterable[str]) -> HTTPRouteHandler:
+    """Answer OPTIONS with every method of a path. Litestar's own answer knows the first operation only."""
+    allowed = ", ".join(sorted({*methods, "OPTIONS"}))
+
+    async def answer_options() -> Response[None]:
+        return Response(None, status_code=204, headers={"Allow": allowed})
+
+    return HTTPRouteHandler(path, http_method=[HttpMethod.OPTIONS], status_code=204, include_in_schema=False)(
+        answer_options
     )
 
 
@@ -254,13 +278,7 @@ def _info(request: Request[Any, Any, Any], headers: dict[str, str], endpoint: En
 
 @functools.cache
 def _query_fields(type_: type[msgspec.Struct]) -> dict[str, bool]:
-    return {info.encode_name: _takes_list(info.type) for info in msgspec.structs.fields(type_)}
-
-
-def _takes_list(hint: Any) -> bool:
-    if typing.get_origin(hint) is typing.Annotated:
-        return _takes_list(typing.get_args(hint)[0])
-    return typing.get_origin(hint) is list or any(typing.get_origin(part) is list for part in typing.get_args(hint))
+    return {info.encode_name: takes_list(info.type) for info in msgspec.structs.fields(type_)}
 
 
 def _read_query(type_: type[msgspec.Struct], query_string: str) -> Any:

@@ -182,15 +182,34 @@ def _responses(endpoint: Endpoint, components: _Components) -> Node:
         if headers:
             response["headers"] = headers
         responses[str(status)] = response
-    errors = {*endpoint.errors, *({401} if "caller" in endpoint.parameters else ())}
-    if endpoint.parameters.keys() & {"body", "form"} or ("query" in endpoint.parameters and 400 not in errors):
-        errors.add(422)
-    for status in sorted(errors):
+    common = common_errors(endpoint)
+    if 400 in endpoint.errors and not endpoint.parameters.keys() & {"body", "form"}:
+        common.discard(422)  # wrong queries are 400 where the operation documents it
+    for status in sorted({*endpoint.errors, *common}):
         responses[str(status)] = {
             "description": _phrase(status),
             "content": {JSON: {"schema": components.ref(ErrorResponse)}},
         }
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            responses[str(status)]["headers"] = {"Retry-After": {"schema": {"type": "string"}}}
     return responses
+
+
+def common_errors(endpoint: Endpoint) -> set[int]:
+    """The statuses that an operation may answer with because of what it takes, whatever it does."""
+    takes = endpoint.parameters.keys()
+    errors = {503}
+    if "caller" in takes:
+        errors.add(401)
+        if endpoint.is_write or "{" in endpoint.path:
+            errors.add(403)
+    if "{" in endpoint.path:
+        errors.add(404)
+    if takes & {"body", "form"}:
+        errors |= {400, 413}
+    if takes & {"query", "body", "form"}:
+        errors.add(422)
+    return errors
 
 
 def _content(endpoint: Endpoint, components: _Components, status: int) -> Node:
@@ -198,7 +217,10 @@ def _content(endpoint: Endpoint, components: _Components, status: int) -> Node:
     if status == HTTPStatus.NO_CONTENT or answered == [type(None)]:
         return {}
     if Download in answered:
-        return {endpoint.media_type: {"schema": BINARY}}
+        return {
+            media_type: {"schema": {"type": "string"} if media_type.startswith("text/") else BINARY}
+            for media_type in endpoint.media_types
+        }
     schemas = [components.ref(type_) for type_ in answered or [AcceptedResponse]]
     return {JSON: {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}}
 

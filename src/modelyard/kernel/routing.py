@@ -99,7 +99,7 @@ class Endpoint:
     files: tuple[str, ...]
     files_required: bool
     documented_as_required: tuple[str, ...]
-    media_type: str
+    media_types: tuple[str, ...]
 
     @property
     def name(self) -> str:
@@ -128,14 +128,14 @@ def endpoint(
     files: tuple[str, ...] = ("file",),
     files_required: bool = False,
     documented_as_required: tuple[str, ...] = (),
-    media_type: str = "application/octet-stream",
+    media_types: tuple[str, ...] = ("application/octet-stream",),
 ) -> Callable[[F], F]:
     """Marks a function as the handler of ``method path`` (``path`` below ``/api/v2``, with its last slash).
 
     ``form`` documents the multipart body of a handler with a ``form`` parameter; with ``json_form`` the same
     fields may come as a JSON object. ``location`` says that the answer carries a Location header, ``download``
-    that it carries a file, of ``media_type``. ``files`` names the parts of the form that are files, none of which
-    may be left out with ``files_required``;
+    that it carries a file, of one of the ``media_types``. ``files`` names the parts of the form that are files, none
+    of which may be left out with ``files_required``;
     ``documented_as_required`` the query parameters that the contract calls required and that have a default here all
     the same, because existing clients leave them out.
     """
@@ -172,7 +172,7 @@ def endpoint(
             files=files,
             files_required=files_required,
             documented_as_required=documented_as_required,
-            media_type=media_type,
+            media_types=media_types,
         )
         return handler
 

@@ -151,6 +151,7 @@ class Settings(BaseSettings):
     max_upload_bytes: int = 10 * GIB
     max_files_per_version: int = 1000
     max_prediction_bytes: int = 50 * MIB
+    max_prediction_columns: int = Field(default=20_000, ge=1)
     max_dataset_bytes: int = 10 * GIB
     max_pull_bytes: int = 2 * GIB
     """What one pull from a repository may bring, all files together and so each."""

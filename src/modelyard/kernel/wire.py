@@ -1,19 +1,18 @@
 """Wire types: the bases of every request and response schema, and how input is read into them."""
 
-import typing
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from contextlib import suppress
 from datetime import datetime
-from itertools import islice
-from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
-from msgspec.structs import FieldInfo, fields
+from msgspec.structs import fields
 
 from modelyard.kernel.clock import to_wire
 from modelyard.kernel.errors import BadRequest, Invalid, TooLarge, Unread, raise_all
+from modelyard.kernel.field_errors import SECRET, converted, field_errors, lower_first, members, takes_list
+from modelyard.kernel.numbers import may_exceed
 from modelyard.kernel.texts import UNSTORABLE, all_storable
 
 __all__ = [
@@ -23,6 +22,7 @@ __all__ = [
     "Body",
     "BoolText",
     "Moment",
+    "PartialBody",
     "Query",
     "Schema",
     "UnsetType",
@@ -31,12 +31,14 @@ __all__ = [
     "changes",
     "convert",
     "decode",
+    "decode_body",
     "decode_json",
     "moment",
     "read_bool",
     "read_json_object",
     "read_json_text",
     "recast",
+    "takes_list",
     "text_errors",
 ]
 
@@ -48,8 +50,6 @@ NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What reading JSON raises for content that is none; the last is nesting that nobody means."""
 MAX_JSON_VALUES = 250_000
 TOO_MANY_VALUES = f"the JSON holds more than {MAX_JSON_VALUES} values; send it in several requests"
-MAX_TOLD = 10
-"""Faults of one field."""
 BoolText = Literal["false", "False", "true", "True"]
 Uri = Annotated[str, Meta(extra_json_schema={"format": "uri"})]
 """An address that the API answers with."""
@@ -67,8 +67,6 @@ WebUrl = Annotated[
 ]
 """An address that a client sends: every field of a request that is documented as ``format: uri``."""
 Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
-SECRET: dict[str, Any] = {"writeOnly": True}
-"""``extra_json_schema`` of a field whose value is never shown, not even to say that it is wrong."""
 
 
 class Schema(msgspec.Struct, rename="camel", kw_only=True):
@@ -101,6 +99,10 @@ class Body(msgspec.Struct, rename="camel", kw_only=True, dict=True):
             if name in self.__struct_fields__:
                 raise Unread(name)
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+
+class PartialBody(Body, kw_only=True):
+    """A part of a body that is read field by field: one that is wrong does not keep the rules from the others."""
 
 
 class Query(msgspec.Struct, rename="camel", kw_only=True):
@@ -146,15 +148,27 @@ def decode(type_: type[S], content: bytes, faults: MutableMapping[str, str] | No
         raise TooLarge(TOO_MANY_VALUES)
     try:
         content.decode()  # msgspec skips unknown fields without a look at their texts
-        if _is_storable_json(content):
+        if _is_storable_json(content) and not may_exceed(content):
             try:
                 return msgspec.json.decode(content if content.strip() else b"{}", type=type_)
             except msgspec.ValidationError:
                 pass
-        values = msgspec.json.decode(content if content.strip() else b"{}")
     except NOT_JSON as error:
         raise BadRequest(f"the body is not valid JSON: {error}") from error
-    return convert(type_, values, faults=faults)
+    return convert(type_, decode_body(content), faults=faults)
+
+
+def decode_body(content: bytes) -> Any:
+    """The JSON body of a request; no content reads as ``{}``.
+
+    Raises ``BadRequest`` for what is no JSON, ``Invalid`` for numbers that no computer holds.
+    """
+    try:
+        return msgspec.json.decode(content if content.strip() else b"{}")
+    except msgspec.ValidationError as error:
+        raise Invalid(f"the body holds a number that is too large: {lower_first(str(error))}") from error
+    except NOT_JSON as error:
+        raise BadRequest(f"the body is not valid JSON: {error}") from error
 
 
 def decode_json(text: str | bytes, type_: type[T]) -> T:
@@ -195,7 +209,7 @@ def convert(type_: type[S], values: Any, *, strict: bool = True, faults: Mutable
     told = "" if faults is None else "; ".join(faults.values())
     if not errors and not told:
         try:
-            return msgspec.convert(values, type=type_, strict=strict)
+            return converted(type_, values, strict=strict)
         except msgspec.ValidationError as error:
             told = str(error)
     if not isinstance(values, Mapping):
@@ -203,7 +217,7 @@ def convert(type_: type[S], values: Any, *, strict: bool = True, faults: Mutable
     known = errors.keys() | (faults or {}).keys()
     for info in fields(type_):
         if info.encode_name not in known:
-            errors |= _faults(info, values, strict=strict)
+            errors |= field_errors(info, values, strict=strict)
     if faults is None:
         raise_all(errors)
         raise Invalid(told)
@@ -218,8 +232,14 @@ def _partial(type_: type[S], values: Mapping[str, Any], faults: Mapping[str, str
     given: dict[str, Any] = {}
     unread = []
     for info in fields(type_):
-        if info.encode_name not in faults and info.encode_name in values:
-            given[info.name] = msgspec.convert(values[info.encode_name], type=info.type, strict=strict)
+        value = values.get(info.encode_name, UNSET)
+        if info.encode_name not in faults and value is not UNSET:
+            given[info.name] = msgspec.convert(value, type=info.type, strict=strict)
+        elif isinstance(value, Mapping) and (inner := _partial_type(info.type)):
+            wrong: dict[str, str] = {}
+            for part in fields(inner):
+                wrong |= field_errors(part, value, strict=strict)
+            given[info.name] = _partial(inner, value, wrong, strict=strict)
         elif info.required:
             given[info.name] = UNSET
             unread.append(info.name)
@@ -228,6 +248,11 @@ def _partial(type_: type[S], values: Mapping[str, Any], faults: Mapping[str, str
         delattr(made, name)
     made.__dict__["_faults"] = faults
     return made
+
+
+def _partial_type(hint: Any) -> type[PartialBody] | None:
+    found = (one for one in members(hint) if isinstance(one, type) and issubclass(one, PartialBody))
+    return next(found, None)
 
 
 def text_errors(values: Any) -> dict[str, str]:
@@ -239,108 +264,6 @@ def text_errors(values: Any) -> dict[str, str]:
 
 def _shown_name(name: Any) -> str:
     return str(name).encode("utf-8", "backslashreplace").decode()
-
-
-def _faults(info: FieldInfo, values: Mapping[str, Any], *, strict: bool) -> dict[str, str]:
-    name = info.encode_name
-    if name not in values:
-        return {name: "is required"} if info.required else {}
-    texts = list(islice(_texts(info.type, values[name], "$", strict=strict), MAX_TOLD))
-    if not texts:
-        return {}
-    text = "; ".join(texts)
-    return {name: text if _is_secret(info.type) else f"{text}; got {_shown(values[name])}"}
-
-
-def _texts(hint: Any, value: Any, path: str, *, strict: bool) -> Iterator[str]:
-    """What is wrong with a value: with each of its parts where it has parts, else with itself."""
-    try:
-        msgspec.convert(value, type=hint, strict=strict)
-    except msgspec.ValidationError as error:
-        fault = str(error)
-    else:
-        return
-    is_told = False
-    for part, inner, place in _parts(hint, value, path):
-        for text in _missing(place) if inner is UNSET else _texts(part, inner, place, strict=strict):
-            is_told = True
-            yield text
-    if not is_told:
-        where = "" if path == "$" or " - at `" in fault else f" - at `{path}`"
-        yield _described(hint, _lower_first(fault.replace("at `$", f"at `{path}"))) + where + _allowed(hint, fault)
-
-
-def _described(hint: Any, fault: str) -> str:
-    """What a text must be, where its type says so in words, instead of the expression that it has to match."""
-    if not fault.startswith("expected `str` matching regex"):
-        return fault
-    for part in (hint, *typing.get_args(hint)):
-        for note in getattr(part, "__metadata__", ()):
-            if isinstance(note, Meta) and note.description:
-                return f"must be {note.description}"
-    return fault
-
-
-def _missing(path: str) -> Iterator[str]:
-    above, _, name = path.rpartition(".")
-    yield f"object missing required field `{name}`" + ("" if above == "$" else f" - at `{above}`")
-
-
-def _parts(hint: Any, value: Any, path: str) -> Iterator[tuple[Any, Any, str]]:
-    """The type, value and place of each part of an object or list; ``UNSET`` where a required one is missing."""
-    for one in _members(hint):
-        if isinstance(value, Mapping) and isinstance(one, type) and issubclass(one, msgspec.Struct):
-            for info in fields(one):
-                if info.required or info.encode_name in value:
-                    yield info.type, value.get(info.encode_name, UNSET), f"{path}.{info.encode_name}"
-        elif isinstance(value, list) and typing.get_origin(one) is list:
-            for index, each in enumerate(value):
-                yield typing.get_args(one)[0], each, f"{path}[{index}]"
-
-
-def _members(hint: Any) -> Iterator[Any]:
-    """The types that a hint allows."""
-    origin = typing.get_origin(hint)
-    if origin is Annotated:
-        yield from _members(typing.get_args(hint)[0])
-    elif origin in {typing.Union, UnionType}:
-        for one in typing.get_args(hint):
-            yield from _members(one)
-    else:
-        yield hint
-
-
-def _allowed(hint: Any, fault: str) -> str:
-    """What may stand where none of a set of words does, if the type knows one such set only."""
-    sets = set(_word_sets(hint)) if fault.startswith("Invalid enum value") else set()
-    return f"; allowed are {', '.join(map(str, sets.pop()))}" if len(sets) == 1 else ""
-
-
-def _word_sets(hint: Any) -> Iterator[tuple[Any, ...]]:
-    if typing.get_origin(hint) is Literal:
-        yield typing.get_args(hint)
-    elif isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-        for info in fields(hint):
-            yield from _word_sets(info.type)
-    else:
-        for part in typing.get_args(hint):
-            yield from _word_sets(part)
-
-
-def _is_secret(hint: Any) -> bool:
-    if typing.get_origin(hint) is Annotated:
-        inner, *notes = typing.get_args(hint)
-        return _is_secret(inner) or any(isinstance(one, Meta) and one.extra_json_schema == SECRET for one in notes)
-    return any(_is_secret(part) for part in typing.get_args(hint))
-
-
-def _lower_first(text: str) -> str:
-    return text[:1].lower() + text[1:]
-
-
-def _shown(value: Any) -> str:
-    text = msgspec.json.encode(value).decode()
-    return text if len(text) <= 120 else text[:117] + "..."
 
 
 def read_bool(value: str | bool, field: str) -> bool:

@@ -77,7 +77,7 @@ def cancel_training(session: Session, caller: Caller, project_id: str, model_id:
     models.cancel_training(session, caller, project_id, model_id)
 
 
-@endpoint("GET", MODEL + "log/", errors=(404,), tag=TAG, download=True, media_type="text/plain")
+@endpoint("GET", MODEL + "log/", errors=(404,), tag=TAG, download=True, media_types=("text/plain", "text/event-stream"))
 def read_log(
     session: Session,
     caller: Caller,
@@ -117,7 +117,9 @@ def read_prediction(
     return predictions.view(predictions.find_prediction(session, caller, project_id, model_id, prediction_id))
 
 
-@endpoint("GET", PREDICTIONS + "{predictionId}/file/", errors=(404, 409), tag=TAG, download=True, media_type="text/csv")
+@endpoint(
+    "GET", PREDICTIONS + "{predictionId}/file/", errors=(404, 409), tag=TAG, download=True, media_types=("text/csv",)
+)
 def download_predictions(
     session: Session, caller: Caller, project_id: str, model_id: str, prediction_id: str, blobs: BlobStore
 ) -> Download:

@@ -56,7 +56,7 @@ def cancel_dependency_build(
     dependency_builds.cancel_build(session, caller, custom_model_id, custom_model_version_id)
 
 
-@endpoint("GET", PATH + "dependencyBuildLog/", errors=(404, 422), tag=TAG, download=True)
+@endpoint("GET", PATH + "dependencyBuildLog/", errors=(404, 422), tag=TAG, download=True, media_types=("text/plain",))
 def read_dependency_build_log(
     session: Session,
     caller: Caller,

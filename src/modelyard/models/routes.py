@@ -54,7 +54,14 @@ def read_model(session: Session, caller: Caller, custom_model_id: str) -> Custom
     return service.read_model(session, caller, custom_model_id)
 
 
-@endpoint("PATCH", "/customModels/{customModelId}/", status=201, errors=(403, 404, 409, 422), tag=TAG)
+@endpoint(
+    "PATCH",
+    "/customModels/{customModelId}/",
+    status=201,
+    optional_statuses=(200,),
+    errors=(403, 404, 409, 422),
+    tag=TAG,
+)
 def update_model(
     session: Session, caller: Caller, custom_model_id: str, body: CustomModelUpdate, settings: Settings
 ) -> CustomModelResponse | Answer:
@@ -96,6 +103,7 @@ def change_access(
     errors=(404,),
     tag=TAG,
     download=True,
+    media_types=("application/zip",),
     response_headers=("Content-Disposition",),
 )
 def download_latest(

@@ -130,7 +130,7 @@ class CustomModelResponse(Schema):
     external_mlops_stats_config: ExternalMlopsStatsConfig | None
     positive_class_label: str | UnsetType
     negative_class_label: str | UnsetType
-    prediction_threshold: float | UnsetType
+    prediction_threshold: float
     target_name: str | UnsetType
     user_provided_id: str | UnsetType
     training_data_assignment_in_progress: bool = False

@@ -220,6 +220,7 @@ def _command(
     command += ["--socket", "{run}/server.sock", "--failure-file", "{run}/failure.json", "--code", "{code}"]
     command += ["--target-type", model.target_type]
     command += [f"--max-body-bytes={settings.max_prediction_bytes}"]
+    command += [f"--max-columns={settings.max_prediction_columns}"]
     if model.is_unstructured_model_kind:
         command.append("--unstructured")
     chosen = threshold if threshold is not None else model.prediction_threshold

@@ -123,6 +123,7 @@ def update_version(
     errors=(404,),
     tag=TAG,
     download=True,
+    media_types=("application/zip",),
     response_headers=("Content-Disposition",),
 )
 def download_version(

@@ -12,6 +12,7 @@ from modelyard.environments.required_metadata import listed
 from modelyard.identity.accounts import usernames
 from modelyard.kernel.wire import moment
 from modelyard.models import usage
+from modelyard.models.rules import DEFAULT_THRESHOLD
 from modelyard.models.schemas import CustomModelResponse, ExternalMlopsStatsConfig, Tag
 from modelyard.models.tables import CustomModel, CustomModelVersion
 from modelyard.models.version_schemas import (
@@ -169,7 +170,7 @@ def _model(
         external_mlops_stats_config=msgspec.convert(config, ExternalMlopsStatsConfig) if config else None,
         positive_class_label=_or_unset(model.positive_class_label),
         negative_class_label=_or_unset(model.negative_class_label),
-        prediction_threshold=_or_unset(model.prediction_threshold),
+        prediction_threshold=DEFAULT_THRESHOLD if model.prediction_threshold is None else model.prediction_threshold,
         target_name=_or_unset(model.target_name),
         user_provided_id=_or_unset(model.user_provided_id),
     )

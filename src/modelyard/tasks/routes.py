@@ -50,7 +50,9 @@ def read_task(session: Session, caller: Caller, custom_task_id: str) -> CustomTa
     return service.read_task(session, caller, custom_task_id)
 
 
-@endpoint("PATCH", "/customTasks/{customTaskId}/", status=201, errors=(403, 404, 409, 422), tag=TAG)
+@endpoint(
+    "PATCH", "/customTasks/{customTaskId}/", status=201, optional_statuses=(200,), errors=(403, 404, 409, 422), tag=TAG
+)
 def update_task(
     session: Session, caller: Caller, custom_task_id: str, body: CustomTaskUpdate, settings: Settings
 ) -> CustomTaskResponse | Answer:
@@ -92,6 +94,7 @@ def change_task_access(
     errors=(404,),
     tag=TAG,
     download=True,
+    media_types=("application/zip",),
     response_headers=("Content-Disposition",),
 )
 def download_latest_task(session: Session, caller: Caller, custom_task_id: str, blobs: BlobStore) -> Download:

@@ -127,6 +127,7 @@ def update_task_version(
     errors=(404,),
     tag=TAG,
     download=True,
+    media_types=("application/zip",),
     response_headers=("Content-Disposition",),
 )
 def download_task_version(
@@ -173,7 +174,9 @@ def cancel_task_dependency_build(
     dependency_builds.cancel_build(session, caller, custom_task_id, custom_task_version_id, TASKS)
 
 
-@endpoint("GET", VERSION + "dependencyBuildLog/", errors=(404, 422), tag=TAG, download=True)
+@endpoint(
+    "GET", VERSION + "dependencyBuildLog/", errors=(404, 422), tag=TAG, download=True, media_types=("text/plain",)
+)
 def read_task_dependency_build_log(
     session: Session,
     caller: Caller,

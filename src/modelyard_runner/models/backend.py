@@ -95,6 +95,7 @@ class ModelBackend:
         if not isinstance(model, UnstructuredModel):
             self._answers = Answers(model.target)
             self._signature_of = importlib.import_module("modelyard_runner.models.frames").signature_of
+            model.max_columns = self._options.max_columns
         self._hooks = model.hooks
         self._model = model
         gc.collect()

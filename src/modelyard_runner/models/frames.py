@@ -18,7 +18,16 @@ from modelyard_runner.models.columns import TEXTS, UNKNOWN, Kind, Schema, csv_co
 from modelyard_runner.models.csv_cells import odd_columns
 from modelyard_runner.problems import Refusal
 from modelyard_runner.wire.payload import decode_text
-from modelyard_runner.wire.rows import Row, check_first_record, column_names, csv_table, json_number, separator_of
+from modelyard_runner.wire.rows import (
+    MAX_COLUMNS,
+    Row,
+    check_first_record,
+    check_width,
+    column_names,
+    csv_table,
+    json_number,
+    separator_of,
+)
 
 Signature = tuple[tuple[str, ...], tuple[type, ...]]
 
@@ -61,12 +70,16 @@ def named(names: Sequence[str]) -> list[str]:
     return [name or f"Unnamed: {place}" for place, name in enumerate(names)] if "" in names else list(names)
 
 
-def frame_of_alike(rows: Sequence[Row], signature: Signature, schema: Schema = UNKNOWN) -> pd.DataFrame:
+def frame_of_alike(
+    rows: Sequence[Row], signature: Signature, schema: Schema = UNKNOWN, max_columns: int = MAX_COLUMNS
+) -> pd.DataFrame:
     """The frame of JSON rows that all have the same signature.
 
-    Raises OverflowError for several rows with integers over 64 bits with a sign, whose types would not be alike.
+    Raises Refusal 422 for too many columns, OverflowError for several rows with integers over 64 bits with a sign,
+    whose types would not be alike.
     """
     names, kinds = signature
+    check_width(len(names), max_columns)
     if set(kinds) == {float} and _takes_floats(schema, names):
         return pd.DataFrame(np.array([list(row.values()) for row in rows], dtype=np.float64), columns=_index(names))
     columns = {
@@ -91,11 +104,12 @@ def _column(values: list[Any], signed: type, kind: Kind | None) -> Any:
         return np.array(values, dtype=np.float64)
 
 
-def frame_of_rows(rows: list[Row], schema: Schema = UNKNOWN) -> pd.DataFrame:
-    """The frame of any JSON rows; a column that a row lacks is null there."""
+def frame_of_rows(rows: list[Row], schema: Schema = UNKNOWN, max_columns: int = MAX_COLUMNS) -> pd.DataFrame:
+    """The frame of any JSON rows; a column that a row lacks is null there. Raises Refusal 422 for too many columns."""
     if len(rows) == 1:
-        return frame_of_alike(rows, signature_of(rows[0]), schema)
+        return frame_of_alike(rows, signature_of(rows[0]), schema, max_columns)
     names = column_names(rows)
+    check_width(len(names), max_columns)
     columns = {
         shown: json_column([row.get(name) for row in rows], schema.kind(name))
         for shown, name in zip(named(names), names, strict=True)
@@ -103,11 +117,11 @@ def frame_of_rows(rows: list[Row], schema: Schema = UNKNOWN) -> pd.DataFrame:
     return pd.DataFrame(columns, index=range(len(rows)))
 
 
-def frame_of_csv(body: bytes, schema: Schema = UNKNOWN) -> pd.DataFrame:
+def frame_of_csv(body: bytes, schema: Schema = UNKNOWN, max_columns: int = MAX_COLUMNS) -> pd.DataFrame:
     """The frame of a CSV body in UTF-8.
 
     Raises Refusal 400 when the body is not CSV with a header of different names or has rows that are longer than it,
-    422 when it has no rows.
+    422 when it has no rows or too many columns.
     """
     head = body[:_HEADER_BYTES]
     if len(body) > _HEADER_BYTES:
@@ -118,6 +132,7 @@ def frame_of_csv(body: bytes, schema: Schema = UNKNOWN) -> pd.DataFrame:
     if b"\0" in body:
         raise Refusal(400, "The CSV body cannot be read: it holds a NUL character.")
     header = check_first_record(text)
+    check_width(len(header), max_columns)
     frame = _Csv(_BLANK_LINES.sub(b"", body, count=1), separator_of(text), header).frame(schema)
     if not len(frame):
         raise Refusal(422, "The data has no rows, only a header line.")
@@ -137,36 +152,38 @@ class _Csv:
         kinds = [schema.kind(name) for name in schema_names(names, schema)]
         texts = [place for place, kind in enumerate(kinds) if kind in TEXTS]
         frame = self._read(dtype={names[place]: "str" for place in texts})
-        doubtful = [place for place, kind in enumerate(kinds) if self._is_doubtful(frame.iloc[:, place], kind)]
-        numbers = [place for place, kind in enumerate(kinds) if kind is None and frame.dtypes.iloc[place].kind in "if"]
+        types = frame.dtypes.tolist()
+        doubtful = [place for place, kind in enumerate(kinds) if self._is_doubtful(frame, place, types[place], kind)]
+        numbers = [place for place, kind in enumerate(kinds) if kind is None and types[place].kind in "if"]
         if numbers:
             odd = odd_columns(self._body, self._separator, len(names))
-            doubtful += [
-                place
-                for place in numbers
-                if odd is None or place in odd or np.isinf(frame.iloc[:, place].to_numpy()).any()
-            ]
-        again = [place for place in doubtful if not isinstance(frame.dtypes.iloc[place], pd.StringDtype)]
-        cells = self._read(usecols=again, dtype="str") if again else frame
+            suspect = set(numbers) if odd is None else odd | _infinite(frame, numbers)
+            doubtful += [place for place in numbers if place in suspect]
+        again = {place for place in doubtful if not isinstance(types[place], pd.StringDtype)}
+        cells = self._read(usecols=sorted(again), dtype="str") if again else frame
         changed = {
-            names[place]: _cells((cells if place in again else frame)[names[place]], kinds[place]) for place in doubtful
+            place: _cells((cells if place in again else frame)[names[place]], kinds[place]) for place in doubtful
         }
-        return frame.assign(**changed) if changed else frame
+        if not changed:
+            return frame
+        columns = {name: changed[place] if place in changed else frame[name].array for place, name in enumerate(names)}
+        return pd.DataFrame(columns, index=frame.index)
 
-    def _is_doubtful(self, column: "pd.Series[Any]", kind: Kind | None) -> bool:
+    def _is_doubtful(self, frame: pd.DataFrame, place: int, type_: Any, kind: Kind | None) -> bool:
         """Whether the cells of a column have to be looked at one by one."""
-        of = column.dtype.kind
+        of = type_.kind
         if kind is Kind.TEXT:
             return False
         if kind in TEXTS:
             return True
-        if of in "uO" and not isinstance(column.dtype, pd.StringDtype):
+        is_text = isinstance(type_, pd.StringDtype)
+        if of in "uO" and not is_text:
             return True
         if kind is not None:
             return of not in "ifb"
-        if not isinstance(column.dtype, pd.StringDtype):
-            return of == "b"
-        return _has_numbers(column)
+        if not is_text:
+            return bool(of == "b")
+        return _has_numbers(frame.iloc[:, place])
 
     def _read(self, **options: Any) -> pd.DataFrame:
         try:
@@ -182,6 +199,12 @@ class _Csv:
             csv_table(decode_text(self._body, "utf-8"))  # names the line
             raise Refusal(400, f"The CSV body cannot be read: {str(error).strip()}.") from error
         return frame
+
+
+def _infinite(frame: pd.DataFrame, places: list[int]) -> set[int]:
+    """Which of the columns of numbers hold one that is infinite."""
+    found = np.isinf(frame.iloc[:, places].to_numpy(dtype=np.float64)).any(axis=0)
+    return {place for place, is_infinite in zip(places, found.tolist(), strict=True) if is_infinite}
 
 
 def _has_numbers(texts: "pd.Series[Any]") -> bool:

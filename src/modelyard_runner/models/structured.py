@@ -19,7 +19,7 @@ from modelyard_runner.problems import LoadError, ModelFault, listing
 from modelyard_runner.target import Target, TargetType, label_text, match_labels
 from modelyard_runner.wire.outputs import PREDICTIONS_COLUMN, Output, Predictions, check
 from modelyard_runner.wire.payload import Form, Payload
-from modelyard_runner.wire.rows import Row, json_rows
+from modelyard_runner.wire.rows import MAX_COLUMNS, Row, json_rows
 
 
 class TableModel(ABC):
@@ -29,6 +29,7 @@ class TableModel(ABC):
         self.hooks = hooks
         self.target = target
         self.schema = schema
+        self.max_columns = MAX_COLUMNS
 
     def frame_of(self, payload: Payload) -> Any:
         """The input of a request: a DataFrame, or whatever the model's `read_input_data` makes of the bytes."""
@@ -36,15 +37,15 @@ class TableModel(ABC):
             return self.hooks.read_input_data(payload.body)
         if payload.form is Form.JSON:
             return self.frame_of_rows(json_rows(payload.body))
-        return frame_of_csv(payload.body, self.schema)
+        return frame_of_csv(payload.body, self.schema, self.max_columns)
 
     def frame_of_rows(self, rows: list[Row]) -> pd.DataFrame:
         """The input of JSON rows."""
-        return frame_of_rows(rows, self.schema)
+        return frame_of_rows(rows, self.schema, self.max_columns)
 
     def frame_of_alike(self, rows: Sequence[Row], signature: Signature) -> pd.DataFrame:
         """The input of JSON rows that are scored together. Raises OverflowError where they cannot be."""
-        return frame_of_alike(rows, signature, self.schema)
+        return frame_of_alike(rows, signature, self.schema, self.max_columns)
 
     @abstractmethod
     def predict(self, frame: Any) -> Predictions:

@@ -1,7 +1,7 @@
 """Input columns that are copied to the answer: those that a request asks for, and the association id."""
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,8 +52,9 @@ def passthrough_of(
         case Form.CSV:
             header, records = csv_table(decode_text(payload.body, "utf-8"))
             names = _chosen(header, query, association)
+            places = {name: place for place, name in reversed(list(enumerate(header)))}
             return _copied(
-                names, len(records), lambda name: _csv_column(header, records, name), association, is_typed=not as_text
+                names, len(records), lambda name: _csv_column(places, records, name), association, is_typed=not as_text
             )
     if not query.wants_passthrough:
         return None
@@ -95,9 +96,7 @@ def _with_ids(column: list[Any]) -> list[Any]:
     return [str(uuid.uuid4()) if value is None or value == "" else value for value in column]
 
 
-def _csv_column(header: list[str], records: list[list[str]], name: str) -> list[str]:
+def _csv_column(places: Mapping[str, int], records: list[list[str]], name: str) -> list[str]:
     """The cells of a column; none where there is no such column."""
-    if name not in header:
-        return []
-    place = header.index(name)
-    return [record[place] for record in records]
+    place = places.get(name)
+    return [] if place is None else [record[place] for record in records]

@@ -24,6 +24,9 @@ MISSING_TEXTS = frozenset({
 SEPARATORS = ",;\t|"
 """What may separate the values of CSV; of those that a header line has equally often, the first."""
 
+MAX_COLUMNS = 20_000
+"""Of one request, unless the option `--max-columns` says otherwise."""
+
 MIN_INT64, MAX_INT64 = -(2**63), 2**63 - 1
 
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
@@ -74,6 +77,16 @@ def column_names(rows: list[Row]) -> list[str]:
     if all(row.keys() == first.keys() for row in rows):
         return list(first)
     return list(dict.fromkeys(name for row in rows for name in row))
+
+
+def check_width(columns: int, max_columns: int) -> None:
+    """Raises Refusal 422 for a table with too many columns."""
+    if columns > max_columns:
+        raise Refusal(
+            422,
+            f"The data has {columns} columns, and at most {max_columns} are taken; leave out those that the model does "
+            "not need, or raise MODELYARD_MAX_PREDICTION_COLUMNS.",
+        )
 
 
 def separator_of(text: str) -> str:

@@ -81,7 +81,15 @@ def read_item(
     return service.read_item(session, caller, blobs, custom_job_id, custom_job_run_id, item_id)
 
 
-@endpoint("GET", RUN + "logs/", errors=(404,), tag=TAG, download=True, response_headers=("Content-Disposition",))
+@endpoint(
+    "GET",
+    RUN + "logs/",
+    errors=(404,),
+    tag=TAG,
+    download=True,
+    media_types=("text/plain", "text/event-stream"),
+    response_headers=("Content-Disposition",),
+)
 def read_log(
     session: Session,
     caller: Caller,

@@ -23,7 +23,7 @@ from modelyard.workspaces.references import References
 TAG = "CustomModelTests"
 
 
-@endpoint("GET", "/customModelTests/", tag=TAG, documented_as_required=PAGING)
+@endpoint("GET", "/customModelTests/", errors=(404,), tag=TAG, documented_as_required=PAGING)
 def list_tests(
     session: Session, caller: Caller, query: CustomModelTestsListQuery, request: RequestInfo
 ) -> Page[CustomModelTestsResponse]:
@@ -58,7 +58,14 @@ def cancel_test(session: Session, caller: Caller, custom_model_test_id: str) -> 
     service.cancel_test(session, caller, custom_model_test_id)
 
 
-@endpoint("GET", "/customModelTests/{customModelTestId}/log/", errors=(404,), tag=TAG, download=True)
+@endpoint(
+    "GET",
+    "/customModelTests/{customModelTestId}/log/",
+    errors=(404,),
+    tag=TAG,
+    download=True,
+    media_types=("text/plain",),
+)
 def download_log(
     session: Session, caller: Caller, custom_model_test_id: str, blobs: BlobStore, executor: Executor
 ) -> Download:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from modelyard.kernel.paging import Limit1000, Offset
-from modelyard.kernel.wire import UNSET, Body, Moment, Query, Schema, UnsetType, Uri
+from modelyard.kernel.wire import UNSET, Body, Moment, PartialBody, Query, Schema, UnsetType, Uri
 
 Level = Literal["fail", "warn", "skip"]
 StatusName = Literal[
@@ -20,7 +20,7 @@ ParallelUsers = Annotated[int, Meta(gt=0, le=20)]
 PayloadRows = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
-class CustomModelTestsConfig(Body):
+class CustomModelTestsConfig(PartialBody):
     error_check: Level = "fail"
     long_running_service: Level = "fail"
     null_value_imputation: Level = "skip"
@@ -30,7 +30,7 @@ class CustomModelTestsConfig(Body):
     stability_check: Level = "skip"
 
 
-class PredictionVerificationParameters(Body):
+class PredictionVerificationParameters(PartialBody):
     """Compare with ``predictions_column`` of a dataset; numbers may differ by ``comparison_precision``."""
 
     dataset_id: str
@@ -39,7 +39,7 @@ class PredictionVerificationParameters(Body):
     comparison_precision: Annotated[float, Meta(ge=0)] = 1e-6
 
 
-class PerformanceParameters(Body):
+class PerformanceParameters(PartialBody):
     """Times are in seconds: the longest that one request may take, and the whole check."""
 
     max_response_time: Seconds = 30
@@ -47,7 +47,7 @@ class PerformanceParameters(Body):
     num_parallel_users: ParallelUsers = 1
 
 
-class StabilityParameters(Body):
+class StabilityParameters(PartialBody):
     """``num_predictions`` requests of random sizes (in rows); ``passing_rate`` of them must succeed."""
 
     num_predictions: Annotated[int, Meta(ge=1, le=100_000)] = 50
@@ -57,7 +57,7 @@ class StabilityParameters(Body):
     max_payload_size: PayloadRows = 100
 
 
-class CustomModelTestsParameters(Body):
+class CustomModelTestsParameters(PartialBody):
     prediction_verification_check: PredictionVerificationParameters | UnsetType = UNSET
     performance_check: PerformanceParameters | UnsetType = UNSET
     stability_check: StabilityParameters | UnsetType = UNSET
@@ -93,11 +93,11 @@ class CustomModelTestsListQuery(Query):
 
 
 class TailQuery(Query):
-    """``lines`` is read as text, because a bad number is a 400 here."""
+    """``lines`` is read as text, because a number that is wrong or missing is a 400 here."""
 
     lines: Annotated[
         str, Meta(extra_json_schema={"x-documented-type": "integer", "minimum": 1, "maximum": 1000, "default": 100})
-    ] = "100"
+    ] = ""
 
 
 class TestingStatus(Schema):

@@ -1,5 +1,6 @@
 """Starting, reading and cancelling tests."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -17,9 +18,10 @@ from modelyard.identity import audit
 from modelyard.identity.caller import Caller
 from modelyard.identity.roles import Permission
 from modelyard.identity.tables import ResourceKind, User
-from modelyard.kernel.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound
+from modelyard.kernel.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound, Unread
 from modelyard.kernel.ids import new_id
 from modelyard.kernel.paging import Page, page
+from modelyard.kernel.problems import Problems
 from modelyard.kernel.routing import RequestInfo
 from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import UNSET, UnsetType, changes, moment
@@ -28,18 +30,16 @@ from modelyard.models import usage
 from modelyard.models.rules import reference_errors
 from modelyard.models.serving import is_unstructured
 from modelyard.models.tables import CustomModel, CustomModelVersion
+from modelyard.models.testing.parameters import filled, levels_of, parameter_errors
 from modelyard.models.testing.resources import RESOURCES, resource_errors, resources_of, shown
 from modelyard.models.testing.schemas import (
     CustomModelTesting,
     CustomModelTests,
-    CustomModelTestsConfig,
     CustomModelTestsListQuery,
     CustomModelTestsParameters,
     CustomModelTestsResponse,
-    PerformanceParameters,
     ShortLabel,
     ShortName,
-    StabilityParameters,
 )
 from modelyard.models.testing.tables import OPEN, Check, CustomModelTest, TestLogLine, TestStatus
 from modelyard.operations import service as operations
@@ -49,11 +49,6 @@ from modelyard.workspaces.references import References
 
 STATUS_TYPE = "Testing"
 OPERATION_KIND = "customModelTest"
-UNSTRUCTURED_CHECKS = frozenset({Check.LONG_RUNNING_SERVICE, Check.ERROR_CHECK})
-"""What can be asked of a model that takes bytes: the other checks send rows."""
-NOT_ASKED_FOR = "Skipped, as the configuration of the test says."
-NEEDS_ROWS = "Skipped: the check sends rows, and the model is unstructured."
-NEEDS_DATASET = "Skipped: there is no dataset whose bytes could be sent."
 
 
 def start_test(
@@ -73,21 +68,27 @@ def start_test(
     if model.is_task:
         text = f"custom model {model.id} is a task (its type is training), which has nothing to ask for predictions"
         raise Invalid(f"customModelId: {text}; test models of the type inference", {"customModelId": text})
-    levels, skipped = _levels(body, is_unstructured=is_unstructured(model))
+    levels, skipped = levels_of(body, is_unstructured=is_unstructured(model))
     parameters = CustomModelTestsParameters() if isinstance(body.parameters, UnsetType) else body.parameters
-    errors = _parameter_errors(settings, levels, parameters)
     resources = resources_of(model, version, body)
-    errors |= resource_errors(settings, resources)
-    errors |= _dataset_errors(body, needs_dataset=not is_unstructured(model))
+    problems = Problems()
+    if body.parameters is not UNSET or "parameters" not in body.unread:
+        problems.update(parameter_errors(settings, levels, parameters))
+    problems.update(resource_errors(settings, resources))
+    problems.update(_dataset_errors(body, needs_dataset=not is_unstructured(model)))
     environment_version, environment_errors = _environment(session, caller, version, body)
-    errors |= environment_errors
-    errors |= reference_errors(version, "customModelVersionId", references.seen_by(session, caller))
-    if errors or environment_version is None:
-        raise Invalid("; ".join(f"{field}: {text}" for field, text in errors.items()), errors)
-    dataset = _dataset(session, caller, body.dataset_id, body.dataset_version_id)
+    problems.update(environment_errors)
+    problems.update(reference_errors(version, "customModelVersionId", references.seen_by(session, caller)))
+    dataset = None
+    with problems.collecting():
+        dataset = _dataset(session, caller, body.dataset_id, body.dataset_version_id)
     verification = parameters.prediction_verification_check
     if levels[Check.PREDICTION_VERIFICATION] != "skip" and not isinstance(verification, UnsetType):
-        _check_verification(session, caller, verification.dataset_id, verification.predictions_column)
+        with problems.collecting():
+            _check_verification(session, caller, verification.dataset_id, verification.predictions_column)
+    problems.raise_all()
+    if environment_version is None:
+        raise Unread("environmentId")
     now = datetime.now(UTC)
     test = CustomModelTest(
         id=new_id(),
@@ -98,7 +99,7 @@ def start_test(
         dataset_id=dataset.dataset_id if dataset else None,
         dataset_version_id=dataset.id if dataset else None,
         configuration={check.value: level for check, level in levels.items()},
-        parameters=_filled(parameters, levels),
+        parameters=filled(parameters, levels),
         resources=resources,
         overall_status=TestStatus.QUEUED.value,
         statuses=_first_statuses(levels, skipped),
@@ -192,8 +193,10 @@ def read_log(session: Session, caller: Caller, blobs: BlobStore, executor: Execu
 def read_tail(session: Session, caller: Caller, blobs: BlobStore, executor: Executor, test_id: str, lines: str) -> str:
     """The last ``lines`` lines (1 to 1000, as text)."""
     test = find_test(session, caller, test_id, Permission.VIEW)
-    if not lines.isascii() or not lines.isdigit() or not 1 <= int(lines) <= 1000:
-        raise BadRequest(f"lines must be a number from 1 to 1000, not {lines!r}")
+    if not lines:
+        raise BadRequest("lines is required: how many of the log's last lines are wanted, from 1 to 1000")
+    if not re.fullmatch("[0-9]{1,4}", lines) or not 1 <= int(lines) <= 1000:
+        raise BadRequest(f"lines must be a number from 1 to 1000, not {lines[:80]!r}")
     return "\n".join(log_text(session, blobs, executor, test).splitlines()[-int(lines) :])
 
 
@@ -288,19 +291,6 @@ def _open_test(session: Session, model_id: str) -> str | None:
     )
 
 
-def _levels(body: CustomModelTests, *, is_unstructured: bool) -> tuple[dict[Check, str], dict[Check, str]]:
-    """The level of each check, and why those are skipped that are."""
-    config = CustomModelTestsConfig() if isinstance(body.configuration, UnsetType) else body.configuration
-    wanted = msgspec.to_builtins(config)
-    levels = {check: wanted[check.value] for check in Check}
-    skipped = {check: NOT_ASKED_FOR for check, level in levels.items() if level == "skip"}
-    if is_unstructured:
-        skipped |= dict.fromkeys(levels.keys() - UNSTRUCTURED_CHECKS - skipped.keys(), NEEDS_ROWS)
-        if body.dataset_id is UNSET and "dataset_id" not in body.unread:
-            skipped.setdefault(Check.ERROR_CHECK, NEEDS_DATASET)
-    return levels | dict.fromkeys(skipped, "skip"), skipped
-
-
 def _first_statuses(levels: dict[Check, str], skipped: dict[Check, str]) -> dict[str, dict[str, str]]:
     return {
         check.value: {
@@ -309,40 +299,6 @@ def _first_statuses(levels: dict[Check, str], skipped: dict[Check, str]) -> dict
         }
         for check in levels
     }
-
-
-def _filled(parameters: CustomModelTestsParameters, levels: dict[Check, str]) -> dict[str, dict[str, Any]]:
-    """The parameters of the checks that run, with their defaults."""
-    given = msgspec.to_builtins(parameters)
-    given.setdefault(Check.PERFORMANCE.value, msgspec.to_builtins(PerformanceParameters()))
-    given.setdefault(Check.STABILITY.value, msgspec.to_builtins(StabilityParameters()))
-    return {name: values for name, values in given.items() if levels[Check(name)] != "skip"}
-
-
-def _parameter_errors(
-    settings: Settings, levels: dict[Check, str], parameters: CustomModelTestsParameters
-) -> dict[str, str]:
-    errors = {}
-    prefix = "parameters."
-    if levels[Check.PREDICTION_VERIFICATION] != "skip" and parameters.prediction_verification_check is UNSET:
-        errors[prefix + Check.PREDICTION_VERIFICATION.value] = (
-            "datasetId and predictionsColumn are required to verify predictions"
-        )
-    for check, given in (
-        (Check.PERFORMANCE, parameters.performance_check),
-        (Check.STABILITY, parameters.stability_check),
-    ):
-        users = 1 if isinstance(given, UnsetType) else given.num_parallel_users
-        if users > settings.max_testing_parallel_users:
-            errors[f"{prefix}{check.value}.numParallelUsers"] = (
-                f"at most {settings.max_testing_parallel_users} parallel users are allowed, not {users}"
-            )
-    stability = parameters.stability_check
-    if not isinstance(stability, UnsetType) and stability.min_payload_size > stability.max_payload_size:
-        errors[f"{prefix}{Check.STABILITY.value}.minPayloadSize"] = (
-            f"{stability.min_payload_size} is more than maxPayloadSize {stability.max_payload_size}"
-        )
-    return errors
 
 
 def _dataset_errors(body: CustomModelTests, *, needs_dataset: bool) -> dict[str, str]:

@@ -34,7 +34,7 @@ class MetricColumn(Schema):
 
 class TimestampColumn(Schema):
     column_name: ColumnName
-    time_format: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
+    time_format: Annotated[str, Meta(min_length=1, max_length=100)] | None
 
 
 Baseline = Annotated[list[BaselineValue], Meta(max_length=5)]
