@@ -152,6 +152,24 @@ def test_all_wrong_lines_are_named_at_once() -> None:
     assert 'line 3 ("./here")' in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("numpy=1.26.4", "there is no operator =; numpy==1.26.4 asks for just that version"),
+        ("numpy => 1.26", "there is no operator =>; numpy>=1.26 asks for that or a later one"),
+        ("numpy[x]=<2", "there is no operator =<; numpy[x]<=2 asks for that or an earlier one"),
+        ("numpy===", "=== is followed by '', which is no version; numpy==1.0 asks for just 1.0"),
+        ("numpy===newest", "=== is followed by 'newest'"),
+    ],
+)
+def test_versions_that_no_installer_takes_are_explained(line: str, words: str) -> None:
+    with pytest.raises(RequirementsError) as caught:
+        parse_requirements(f"pandas\n{line}\nnumpy===1.26.4\n")
+    [(number, _, reason)] = caught.value.errors
+    assert number == 2
+    assert words in reason
+
+
 def test_bytes_that_are_no_text_are_refused_with_their_line() -> None:
     with pytest.raises(RequirementsError) as caught:
         parse_requirements("numpy\npändas\n".encode("latin-1"))

@@ -17,6 +17,7 @@ from packaging.utils import (
     parse_sdist_filename,
     parse_wheel_filename,
 )
+from packaging.version import InvalidVersion, Version
 
 from modelyard.kernel.texts import decoded
 
@@ -26,6 +27,11 @@ MAX_DEPENDENCIES = 2_000
 
 _WIRE_OPERATORS = frozenset({"<", "<=", "==", ">=", ">"})
 _COMMENT = re.compile(r"(^|\s+)#.*$")
+_WRONG_OPERATOR = re.compile(
+    r"([A-Za-z0-9][A-Za-z0-9._-]*(?:\s*\[[^\]]*\])?)\s*(=>|=<|<>|=)\s*([0-9][A-Za-z0-9.+!_-]*)"
+)
+_MEANT = {"=": "==", "=>": ">=", "=<": "<=", "<>": "!="}
+_ASKS_FOR = {"==": "just that version", ">=": "that or a later one", "<=": "that or an earlier one", "!=": "any other"}
 _CONSTRAINT = re.compile(r"(===|==|~=|!=|<=|>=|<|>)\s*([^\s,;()]+)")
 _NAME_AND_EXTRAS = re.compile(r"^[A-Za-z0-9._-]+\s*(\[[^\]]*\])?")
 _VARIABLE = re.compile(r"\$\{[A-Z0-9_]+\}")
@@ -229,7 +235,8 @@ def _parse_dependency(logical: str, written: str, number: int) -> Dependency:
     try:
         requirement = Requirement(bare)
     except InvalidRequirement as error:
-        raise _WrongLineError(f"this is not a dependency: {_first_line(error)}") from error
+        raise _WrongLineError(f"this is not a dependency: {_mistake(bare) or _first_line(error)}") from error
+    _check_arbitrary_versions(requirement)
     if requirement.url is not None:
         _check_direct_url(requirement.url)
     return Dependency(
@@ -242,6 +249,28 @@ def _parse_dependency(logical: str, written: str, number: int) -> Dependency:
         hashes=hashes,
         url=requirement.url,
     )
+
+
+def _mistake(bare: str) -> str | None:
+    """What is meant by an operator that there is not, in the words of who wrote it; None where that is unclear."""
+    found = _WRONG_OPERATOR.fullmatch(bare)
+    if found is None:
+        return None
+    name, operator, version = found.groups()
+    meant = _MEANT[operator]
+    return f"there is no operator {operator}; {name}{meant}{version} asks for {_ASKS_FOR[meant]}"
+
+
+def _check_arbitrary_versions(requirement: Requirement) -> None:
+    """Refuse ``===`` without a version: the standard allows any text after it, and no installer takes it."""
+    for specifier in requirement.specifier:
+        if specifier.operator != "===":
+            continue
+        try:
+            Version(specifier.version)
+        except InvalidVersion:
+            example = f"{requirement.name}==1.0 asks for just 1.0"
+            raise _WrongLineError(f"=== is followed by {specifier.version!r}, which is no version; {example}") from None
 
 
 def _hashes(logical: str) -> tuple[str, ...]:
