@@ -270,6 +270,11 @@ def test_versions_are_found_by_their_commit(api: Api, model_id: str) -> None:
 def test_the_list_of_versions_pages_newest_first(api: Api, model_id: str) -> None:
     for _ in range(3):
         a_next_version(api, model_id)
+    for content in (b"{", b"[1]", b"\xff"):
+        headers = {"Content-Type": "application/json"}
+        refused = api.request("GET", f"/customModels/{model_id}/versions/", content=content, headers=headers)
+        assert (refused.status_code, "JSON" in refused.json()["message"]) == (400, True)
+    assert api.request("GET", f"/customModels/{model_id}/versions/", json=None, content=b"null").status_code == 200
     page = api.request("GET", f"/customModels/{model_id}/versions/", json={"limit": 1}).json()
     assert (page["count"], page["totalCount"], page["data"][0]["label"]) == (1, 3, "1.2")
     assert api.get(page["next"]).json()["data"][0]["label"] == "1.1"

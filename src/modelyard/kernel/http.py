@@ -350,10 +350,12 @@ def filters_from_body(app: ASGIApp) -> ASGIApp:
 
 def _object(content: bytes) -> dict[str, Any]:
     try:
-        values = msgspec.json.decode(content)
-    except NOT_JSON:
-        return {}
-    return values if isinstance(values, dict) else {}
+        values = msgspec.json.decode(content or b"null")
+    except NOT_JSON as error:
+        raise BadRequest(f"The body of the request is not valid JSON: {error}") from error
+    if values is not None and not isinstance(values, dict):
+        raise BadRequest("The body of a GET has to be a JSON object: its fields are query parameters.")
+    return values or {}
 
 
 def _has_json_body(scope: Any) -> bool:
