@@ -377,5 +377,9 @@ def test_the_best_model_is_deployed(modelyard: Terminal) -> None:
     assert len(modelyard.ok("deployment", "share", "Later", "--json").json) == 1
     assert modelyard.ok("project", "model", "Deployed", "best", "--json").json["customModelId"]
     assert modelyard("project", "deploy", "Deployed", "best", "--threshold", "2").code == 2
+    refused = modelyard("project", "delete", "Deployed", "--yes")
+    assert (refused.code, "existing deployments (1)" in refused.err) == (1, True), "one of the two answers"
+    modelyard.ok("deployment", "stop", "Deployed model")
     modelyard.ok("project", "delete", "Deployed", "--yes")
+    modelyard.ok("deployment", "start", "Deployed model")
     assert modelyard.ok("predict", a_table(modelyard), "-d", "Deployed model").out.splitlines() == answer

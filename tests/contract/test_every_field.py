@@ -53,6 +53,11 @@ def inventory(installation: Installation) -> Inventory:
     return fill(installation)
 
 
+def refusal(endpoint: Endpoint) -> int:
+    """What a wrong query is answered with."""
+    return 400 if 400 in endpoint.errors else 422
+
+
 def test_numbers_beyond_64_bits_in_queries(inventory: Inventory) -> None:
     """Each parameter that is a number, of each operation."""
     wrong, checked = [], 0
@@ -62,7 +67,7 @@ def test_numbers_beyond_64_bits_in_queries(inventory: Inventory) -> None:
         for number in (HUGE, -HUGE, MAX_INTEGER + 1):
             answer = inventory.api.request(endpoint.method, f"{inventory.path(endpoint)}?{name}={number}")
             checked += 1
-            if answer.status_code != 422 or name not in answer.json()["errors"]:
+            if answer.status_code != refusal(endpoint) or name not in answer.json()["errors"]:
                 wrong.append((endpoint.name, name, answer.status_code, answer.text[:200]))
     assert checked > 100
     assert not wrong
@@ -133,7 +138,7 @@ def test_null_is_no_value_of_a_query(inventory: Inventory) -> None:
             continue
         checked += 1
         answer = inventory.api.request(endpoint.method, f"{inventory.path(endpoint)}?{name}=null")
-        if answer.status_code != 422 or name not in answer.json()["errors"]:
+        if answer.status_code != refusal(endpoint) or name not in answer.json()["errors"]:
             wrong.append((endpoint.name, name, answer.status_code, answer.text[:200]))
     assert checked > 100
     assert not wrong

@@ -159,7 +159,7 @@ def test_a_source_package_is_built_in_the_sandbox(an_installation: Callable[...,
         (zipped({"Dockerfile": b"FROM python\n"}), "container executor"),
         (zipped({"readme.md": b"hello"}), "neither a requirements.txt nor"),
         (zipped({"requirements.txt": b"apple\n==1.0\n-r other.txt\n"}), "line 2"),
-        (zipped({"requirements.txt": b"\xff\xfe"}), "UTF-8"),
+        (zipped({"requirements.txt": b"\xff\xfe\x00"}), "UTF-8"),
     ],
     ids=["empty", "text", "dots", "absolute", "link", "bomb", "many", "dockerfile", "nothing", "unparsable", "bytes"],
 )

@@ -139,7 +139,8 @@ def test_no_field_of_a_query_takes_a_nul(anna: Estate, admin: Api) -> None:
         for field in msgspec.structs.fields(endpoint.parameters["query"]) if "query" in endpoint.parameters else ():
             count += 1
             answer = api.request(endpoint.method, f"{path}?{field.encode_name}={quote(NUL)}")
-            if answer.status_code != 422 or field.encode_name not in answer.json()["errors"]:
+            refusal = 400 if 400 in endpoint.errors else 422
+            if answer.status_code != refusal or field.encode_name not in answer.json()["errors"]:
                 wrong.append((endpoint.method, endpoint.path, field.encode_name, answer.status_code, answer.text))
     assert not wrong, "\n".join(map(str, wrong))
     assert count > 100

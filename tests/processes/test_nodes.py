@@ -165,6 +165,7 @@ def _end(server: Server) -> None:
 def _start_again(server: Server, own: Path, other: Path) -> str:
     command = [*_prefix(own, other), sys.executable, "-m", "modelyard.cli.main", "controller"]
     command += ["--data-dir", str(server.data_dir)]
-    done = subprocess.run(command, env=server.environment, capture_output=True, text=True, timeout=60, check=False)
+    environment = server.environment | {"MODELYARD_API_URL": server.url}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     return done.stderr

@@ -196,7 +196,7 @@ def delete_model(session: Session, caller: Caller, request: RequestInfo, project
     if open_prediction is not None:
         raise Conflict(f"Model {model_id} is asked for the predictions {open_prediction}; wait for their end.")
     if model.custom_model_id is not None:
-        refuse_deployed(session, request, [model.custom_model_id], f"Model {model_id}")
+        refuse_deployed(session, request, [model.custom_model_id], f"Model {model_id}", only_active=True)
     erase_models(session, [model_id])
     project.model_count -= 1
     audit.record(session, caller, "delete model", KIND, project_id, {"modelId": model_id, "name": model.name})

@@ -181,7 +181,9 @@ def delete_project(session: Session, caller: Caller, request: RequestInfo, proje
         what = f"model {busy} is being trained or predicts" if busy else "its data are being made ready"
         raise Conflict(f"Project {project_id} cannot be deleted now: {what}. Cancel that or wait for its end.")
     made = select(LearningModel.custom_model_id).where(of_project, LearningModel.custom_model_id.is_not(None))
-    refuse_deployed(session, request, [one for one in session.scalars(made) if one], f"Project {project_id}")
+    refuse_deployed(
+        session, request, [one for one in session.scalars(made) if one], f"Project {project_id}", only_active=True
+    )
     ids = list(session.scalars(select(LearningModel.id).where(of_project)))
     erase_models(session, ids)
     operations.forget(session, [project_id])

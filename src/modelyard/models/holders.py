@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from modelyard.compute.services.tables import Service, Wanted
 from modelyard.kernel.errors import Conflict
 from modelyard.kernel.routing import RequestInfo
 from modelyard.models import usage
@@ -35,9 +37,16 @@ def refuse_held(session: Session, request: RequestInfo, model: CustomModel, door
         raise Conflict(f"{it} is being tested (test {tests[0]}); cancel the test or wait for its end.")
 
 
-def refuse_deployed(session: Session, request: RequestInfo, model_ids: Sequence[str], it: str) -> None:
-    """Raise ``Conflict``, with the link to the deployments, while any of the custom models is deployed."""
+def refuse_deployed(
+    session: Session, request: RequestInfo, model_ids: Sequence[str], it: str, *, only_active: bool = False
+) -> None:
+    """Raise ``Conflict``, with the link to the deployments, while any of the custom models is deployed.
+
+    With ``only_active``, deployments that do not answer (inactive ones) count for nothing.
+    """
     by_model = {one: usage.users_of(session, one, UserKind.DEPLOYMENT) for one in model_ids}
+    if only_active:
+        by_model = {one: _running(session, found) for one, found in by_model.items()}
     deployments = [one for found in by_model.values() for one in found]
     if deployments:
         ids = "&".join(f"customModelIds={one}" for one, found in by_model.items() if found)
@@ -46,6 +55,12 @@ def refuse_deployed(session: Session, request: RequestInfo, model_ids: Sequence[
             f"{it} has existing deployments ({len(deployments)}) and cannot be deleted; delete them first: {link}",
             extra={"link": link, "deploymentIds": deployments},
         )
+
+
+def _running(session: Session, deployment_ids: list[str]) -> list[str]:
+    wanted = select(Service.id).where(Service.id.in_(deployment_ids), Service.wanted == Wanted.RUNNING.value)
+    running = set(session.scalars(wanted))
+    return [one for one in deployment_ids if one in running]
 
 
 def _refuse_trained(session: Session, request: RequestInfo, model: CustomModel, it: str) -> None:
