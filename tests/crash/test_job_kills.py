@@ -48,7 +48,8 @@ class Killable(Yard):
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, shared_images: dict[str, Path]) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("killed jobs")
-    with a_server(folder / "data", **shared_images, lease_s=6, max_custom_job_runs=2) as started:
+    shared = {"cache_dir": shared_images["cache_dir"]}  # no images: a collection of everything would take others'
+    with a_server(folder / "data", **shared, lease_s=6, max_custom_job_runs=2) as started:
         yield started
 
 
