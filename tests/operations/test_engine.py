@@ -1,5 +1,6 @@
 """What the engine promises to handlers and loops, on both databases."""
 
+import itertools
 import statistics
 import threading
 import time
@@ -211,6 +212,30 @@ def test_an_end_that_an_outage_prevents_comes_later(
     ):
         workshop.wait_for(operation, wanted)
     assert len(tried) == 11
+
+
+def test_a_cancel_that_an_outage_prevents_is_tried_at_the_pace_of_outages(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(engine_module, "OUTAGE_PAUSE_S", 0.4)
+    tried: list[float] = []
+
+    def end(_work: Work, *_: str) -> None:
+        tried.append(time.monotonic())
+        if len(tried) <= 3:
+            raise StoreOutage("connection refused")
+
+    operation = workshop.start("ending")
+    workshop.cancel(operation)
+    with workshop.engine(Handler("ending", (until_cancelled,), on_cancel=end)):
+        workshop.wait_for(operation, "ABORTED")
+    assert len(tried) == 4
+    assert min(later - earlier for earlier, later in itertools.pairwise(tried)) >= 0.39
+    lines = [record.message for record in caplog.records if operation in record.message]
+    assert [line.partition(":")[0] for line in lines] == [
+        f"operation {operation} (ending) waits",
+        f"operation {operation} (ending) waits no longer",
+    ]
 
 
 def test_a_failure_says_why_at_once(workshop: Workshop) -> None:

@@ -1,10 +1,13 @@
 """The reconciler with real workloads: starting, dying, replacing, stopping, taking over."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 
+import pytest
+
 from modelyard.compute.process_executor import ProcessExecutor
-from modelyard.compute.services.reconciler import START_ATTEMPTS
+from modelyard.compute.services.decisions import START_ATTEMPTS
 from modelyard.compute.services.service import (
     ServiceStatus,
     remove_service,
@@ -16,6 +19,7 @@ from modelyard.compute.services.tables import Replica, ReplicaState, Service, Se
 from modelyard.compute.workload import OpenedVariables
 from modelyard.kernel.errors import Conflict
 from modelyard.kernel.ids import new_id
+from modelyard.kernel.outages import StoreOutage
 from modelyard.operations.owners import lease_owner
 from tests.services.conftest import ServicesBench
 
@@ -203,3 +207,26 @@ def test_it_waits_for_disk_space_and_starts_by_itself(bench: ServicesBench, serv
     bench.executor.min_free_bytes = 0
     status = bench.until(service_id, is_ready)
     assert status.reason is None
+
+
+def test_an_outage_of_one_service_is_logged_once_and_an_error_names_its_service(
+    bench: ServicesBench, service_id: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = new_id()
+    bench.put(service_id)
+    bench.put(other)
+    errors: list[Exception] = [StoreOutage("connection refused")] * 3 + [ZeroDivisionError()]
+
+    def step(stepped: str) -> bool:
+        if stepped == service_id and errors:
+            raise errors.pop(0)
+        return False
+
+    monkeypatch.setattr(bench.reconciler, "step", step)
+    for _ in range(5):
+        bench.reconciler.run()
+    assert [record.message.partition(":")[0] for record in caplog.records if record.levelno >= logging.WARNING] == [
+        "services cannot be looked after",
+        f"service {service_id} cannot be looked after",
+        "services cannot be looked after",
+    ]

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from modelyard.kernel.database import Database
 from modelyard.kernel.errors import ModelyardError, Unavailable
-from modelyard.kernel.outages import OutageLog, outage_of
+from modelyard.kernel.outages import Outage, OutageLog, outage_of
 from modelyard.kernel.parts import Parts
 from modelyard.kernel.wakeup import Wakeup
 from modelyard.operations import leases
@@ -66,6 +66,7 @@ class Engine:
         self._owner = lease_owner()
         self._claims = Claims(database, parts, self._owner, self._handlers, lease_s)
         self._active: dict[str, Work] = {}
+        self._waiting_out: set[str] = set()
         self._threads: set[threading.Thread] = set()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -135,14 +136,40 @@ class Engine:
             self._run_steps(self._handlers[work.kind], work)
         except LeaseLost:
             log.info("operation %s (%s) is left to another controller", work.id, work.kind)
-        except Exception as error:  # noqa: BLE001 # logged
-            OutageLog(log, f"operation {work.id} ({work.kind}) could not be written back").failed(error)
+        except Exception:
+            log.exception("operation %s (%s) could not be written back", work.id, work.kind)
         finally:
             with self._lock:
                 if self._active.get(work.id) is work:  # it may have been given back and claimed again by now
                     del self._active[work.id]
 
     def _run_steps(self, handler: Handler, work: Work) -> None:
+        try:
+            self._run_to_end(handler, work)
+        except Exception as error:
+            outage = outage_of(error)
+            if outage is None:
+                raise
+            self._wait_out(work, outage)
+        else:
+            if work.id in self._waiting_out:
+                self._waiting_out.discard(work.id)
+                log.warning("operation %s (%s) waits no longer", work.id, work.kind)
+
+    def _wait_out(self, work: Work, outage: Outage) -> None:
+        """Give the operation back until what it needs is there again: an outage says nothing about the work.
+
+        Where even that is impossible, its lease ends by itself.
+        """
+        if work.id not in self._waiting_out:
+            self._waiting_out.add(work.id)
+            log.warning("operation %s (%s) waits: %s", work.id, work.kind, outage.message)
+        with contextlib.suppress(SQLAlchemyError):
+            work.say(outage.message)
+            work.postpone(OUTAGE_PAUSE_S, attempts=work.attempts, is_wakeable=False)
+
+    def _run_to_end(self, handler: Handler, work: Work) -> None:
+        """Run its steps, or bring it to its bad end. Raises ``LeaseLost``, and whatever an outage does."""
         if work.crashes >= handler.max_attempts:
             self._fail(handler, work, f"Given up: {work.crashes} controllers ended in the middle of it.", 1)
             return
@@ -158,20 +185,14 @@ class Engine:
         except Exception as error:
             if work.lost:  # what went wrong may come from stopping
                 raise LeaseLost(work.id) from error
+            if outage_of(error) is not None:
+                raise
             self._end_badly(handler, work, error)
 
     def _end_badly(self, handler: Handler, work: Work, error: Exception) -> None:
-        outage = outage_of(error)
-        if outage is not None:  # it is waited for, and says nothing about the work
-            log.warning("operation %s (%s) waits: %s", work.id, work.kind, outage.message)
-            with contextlib.suppress(SQLAlchemyError):
-                work.say(outage.message)
-            work.postpone(OUTAGE_PAUSE_S, attempts=work.attempts)
-            return
         match error:
             case Cancelled():
-                if not _put_right(work, handler.on_cancel, work):
-                    return
+                _put_right(work, handler.on_cancel, work)
                 work.finish(OperationStatus.ABORTED.value, message="Canceled on request.")
             case OperationFailed():
                 self._fail(handler, work, error.message, error.code)
@@ -191,8 +212,7 @@ class Engine:
             work.postpone(min(60.0, 0.5 * 2**attempts), attempts=attempts)
 
     def _fail(self, handler: Handler, work: Work, message: str, code: int) -> None:
-        if not _put_right(work, handler.on_failure, work, message):
-            return
+        _put_right(work, handler.on_failure, work, message)
         work.finish(OperationStatus.ERROR.value, message=message, code=code)
 
     @contextmanager
@@ -267,27 +287,24 @@ class Engine:
             self._stopping.wait(left_s)
 
 
-def _put_right(work: Work, callback: Callable[..., None] | None, *arguments: object) -> bool:
+def _put_right(work: Work, callback: Callable[..., None] | None, *arguments: object) -> None:
     """Call what puts the resource into its end state, twice if need be; the operation ends even if that fails.
 
-    During an outage it does not: it is given back, to come to the same end later, and the answer is False.
+    During an outage it does not: what the outage raises is raised, so that it comes to the same end later.
     """
     if callback is None:
-        return True
+        return
     for _ in range(2):
         try:
             callback(*arguments)
         except LeaseLost:
             raise
         except Exception as error:
-            if (outage := outage_of(error)) is not None:
-                log.warning("the end of operation %s (%s) waits: %s", work.id, work.kind, outage.message)
-                work.postpone(OUTAGE_PAUSE_S, attempts=work.attempts)
-                return False
+            if outage_of(error) is not None:
+                raise
             log.exception("the end of operation %s (%s)", work.id, work.kind)
         else:
-            return True
-    return True
+            return
 
 
 def _start(run: Callable[..., None], *arguments: object, name: str) -> threading.Thread:

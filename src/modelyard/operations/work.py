@@ -149,13 +149,13 @@ class Work:
     def _progress(self, done: int) -> dict[str, Any]:
         return {"steps_done": done, "state": dict(self.state), "attempts": 0, "crashes": 0}
 
-    def postpone(self, delay_s: float, *, attempts: int) -> None:
+    def postpone(self, delay_s: float, *, attempts: int, is_wakeable: bool = True) -> None:
         """Gives the operation back, to be claimed again after ``delay_s``, or at once when it is to be canceled or was
-        woken in the meantime."""
+        woken in the meantime, unless it is not wakeable."""
         with self.unit() as session:
             row = session.get_one(Operation, self.id)
             is_wanted = row.cancel_requested_at is not None or row.due_at != self._due_at
-            row.due_at = datetime.now(UTC) + timedelta(seconds=0 if is_wanted else delay_s)
+            row.due_at = datetime.now(UTC) + timedelta(seconds=0 if is_wanted and is_wakeable else delay_s)
             row.lease_owner = row.lease_token = row.lease_expires_at = None
             row.attempts = attempts
             if attempts == 0:

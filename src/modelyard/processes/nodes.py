@@ -14,6 +14,7 @@ from modelyard.compute.nodes import adopt as adopt_in
 from modelyard.kernel.data_dir import open_data_dir
 from modelyard.kernel.database import Database
 from modelyard.kernel.migrations import is_current
+from modelyard.kernel.outages import OutageLog
 from modelyard.kernel.private_folders import UnsafeFolderError
 from modelyard.processes.options import read_settings
 
@@ -31,14 +32,14 @@ def claim_node(database: Database, node: Node) -> None:
 
 def keep_beating(database: Database, node: Node, ended: Event, displaced: Event) -> None:
     """Say that this machine is at work until ``ended``, which is set as well when another machine has adopted it."""
+    beating = OutageLog(log, "the database cannot be told that this machine is at work")
     while not ended.wait(HEARTBEAT_S):
         try:
             with database.write() as session:
                 is_ours = beat(session, node, datetime.now(UTC))
-        except Exception as error:  # noqa: BLE001 # the database may be away for a while
-            log.warning(
-                "the database could not be told that this machine is at work: %s", str(error).partition("\n")[0]
-            )
+            beating.succeeded()
+        except Exception as error:  # noqa: BLE001 # logged
+            beating.failed(error)
             continue
         if not is_ours:
             log.error("another machine has adopted what this one executed (modelyard admin adopt there): it ends")
