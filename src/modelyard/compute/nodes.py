@@ -117,12 +117,10 @@ def adopt(session: Session, node: Node, now: datetime) -> ExecutorNode | None:
             f"{_named(known)} is at work on this database: its controller was heard of {_ago(known, now)} ago",
             f"stop it there, wait {FRESH_S:g} s, and adopt again",
         )
-    before = None
     if known is not None:
-        session.expunge(known)
-        before = known
+        session.expunge(known)  # so that it stays as it was
     _write(session, node, now)
-    return before
+    return known
 
 
 def observe(executor: Executor, row: Executed) -> Observation:
@@ -133,8 +131,13 @@ def observe(executor: Executor, row: Executed) -> Observation:
 
 
 def _write(session: Session, node: Node, now: datetime) -> None:
-    values = {"node_id": node.id, "boot_id": node.boot_id, "host_name": node.host_name[:255]}
-    values |= {"data_dir": str(node.data_dir), "seen_at": now}  # type: ignore[dict-item]
+    values: dict[str, Any] = {
+        "node_id": node.id,
+        "boot_id": node.boot_id,
+        "host_name": node.host_name[:255],
+        "data_dir": str(node.data_dir),
+        "seen_at": now,
+    }
     statement = upsert(session, ExecutorNode).values(kind=KIND, **values)
     session.execute(statement.on_conflict_do_update(index_elements=["kind"], set_=values))
 
@@ -166,6 +169,6 @@ def _named(known: ExecutorNode) -> str:
 
 def _ago(known: ExecutorNode, now: datetime) -> str:
     passed_s = max(0, round((now - known.seen_at).total_seconds()))
-    return (
-        f"{passed_s} s" if passed_s < 600 else f"{passed_s // 60} min" if passed_s < 7200 else f"{passed_s // 3600} h"
-    )
+    if passed_s < 600:
+        return f"{passed_s} s"
+    return f"{passed_s // 60} min" if passed_s < 7200 else f"{passed_s // 3600} h"

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 import httptools
 
 from modelyard.gateway.admission import Admission
-from modelyard.gateway.errors import Refusal, error_bytes, ok_bytes, without_body
+from modelyard.gateway.errors import Refusal, error_bytes, without_body
 from modelyard.gateway.exchange import Exchange
 from modelyard.gateway.fields import MAX_FIELDS, MAX_HEAD_BYTES, FieldError
-from modelyard.gateway.request_head import NO_ROUTE, RequestFields, Route, find_route, own_answer, read_fields
+from modelyard.gateway.own_answers import own_answer
+from modelyard.gateway.request_head import NO_ROUTE, RequestFields, Route, find_route, read_fields
 from modelyard.gateway.request_limits import (
     TOO_MANY_STRANGERS,
     CloseTimer,
@@ -18,12 +19,10 @@ from modelyard.gateway.request_limits import (
     head_refusal,
     head_size,
 )
-from modelyard.kernel.metrics import CONTENT_TYPE, exposition, may_read
 
 if TYPE_CHECKING:
     from modelyard.gateway.server import Gateway
 
-METRICS = b"/metrics"
 WHOLE_BODY_BYTES = 1024 * 1024
 """Bodies up to this size are kept until they are answered, so that they can be sent to another replica."""
 LINGER_S = 2.0
@@ -67,6 +66,12 @@ class ClientConnection(asyncio.Protocol):
     def is_looked_up(self) -> bool:
         """Whether the sender's rights are being asked for."""
         return self._admission.is_waiting
+
+    @property
+    def peer(self) -> str | None:
+        """The client's address."""
+        name = self._transport.get_extra_info("peername")
+        return name[0] if name else None
 
     # asyncio.Protocol
 
@@ -227,21 +232,10 @@ class ClientConnection(asyncio.Protocol):
             self._begin_exchange(route)
             return
         self.keep_alive = self.keep_alive and not self._fields.announces_body
-        if path == METRICS:
-            answer = self._metrics()
-        else:
-            answer = own_answer(path, route, keep_alive=self.keep_alive, outage=self.gateway.table.outage)
+        answer = own_answer(self, path, route)
         self.write(without_body(answer) if asked[0] == b"HEAD" else answer)
         if not self.keep_alive:
             self._linger()
-
-    def _metrics(self) -> bytes:
-        peer = self._transport.get_extra_info("peername")
-        if not may_read(self.gateway.metrics_access, peer[0] if peer else None, (name for name, _ in self.headers)):
-            message = "The metrics of this server are for direct clients on its own machine (MODELYARD_METRICS)."
-            return error_bytes(403, message, b"-", keep_alive=self.keep_alive)
-        content = exposition(self.gateway.registry)
-        return ok_bytes(content, keep_alive=self.keep_alive, content_type=CONTENT_TYPE.encode())
 
     def _begin_exchange(self, route: Route) -> None:
         fields, limit = self._fields, self.gateway.max_body_bytes

@@ -5,14 +5,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from modelyard.gateway.errors import Refusal, error_bytes, ok_bytes
+from modelyard.gateway.errors import Refusal
 from modelyard.gateway.fields import MAX_VALUE_BYTES, FieldError, parse_content_length
-from modelyard.kernel.outages import RETRY_AFTER_S
 
 PREDICTIONS = re.compile(rb"/(?:predApi/v1\.0|api/v2)/deployments/([^/]+)/(predictions|predictionsUnstructured)/?")
-PING = re.compile(rb"/(?:predApi/v1\.0/|api/v2/)?ping/?")
-HEALTH = frozenset({b"/health", b"/health/", b"/livez", b"/livez/"})
-READINESS = frozenset({b"/readyz", b"/readyz/"})
 NOT_POST = Refusal(405, "Predictions are asked for with POST.")
 HAS_QUERY = Refusal(400, "predictionsUnstructured takes no query arguments.")
 NO_ROUTE = Refusal(404, "There is nothing at this address.")
@@ -79,16 +75,3 @@ def find_route(method: bytes, path: bytes, query: bytes) -> Route | Refusal:
     part = match[1]
     deployment_id = unquote_to_bytes(part) if b"%" in part else part
     return Route(deployment_id.decode("utf-8", "replace"), structured)
-
-
-def own_answer(path: bytes, refusal: Refusal, *, keep_alive: bool, outage: str | None = None) -> bytes:
-    """What the gateway itself answers at a path, for which there is no route. ``outage``: why it is not ready."""
-    if PING.fullmatch(path):
-        return ok_bytes(b'{"response":"pong"}', keep_alive=keep_alive)
-    if path in HEALTH:
-        return ok_bytes(b'{"status":"ok"}', keep_alive=keep_alive)
-    if path in READINESS:
-        if outage is None:
-            return ok_bytes(b'{"status":"ready"}', keep_alive=keep_alive)
-        return error_bytes(503, outage, b"-", keep_alive=keep_alive, retry_after_s=RETRY_AFTER_S)
-    return error_bytes(refusal.status, refusal.message, b"-", keep_alive=keep_alive)

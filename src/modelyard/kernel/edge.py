@@ -60,7 +60,7 @@ class Edge:
             await self._live(receive, send)
             return
         if scope["type"] != "http":
-            raise NotImplementedError(f"there is nothing for the protocol {scope['type']!r}")
+            raise ValueError(f"the protocol {scope['type']!r} is not served, only HTTP")
         began, request_id, path = time.perf_counter(), secrets.token_hex(8), scope["path"]
         guarded = _Answer(send, request_id)
         try:

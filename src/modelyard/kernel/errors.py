@@ -1,7 +1,10 @@
 """Errors that a client sees: each class is one HTTP status, raised anywhere, answered in one place (kernel/http.py)."""
 
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Final, Self
+
+MAX_SHOWN_LINKS: Final = 5
+"""In a message for people."""
 
 
 class ModelyardError(Exception):
@@ -55,6 +58,12 @@ class Conflict(ModelyardError):  # noqa: N818
     """The state of the resource does not allow this."""
 
     status = 409
+
+    @classmethod
+    def with_links(cls, text: str, links: Sequence[str], **ids: Sequence[str]) -> Self:
+        """Say what has to be changed first: the message ends with the first links, and the answer has all of them."""
+        extra = {"link": links[0], "links": links, **ids}
+        return cls(f"{text}: {', '.join(links[:MAX_SHOWN_LINKS])}", extra=extra)
 
 
 class Gone(ModelyardError):  # noqa: N818

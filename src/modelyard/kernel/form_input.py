@@ -9,8 +9,9 @@ import msgspec
 from msgspec.structs import fields
 
 from modelyard.kernel.errors import Invalid, TooLarge
+from modelyard.kernel.field_errors import takes_list
 from modelyard.kernel.multipart import Form
-from modelyard.kernel.wire import TOO_MANY_VALUES, convert, decode_body, has_too_many_values, takes_list, text_errors
+from modelyard.kernel.wire import TOO_MANY_VALUES, convert, decode_body, has_too_many_values, text_errors
 
 S = TypeVar("S", bound=msgspec.Struct)
 Stored = TypeVar("Stored")

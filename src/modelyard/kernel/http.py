@@ -21,15 +21,16 @@ from sqlalchemy.orm import Session
 
 from modelyard.kernel.database import Database, lost_a_race
 from modelyard.kernel.errors import BadRequest, Invalid, ModelyardError, NotFound
+from modelyard.kernel.field_errors import takes_list
 from modelyard.kernel.form_input import from_form, from_json
 from modelyard.kernel.multipart import Form
-from modelyard.kernel.outages import Outage, OutageLog, outage_of
+from modelyard.kernel.outages import OutageLog, outage_of
 from modelyard.kernel.parts import Parts
 from modelyard.kernel.problems import refusing
 from modelyard.kernel.request_bodies import BodyMemory, read_body, read_filters
 from modelyard.kernel.routing import Answer, Download, Endpoint, RequestInfo
 from modelyard.kernel.streams import Check, Streams
-from modelyard.kernel.wire import NOT_JSON, convert, decode, takes_list
+from modelyard.kernel.wire import NOT_JSON, convert, decode
 
 log = logging.getLogger(__name__)
 
@@ -309,8 +310,9 @@ requests_log = OutageLog(log, "requests are answered 503", calm_s=5.0)
 
 
 def _answer_error(_request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    if isinstance(error, Outage):
-        requests_log.failed(error)
+    if (outage := outage_of(error)) is not None:
+        requests_log.failed(outage)
+        error = outage
     if isinstance(error, ModelyardError):
         return _error(error.status, error.body(), error.headers)
     if isinstance(error, NotFoundException):
@@ -319,10 +321,6 @@ def _answer_error(_request: Request[Any, Any, Any], error: Exception) -> Respons
         return _error(405, {"message": "This address does not take that method."}, error.headers)
     if isinstance(error, HTTPException):
         return _error(error.status_code, {"message": error.detail}, error.headers)
-    outage = outage_of(error)
-    if outage is not None:
-        requests_log.failed(error)
-        return _error(outage.status, outage.body(), outage.headers)
     log.error("request failed", exc_info=error)
     return _error(500, {"message": "The server failed to answer; its log says why."})
 

@@ -22,6 +22,7 @@ MAX_DEPLOYMENTS: Final = 500
 OTHERS: Final = "other"
 KEPT_S: Final = 5.0
 """The state of the installation is asked for no more often."""
+NOT_ALLOWED: Final = "The metrics of this server are for direct clients on its own machine (MODELYARD_METRICS)."
 FORWARDED: Final = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via"})
 
 Access = Literal["loopback", "all", "off"]

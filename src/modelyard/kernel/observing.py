@@ -10,7 +10,15 @@ from litestar.handlers import HTTPRouteHandler
 from prometheus_client import CollectorRegistry
 
 from modelyard.kernel.errors import Forbidden
-from modelyard.kernel.metrics import CONTENT_TYPE, Access, RequestMetrics, StateCollector, exposition, may_read
+from modelyard.kernel.metrics import (
+    CONTENT_TYPE,
+    NOT_ALLOWED,
+    Access,
+    RequestMetrics,
+    StateCollector,
+    exposition,
+    may_read,
+)
 
 access_log = logging.getLogger("modelyard.access")
 
@@ -53,7 +61,7 @@ class Observer:
         client = request.scope.get("client")
         names = (name for name, _ in request.scope["headers"])
         if not may_read(self._metrics, client[0] if client else None, names):
-            raise Forbidden("The metrics of this server are for direct clients on its own machine (MODELYARD_METRICS).")
+            raise Forbidden(NOT_ALLOWED)
         content = await asyncio.to_thread(exposition, self.registry)
         return Response(content, media_type=CONTENT_TYPE)
 

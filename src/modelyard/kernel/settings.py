@@ -37,24 +37,21 @@ def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
 
 
-def _database_url(value: object) -> object:
+def _database_url(value: str) -> str:
     """PostgreSQL's URLs as other programs write them."""
-    if isinstance(value, str):
-        scheme, separator, rest = value.partition("://")
-        if separator and scheme in {"postgres", "postgresql"}:
-            return f"postgresql+psycopg://{rest}"
-        if separator and scheme.partition("+")[0] not in {"sqlite", "postgresql"}:
-            raise ValueError("takes the URL of a PostgreSQL (postgresql://user:password@host/name) or SQLite database")
+    scheme, separator, rest = value.partition("://")
+    if separator and scheme in {"postgres", "postgresql"}:
+        return f"postgresql+psycopg://{rest}"
+    if separator and scheme.partition("+")[0] not in {"sqlite", "postgresql"}:
+        raise ValueError("takes the URL of a PostgreSQL (postgresql://user:password@host/name) or SQLite database")
     return value
 
 
-def _http_url(value: object) -> object:
-    if isinstance(value, str):
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError("takes an address such as http://host:8000")
-        return value.rstrip("/")
-    return value
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("takes an address such as http://host:8000")
+    return value.rstrip("/")
 
 
 def _upper(value: object) -> object:
@@ -62,7 +59,8 @@ def _upper(value: object) -> object:
 
 
 Folder = Annotated[Path, AfterValidator(_absolute)]
-HttpUrl = Annotated[str, BeforeValidator(_http_url)]
+DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
 
 
 def _check_networks(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -101,7 +99,7 @@ class Settings(BaseSettings):
     )
 
     data_dir: Folder = Field(default_factory=default_data_dir)
-    database_url: Annotated[str | None, BeforeValidator(_database_url)] = None
+    database_url: DatabaseUrl | None = None
     """SQLAlchemy URL; None is SQLite in the data directory."""
     blob_url: str | None = None
     """``s3://``, ``gs://`` or ``az://`` URL; None is a folder in the data directory."""

@@ -11,7 +11,7 @@ from msgspec.structs import fields
 
 from modelyard.kernel.clock import to_wire
 from modelyard.kernel.errors import BadRequest, Invalid, TooLarge, Unread, raise_all
-from modelyard.kernel.field_errors import SECRET, converted, field_errors, lower_first, members, takes_list
+from modelyard.kernel.field_errors import SECRET, converted, field_errors, lower_first, members
 from modelyard.kernel.numbers import may_exceed
 from modelyard.kernel.texts import UNSTORABLE, all_storable
 
@@ -38,7 +38,6 @@ __all__ = [
     "read_json_object",
     "read_json_text",
     "recast",
-    "takes_list",
     "text_errors",
 ]
 

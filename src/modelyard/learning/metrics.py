@@ -88,9 +88,8 @@ def _weights(actual: pl.Series, weights: pl.Series | None) -> pl.Series:
         return pl.repeat(1.0, len(actual), eager=True)
     values = weights.cast(pl.Float64).to_numpy()
     largest = values.max(initial=0.0)
-    return pl.Series(
-        values / largest if largest else values
-    )  # numpy: polars multiplies by 1 / largest, which may be inf
+    # divided by numpy: polars multiplies by 1 / largest, which may be inf
+    return pl.Series(values / largest if largest else values)
 
 
 def _mean(values: pl.Series, weight: pl.Series) -> float | None:

@@ -27,11 +27,8 @@ def refuse_held(session: Session, request: RequestInfo, model: CustomModel, door
     challenged = usage.users_of(session, model.id, UserKind.CHALLENGER)
     if challenged:
         links = [f"{request.api_url}/deployments/{one}/challengers/" for one in challenged]
-        raise Conflict(
-            f"{it} is a challenger in deployments ({len(challenged)}) and cannot be deleted; "
-            f"withdraw it first: {', '.join(links[:5])}",
-            extra={"link": links[0], "links": links, "deploymentIds": challenged},
-        )
+        text = f"{it} is a challenger in deployments ({len(challenged)}) and cannot be deleted; withdraw it first"
+        raise Conflict.with_links(text, links, deploymentIds=challenged)
     tests = usage.users_of(session, model.id, UserKind.TEST)
     if tests:
         raise Conflict(f"{it} is being tested (test {tests[0]}); cancel the test or wait for its end.")
@@ -68,7 +65,5 @@ def _refuse_trained(session: Session, request: RequestInfo, model: CustomModel, 
     if not trained:
         return
     links = [f"{request.api_url}/projects/{project_id}/models/{model_id}/" for model_id, project_id in trained]
-    raise Conflict(
-        f"{it} is trained in models of projects and cannot be deleted; delete them first: {', '.join(links[:5])}",
-        extra={"link": links[0], "links": links, "learningModelIds": [model_id for model_id, _ in trained]},
-    )
+    text = f"{it} is trained in models of projects and cannot be deleted; delete them first"
+    raise Conflict.with_links(text, links, learningModelIds=[model_id for model_id, _ in trained])

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from modelyard.compute.ending import end_and_remove
 from modelyard.compute.executor import Executor
 from modelyard.compute.services.readiness import own_reason
 from modelyard.compute.services.workloads import Materials, without_secrets, workload_of
@@ -61,15 +62,5 @@ def try_loading(work: Work, version_id: str, image_digest: str, say: Callable[[s
             told = seen.reason or (without_secrets(reason, spec, materials) if reason else None)
             say(FAILED + (told or f"it ended with exit code {seen.exit_code}"))
     finally:
-        _remove(executor, workload_id)
-
-
-def _remove(executor: Executor, workload_id: str) -> None:
-    """End it and delete what is left of it; what does not end now is collected later."""
-    deadline = time.monotonic() + END_TIMEOUT_S
-    while time.monotonic() < deadline:
-        executor.stop(workload_id, 0)
-        with contextlib.suppress(Conflict):  # its supervisor goes a moment after it has said how the command ended
-            executor.remove(workload_id)
-            return
-        time.sleep(LOOK_S)
+        with contextlib.suppress(Conflict):  # what does not end now is collected later
+            end_and_remove(executor, workload_id, END_TIMEOUT_S)

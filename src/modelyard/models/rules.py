@@ -18,6 +18,11 @@ DEFAULT_THRESHOLD = 0.5
 INFERENCE_ONLY = frozenset({"TextGeneration", "Unstructured"})
 NEEDS_TARGET_NAME = frozenset({"Binary", "Regression", "Multiclass", "TextGeneration"})
 
+MEMORY = {"desired_memory": "desired_memory_bytes", "maximum_memory": "maximum_memory_bytes"}
+MODEL_RESOURCES = MEMORY | {name: name for name in ("replicas", "requires_ha", "network_egress_policy")}
+"""Fields of a model, with their columns, that hold for the versions that have none of their own."""
+VERSION_RESOURCES = MODEL_RESOURCES | {"resource_bundle_id": "resource_bundle_id"}
+
 
 @dataclass
 class Target:
@@ -132,6 +137,17 @@ def resource_errors(values: Mapping[str, Any], settings: Settings) -> dict[str, 
             if memory is not None:
                 errors[field] = "cannot be combined with resourceBundleId, which sets the memory"
     return errors
+
+
+def overridden(inherited: Mapping[str, Any], sent: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the resources that were sent over inherited ones. Memory and a bundle exclude each other, so what is sent of
+    one leaves the other one that is inherited out."""
+    kept = dict(inherited)
+    if sent.get("resource_bundle_id") is not None:
+        kept |= dict.fromkeys(MEMORY)
+    if any(sent.get(name) is not None for name in MEMORY):
+        kept["resource_bundle_id"] = None
+    return kept | dict(sent)
 
 
 def default_memory_bytes(settings: Settings) -> int:

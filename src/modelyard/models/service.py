@@ -27,6 +27,8 @@ from modelyard.models.deletion import purge
 from modelyard.models.doors import MODELS, Door
 from modelyard.models.holders import refuse_held
 from modelyard.models.rules import (
+    MEMORY,
+    MODEL_RESOURCES,
     Target,
     default_memory_bytes,
     resource_errors,
@@ -60,11 +62,8 @@ LOCKED_WHEN_DEPLOYED = {
     "negative_class_label": "negativeClassLabel",
     "class_labels": "classLabels",
 }
-COLUMNS = {"desired_memory": "desired_memory_bytes", "maximum_memory": "maximum_memory_bytes"}
-INHERITED = COLUMNS | {name: name for name in ("replicas", "requires_ha", "network_egress_policy")}
-"""Fields of a model that hold for the versions that have none of their own."""
 WIRE_NAMES = {
-    info.name: info.encode_name for info in msgspec.structs.fields(CustomModelUpdate) if info.name in INHERITED
+    info.name: info.encode_name for info in msgspec.structs.fields(CustomModelUpdate) if info.name in MODEL_RESOURCES
 }
 ID_IS_TAKEN = "Cannot create a custom model with a user provided ID {!r}: one with that ID exists already"
 FLAGS = ("is_unstructured_model_kind", "is_proxy_model", "is_training_data_for_versions_permanently_enabled")
@@ -331,14 +330,14 @@ def _refuse_locked(session: Session, model: CustomModel, target: Target) -> None
 def _refuse_frozen(session: Session, model: CustomModel, given: dict[str, Any]) -> None:
     """Raises ``Conflict`` for resources that a deployed version takes from the model, since it has none of its own."""
     changed = [
-        field for field, column in INHERITED.items() if field in given and given[field] != getattr(model, column)
+        field for field, column in MODEL_RESOURCES.items() if field in given and given[field] != getattr(model, column)
     ]
     for version in usage.versions_of(session, model.id, UserKind.DEPLOYMENT) if changed else []:
         inherited = {
             WIRE_NAMES[field]: f"version {version.label}, which is deployed, has it from the model: make a new version"
             for field in changed
-            if getattr(version, INHERITED[field]) is None
-            and not (field in COLUMNS and version.resource_bundle_id is not None)
+            if getattr(version, MODEL_RESOURCES[field]) is None
+            and not (field in MEMORY and version.resource_bundle_id is not None)
         }
         if inherited:
             text = f"Model {model.id} is deployed, so what its version runs with is fixed: {', '.join(inherited)}."
@@ -349,7 +348,7 @@ def _apply(model: CustomModel, given: dict[str, Any], target: Target) -> None:
     for field in ("name", "description", "language", "replicas", "requires_ha", "network_egress_policy", *FLAGS):
         if field in given:
             setattr(model, field, given[field])
-    for field, column in COLUMNS.items():
+    for field, column in MEMORY.items():
         if field in given:
             setattr(model, column, given[field])
     for field in TARGET_FIELDS:

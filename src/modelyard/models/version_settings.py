@@ -12,7 +12,7 @@ from modelyard.identity.caller import Caller
 from modelyard.kernel.problems import Problems
 from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import UnsetType, changes
-from modelyard.models.rules import resource_errors
+from modelyard.models.rules import VERSION_RESOURCES, overridden, resource_errors
 from modelyard.models.tables import CustomModelVersion
 from modelyard.models.version_forms import required_metadata_field, required_metadata_of
 from modelyard.models.version_schemas import (
@@ -29,14 +29,6 @@ from modelyard.workspaces.runtime_parameters import (
     read_wanted,
 )
 
-RESOURCES = {
-    "desired_memory": "desired_memory_bytes",
-    "maximum_memory": "maximum_memory_bytes",
-    "replicas": "replicas",
-    "requires_ha": "requires_ha",
-    "network_egress_policy": "network_egress_policy",
-    "resource_bundle_id": "resource_bundle_id",
-}
 ENVIRONMENT_FIELDS = {BASE_NAMES.environment, BASE_NAMES.version}
 
 
@@ -89,18 +81,14 @@ def set_resources(
     problems: Problems,
 ) -> None:
     """What was sent counts; what was not comes from ``base``, unless it contradicts what was sent."""
-    sent = {field: value for field, value in changes(body).items() if field in RESOURCES}
-    inherited = {field: getattr(base, column) if base else None for field, column in RESOURCES.items()}
-    if sent.get("resource_bundle_id") is not None:
-        inherited |= {"desired_memory": None, "maximum_memory": None}
-    if sent.get("desired_memory") is not None or sent.get("maximum_memory") is not None:
-        inherited["resource_bundle_id"] = None
-    values = inherited | sent
+    sent = {field: value for field, value in changes(body).items() if field in VERSION_RESOURCES}
+    inherited = {field: getattr(base, column) if base else None for field, column in VERSION_RESOURCES.items()}
+    values = overridden(inherited, sent)
     problems.update(resource_errors({name: values[name] for name in values.keys() - body.unread}, settings))
     if sent.get("resource_bundle_id") is not None:
         with problems.collecting():
             usable_bundle(settings, sent["resource_bundle_id"], "customModel")
-    for field, column in RESOURCES.items():
+    for field, column in VERSION_RESOURCES.items():
         setattr(version, column, values[field])
 
 

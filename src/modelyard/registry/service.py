@@ -176,17 +176,19 @@ def _refuse_used(session: Session, request: RequestInfo, model_id: str, package_
     challenged = [one for one, role in uses if role == PackageRole.CHALLENGER.value]
     if deployments:
         links = [f"{request.api_url}/deployments/{one}/" for one in deployments]
-        raise Conflict(
+        raise Conflict.with_links(
             f"Registered model {model_id} has existing deployments ({len(deployments)}) and cannot be deleted; "
-            f"delete them or replace their model first: {', '.join(links[:5])}",
-            extra={"link": links[0], "links": links, "deploymentIds": deployments},
+            "delete them or replace their model first",
+            links,
+            deploymentIds=deployments,
         )
     if challenged:
         links = [f"{request.api_url}/deployments/{one}/challengers/" for one in challenged]
-        raise Conflict(
+        raise Conflict.with_links(
             f"Registered model {model_id} has a challenger in deployments ({len(challenged)}) and cannot be deleted; "
-            f"withdraw it first: {', '.join(links[:5])}",
-            extra={"link": links[0], "links": links, "deploymentIds": challenged},
+            "withdraw it first",
+            links,
+            deploymentIds=challenged,
         )
 
 

@@ -5,11 +5,12 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from modelyard.compute.ending import end_and_remove
 from modelyard.compute.executor import Executor
 from modelyard.compute.workload import Kind, Limits, Mount, Network, Workload
 from modelyard.environments.images.commands import Cancelled, Folder, Log
 from modelyard.environments.images.errors import BuildCancelledError, BuildError
-from modelyard.kernel.errors import Conflict, ModelyardError
+from modelyard.kernel.errors import ModelyardError
 
 POLL_S = 0.05
 END_TIMEOUT_S = 30.0
@@ -59,13 +60,13 @@ class SandboxRunner:
         try:
             return self._follow(workload.id, log, cancelled)
         finally:
-            self._end(workload.id)
+            end_and_remove(self._executor, workload.id, END_TIMEOUT_S)
 
     def stop_all(self, folder: Path) -> None:
         """End and delete the workloads of a builder that died."""
         for workload_id in self._executor.ids():
             if workload_id.startswith(_prefix(folder)):
-                self._end(workload_id)
+                end_and_remove(self._executor, workload_id, END_TIMEOUT_S)
 
     def _follow(self, workload_id: str, log: Log, cancelled: Cancelled) -> int:
         offset = 0
@@ -91,18 +92,6 @@ class SandboxRunner:
             if part.next_offset == offset:
                 return offset
             offset = part.next_offset
-
-    def _end(self, workload_id: str) -> None:
-        """Kill it if it lives, and delete what is left of it once it is gone."""
-        deadline = time.monotonic() + END_TIMEOUT_S
-        while True:
-            self._executor.stop(workload_id, grace_s=0)
-            try:
-                return self._executor.remove(workload_id)
-            except Conflict:  # its supervisor goes a moment after it has said how the command ended
-                if time.monotonic() > deadline:
-                    raise
-            time.sleep(POLL_S / 5)
 
 
 def _prefix(staging: Path) -> str:

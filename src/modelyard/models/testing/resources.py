@@ -7,40 +7,24 @@ from modelyard.kernel.problems import Problems
 from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import changes
 from modelyard.models import rules
+from modelyard.models.rules import MEMORY, VERSION_RESOURCES, overridden
 from modelyard.models.serving import NEEDS_MACHINES
 from modelyard.models.tables import CustomModel, CustomModelVersion
 from modelyard.models.testing.schemas import CustomModelTests, Egress
 
-MEMORY = ("desired_memory", "maximum_memory")
 EGRESS_NAMES: tuple[str | None, ...] = (*get_args(Egress), None)
-RESOURCE_COLUMNS = {
-    "desired_memory": "desired_memory_bytes",
-    "maximum_memory": "maximum_memory_bytes",
-    "network_egress_policy": "network_egress_policy",
-    "replicas": "replicas",
-    "requires_ha": "requires_ha",
-    "resource_bundle_id": "resource_bundle_id",
-}
-RESOURCES = tuple(RESOURCE_COLUMNS)
 
 
 def resources_of(model: CustomModel, version: CustomModelVersion, body: CustomModelTests) -> dict[str, Any]:
-    """What the test runs with: what was sent, else what the version says, else the model.
-
-    Memory and a bundle exclude each other: what was sent of one leaves the other of the version out.
-    """
-    sent = {name: value for name, value in changes(body).items() if name in RESOURCES}
+    """What the test runs with: what was sent, else what the version says, else the model."""
+    sent = {name: value for name, value in changes(body).items() if name in VERSION_RESOURCES and value is not None}
     found: dict[str, Any] = {}
-    for name, column in RESOURCE_COLUMNS.items():
+    for name, column in VERSION_RESOURCES.items():
         of_version = getattr(version, column)
         found[name] = getattr(model, column, None) if of_version is None else of_version
     if version.resource_bundle_id is not None:
-        found |= {name: getattr(version, RESOURCE_COLUMNS[name]) for name in MEMORY}
-    if sent.get("resource_bundle_id") is not None:
-        found |= dict.fromkeys(MEMORY)
-    elif any(sent.get(name) is not None for name in MEMORY):
-        found["resource_bundle_id"] = None
-    return found | {name: value for name, value in sent.items() if value is not None}
+        found |= {name: getattr(version, column) for name, column in MEMORY.items()}
+    return overridden(found, sent)
 
 
 def resource_errors(settings: Settings, resources: dict[str, Any]) -> dict[str, str]:

@@ -27,11 +27,11 @@ from modelyard.kernel.settings import Settings
 from modelyard.kernel.wire import UNSET, UnsetType, changes, moment
 from modelyard.models import service as models
 from modelyard.models import usage
-from modelyard.models.rules import reference_errors
+from modelyard.models.rules import VERSION_RESOURCES, reference_errors
 from modelyard.models.serving import is_unstructured
 from modelyard.models.tables import CustomModel, CustomModelVersion
 from modelyard.models.testing.parameters import filled, levels_of, parameter_errors
-from modelyard.models.testing.resources import RESOURCES, resource_errors, resources_of, shown
+from modelyard.models.testing.resources import resource_errors, resources_of, shown
 from modelyard.models.testing.schemas import (
     CustomModelTesting,
     CustomModelTests,
@@ -134,7 +134,7 @@ def list_tests(
         .order_by(CustomModelTest.id.desc())
     )
     for name, value in changes(query).items():
-        if name in RESOURCES:
+        if name in VERSION_RESOURCES:
             stored: Any = CustomModelTest.resources[name]
             typed = {bool: stored.as_boolean, int: stored.as_integer}.get(type(value), stored.as_string)()
             statement = statement.where(typed == value)
